@@ -1,0 +1,1 @@
+"""Train and measure GANs from WebDataset shards. Runs without Dagster."""

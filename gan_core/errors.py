@@ -1,0 +1,25 @@
+"""The errors that a user can mend: each message names the file, the value and the remedy."""
+
+
+class GanError(Exception):
+    """Base of every error that comes from the user's input or environment, not from a bug."""
+
+
+class ConfigError(GanError):
+    """A configuration file is wrong: it names the file, the line, the key and what would be right."""
+
+
+class SourceError(GanError):
+    """The images of a dataset cannot be had: missing, empty, wrongly laid out, refused or corrupt."""
+
+
+class StoreError(GanError):
+    """An artefact is missing, incomplete or does not match its manifest."""
+
+
+class TrainingError(GanError):
+    """Training cannot start or go on (non-finite loss, checkpoint of another configuration)."""
+
+
+class EvaluationError(GanError):
+    """A metric cannot be computed (too few samples, missing weights, protocols that do not match)."""

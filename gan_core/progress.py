@@ -1,0 +1,65 @@
+"""One way to report progress on long work: a throttled log line with rate and time left."""
+
+import logging
+import time
+from collections.abc import Callable
+
+logger = logging.getLogger("gan_core")
+
+
+def format_seconds(seconds: float) -> str:
+    """Seconds as `h:mm:ss`, or `m:ss` under an hour."""
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+class Progress:
+    """Logs how far a task is, at most once every `interval` seconds.
+
+    `emit` receives each line; by default it goes to the `gan_core` logger, a Dagster asset passes
+    `context.log.info`. `total` and `done` are counts of `unit`; `start` is what was done before this
+    process began, so that the rate of a resumed task is right.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        total: int,
+        unit: str = "images",
+        *,
+        start: int = 0,
+        interval: float = 5.0,
+        emit: Callable[[str], None] = logger.info,
+    ):
+        self.task, self.total, self.unit = task, total, unit
+        self.start, self.done = start, start
+        self.interval, self.emit = interval, emit
+        self.began = time.monotonic()
+        self.last_line = self.began
+
+    @property
+    def rate(self) -> float:
+        """Units a second since this process began the task."""
+        return (self.done - self.start) / max(time.monotonic() - self.began, 1e-9)
+
+    def update(self, done: int, note: str = "") -> None:
+        """Record that `done` units of the whole are finished; log a line if one is due."""
+        self.done = done
+        now = time.monotonic()
+        if now - self.last_line >= self.interval:
+            self.last_line = now
+            self.emit(self.line(note))
+
+    def advance(self, count: int, note: str = "") -> None:
+        """Record `count` more finished units."""
+        self.update(self.done + count, note)
+
+    def line(self, note: str = "") -> str:
+        """The line as it is logged."""
+        rate = self.rate
+        left = format_seconds((self.total - self.done) / rate) if rate > 0 else "unknown"
+        share = 100 * self.done / self.total if self.total else 100
+        text = f"{self.task}: {self.done:,} of {self.total:,} {self.unit} ({share:.0f}%)"
+        text += f", {rate:,.0f}/s, {left} left"
+        return f"{text}, {note}" if note else text

@@ -1,0 +1,16 @@
+"""The code version of each step: raise it when the step's result changes for the same configuration.
+
+Apart from the steps, so that Dagster's definitions can read it without importing torch.
+"""
+
+CODE_VERSIONS = {
+    "raw_images": "1",
+    "image_shards": "1",
+    "classifier": "1",
+    "reference_statistics": "1",
+    "trained_gan": "1",
+    "samples": "1",
+    "evaluation": "1",
+    "leaderboard": "1",
+    "report": "1",
+}
