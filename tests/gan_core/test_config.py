@@ -1,0 +1,143 @@
+"""Configurations: what is accepted, and what a mistake is told."""
+
+from pathlib import Path
+
+import pytest
+
+from gan_core.config import Dataset, Experiment, load_configs, load_experiments
+from gan_core.errors import ConfigError
+
+DATASET = "name: tiny\nsource: {kind: digits}\nimage_size: 16\nchannels: 1\n"
+EXPERIMENT = "name: first\ndataset: tiny\nlength: {images: 100}\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "datasets" / "tiny.yaml").write_text(DATASET)
+    (tmp_path / "experiments" / "first.yaml").write_text(EXPERIMENT)
+    return tmp_path
+
+
+def mistakes(folder: Path) -> str:
+    with pytest.raises(ConfigError) as raised:
+        load_configs(folder)
+    return str(raised.value)
+
+
+def test_shipped_configurations_load():
+    configs = load_configs(Path(__file__).parents[2] / "configs")
+    assert {"digits", "cifar10", "mnist", "lsun-bedroom-64"} <= set(configs.datasets)
+    assert {"demo-dcgan", "demo-wgan-gp", "demo-acgan"} <= set(configs.experiments)
+    assert set(configs.nightly.experiments) <= set(configs.experiments)
+
+
+def test_unknown_key_names_file_line_and_the_keys_that_exist(folder):
+    path = folder / "experiments" / "first.yaml"
+    path.write_text(EXPERIMENT + "latent:\n  sise: 10\n")
+    text = mistakes(folder)
+    assert f"{path}:5: unknown key `latent.sise`" in text
+    assert "distribution, size" in text
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "line", "expected"),
+    [
+        ("datasets/tiny", "image_size: 16", "image_size: big", 3, "`image_size` is 'big'"),
+        ("datasets/tiny", "channels: 1", "channels: 2", 4, "`channels` is 2: input should be 1 or 3"),
+        ("datasets/tiny", "{kind: digits}", "{kind: lsun}", 2, "needs a `category`"),
+        ("experiments/first", "{images: 100}", "{}", 3, "exactly one of `images` and `epochs`"),
+        ("experiments/first", "dataset: tiny", "dataset: tiny\nbatch_size: 1", 3, "`batch_size` is 1"),
+    ],
+)
+def test_wrong_value_names_file_line_value_and_remedy(folder, file, old, new, line, expected):
+    path = folder / f"{file}.yaml"
+    path.write_text(path.read_text().replace(old, new))
+    text = mistakes(folder)
+    assert f"{path}:{line}: " in text
+    assert expected in text
+
+
+@pytest.mark.parametrize(
+    ("addition", "expected"),
+    [
+        ("objective: {name: wasserstein}\n", "needs `gradient_penalty`"),
+        (
+            "objective: {name: wasserstein, gradient_penalty: 10}\n"
+            "architecture: {discriminator_norm: batch}\n",
+            "set architecture.discriminator_norm to `layer` or `none`",
+        ),
+        ("conditioning: {name: acgan}\n", "needs labels, but dataset `tiny` has none"),
+    ],
+)
+def test_contradictions_are_refused(folder, addition, expected):
+    (folder / "experiments" / "first.yaml").write_text(EXPERIMENT + addition)
+    assert expected in mistakes(folder)
+
+
+def test_size_that_the_network_cannot_make(folder):
+    (folder / "datasets" / "tiny.yaml").write_text(DATASET.replace("16", "48"))
+    text = mistakes(folder)
+    assert "makes images of 16, 32, 64, 128, 256 pixels, but dataset `tiny` has image_size 48" in text
+
+
+def test_every_mistake_of_every_file_is_reported_at_once(folder):
+    (folder / "datasets" / "other.yaml").write_text("name: other\n")
+    (folder / "experiments" / "second.yaml").write_text(EXPERIMENT.replace("tiny", "absent"))
+    text = mistakes(folder)
+    assert "other.yaml:1: `source` is missing" in text
+    assert "the name `first` is taken by" in text
+    assert "dataset `absent` is not in configs/datasets (there are: `tiny`)" in text
+
+
+def test_file_that_is_no_yaml_is_named(folder):
+    (folder / "datasets" / "broken.yaml").write_text("name: [")
+    assert "broken.yaml: not valid YAML" in mistakes(folder)
+
+
+def test_nightly_must_name_experiments_that_exist(folder):
+    (folder / "nightly.yaml").write_text("experiments: [first, absent]\n")
+    assert "no experiment is named `absent`" in mistakes(folder)
+
+
+def test_grid_expands_to_flat_readable_names(tmp_path):
+    path = tmp_path / "grid.yaml"
+    path.write_text(EXPERIMENT + "grid:\n  latent.size: [100, 10000]\n  batch_size: [32]\n  seed: [0, 1]\n")
+    experiments = load_experiments(path)
+    assert [e.name for e in experiments] == [
+        "first-size-100-batch-size-32-seed-0",
+        "first-size-100-batch-size-32-seed-1",
+        "first-size-10000-batch-size-32-seed-0",
+        "first-size-10000-batch-size-32-seed-1",
+    ]
+    assert [(e.latent.size, e.batch_size, e.seed) for e in experiments][2] == (10000, 32, 0)
+
+
+def test_discriminator_norm_follows_the_penalty():
+    plain = Experiment(name="a", dataset="d", length={"images": 1})
+    penalised = Experiment(
+        name="a", dataset="d", length={"images": 1}, objective={"name": "wasserstein", "gradient_penalty": 10}
+    )
+    assert plain.architecture.discriminator_norm == "batch"
+    assert penalised.architecture.discriminator_norm == "layer"
+
+
+def test_training_config_leaves_out_what_does_not_change_the_result():
+    one = Experiment(name="a", dataset="d", length={"images": 1}, description="x", checkpoint_every=5)
+    two = Experiment(name="b", dataset="d", length={"images": 1})
+    assert one.training_config() == two.training_config()
+    assert one.training_config() != two.model_copy(update={"seed": 1}).training_config()
+
+
+def test_locations_run_config_before_environment_before_yaml(monkeypatch):
+    dataset = Dataset.model_validate(
+        {"name": "my-set", "source": {"kind": "images", "train": "yaml"}, "image_size": 16, "channels": 3}
+    )
+    assert dataset.locations() == {"train": "yaml", "test": None}
+    monkeypatch.setenv("GAN_SOURCE_MY_SET", "whole")
+    assert dataset.locations() == {"train": "whole", "test": None}
+    monkeypatch.setenv("GAN_SOURCE_MY_SET_TRAIN", "split")
+    monkeypatch.setenv("GAN_SOURCE_MY_SET_TEST", "other")
+    assert dataset.locations() == {"train": "split", "test": "other"}
+    assert dataset.locations({"train": "given"}) == {"train": "given", "test": "other"}

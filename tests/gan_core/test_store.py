@@ -1,0 +1,212 @@
+"""The store: whole artefacts or none, on a local disk and on S3, with real faults."""
+
+import json
+import logging
+import multiprocessing
+import os
+import signal
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+import s3fs
+from moto.server import ThreadedMotoServer
+
+from gan_core.errors import StoreError
+from gan_core.store import Build, Manifest, Store, fingerprint
+
+
+def make(
+    store: Store, content: bytes = b"one", *, config=None, force=False, calls=None, build=None
+) -> Manifest:
+    def write(work: Build) -> None:
+        if calls is not None:
+            calls.append(content)
+        (work.folder / "sub").mkdir()
+        (work.folder / "sub" / "data.bin").write_bytes(content)
+        work.figures["bytes"] = len(content)
+
+    return store.produce(
+        "thing",
+        "p",
+        config=config or {"a": 1},
+        inputs={},
+        code_version="1",
+        build=build or write,
+        force=force,
+    )
+
+
+@pytest.fixture(scope="module")
+def s3_server():
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3_store(s3_server, tmp_path, monkeypatch) -> Store:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    s3fs.S3FileSystem.clear_instance_cache()
+    bucket = f"bucket-{uuid.uuid4().hex}"
+    s3fs.S3FileSystem().mkdir(bucket)
+    return Store(f"s3://{bucket}/store", cache=tmp_path / "cache")
+
+
+@pytest.fixture(params=["local", "s3"])
+def store(request, tmp_path) -> Store:
+    if request.param == "local":
+        return Store(tmp_path / "store")
+    return request.getfixturevalue("s3_store")
+
+
+def test_second_production_is_reused_and_reads_back(store):
+    calls: list[bytes] = []
+    first = make(store, calls=calls)
+    second = make(store, b"two", calls=calls)
+    assert calls == [b"one"]
+    assert not first.reused
+    assert second.reused
+    assert second == first.model_copy(update={"reused": True})
+    assert store.current("thing", "p").fingerprint == first.fingerprint
+    assert store.local(first, "sub/data.bin").read_bytes() == b"one"
+
+
+def test_force_replaces_content_and_leaves_one_attempt(store):
+    old = make(store)
+    new = make(store, b"two", force=True)
+    assert new.fingerprint == old.fingerprint
+    assert store.local(new, "sub/data.bin").read_bytes() == b"two"
+    assert not store.fs.exists(store.file_path(old, "sub/data.bin"))
+
+
+def test_configuration_inputs_and_code_change_the_fingerprint():
+    base = fingerprint({"a": 1, "b": 2}, {"x": "f"}, "1")
+    assert fingerprint({"b": 2, "a": 1}, {"x": "f"}, "1") == base
+    assert (
+        len({base, fingerprint({"a": 2}, {"x": "f"}, "1"), fingerprint({"a": 1, "b": 2}, {"x": "g"}, "1")})
+        == 3
+    )
+    assert fingerprint({"a": 1, "b": 2}, {"x": "f"}, "2") != base
+
+
+def test_failure_publishes_nothing_and_keeps_what_was_there(store):
+    good = make(store)
+
+    def fail(work: Build) -> None:
+        (work.folder / "half").write_bytes(b"half")
+        raise RuntimeError("stopped half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        make(store, force=True, build=fail)
+    assert store.problems(store.current("thing", "p"), hashes=True) == []
+    assert store.local(good, "sub/data.bin").read_bytes() == b"one"
+    with pytest.raises(RuntimeError):
+        make(store, config={"a": 2}, build=fail)
+    other = fingerprint({"a": 2}, {}, "1")
+    assert store.read_manifest("thing", "p", other) is None
+    assert [path for path in store.fs.find(store.root) if "half" in path] == []
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "delete"])
+def test_damaged_file_is_found_and_made_again(tmp_path, damage):
+    store = Store(tmp_path)
+    path = store.local(make(store, b"0123456789"), "sub/data.bin")
+    if damage == "truncate":
+        path.write_bytes(b"01234")
+    elif damage == "flip":
+        path.write_bytes(b"0123456780")
+    else:
+        path.unlink()
+    manifest = store.current("thing", "p")
+    assert store.problems(manifest, hashes=True)
+    with pytest.raises(StoreError, match="data.bin"):
+        store.local(manifest, "sub/data.bin")
+    again = make(store, b"0123456789")
+    assert not again.reused
+    assert store.problems(again, hashes=True) == []
+
+
+def test_corrupt_manifest_is_named(tmp_path):
+    store = Store(tmp_path)
+    manifest = make(store)
+    path = Path(store.folder("thing", "p", manifest.fingerprint)) / "manifest.json"
+    path.write_text(path.read_text()[:40])
+    with pytest.raises(StoreError, match="manifest.json is not a manifest"):
+        make(store)
+
+
+def test_missing_artefact_says_what_to_do(tmp_path):
+    with pytest.raises(StoreError, match="trained_gan/x is not in .*: materialise it first"):
+        Store(tmp_path).require("trained_gan", "x")
+
+
+def _write_slowly(root: str, content: bytes, started) -> None:
+    def slow(work: Build) -> None:
+        (work.folder / "a").write_bytes(content)
+        started.set()
+        time.sleep(0.5)
+        (work.folder / "b").write_bytes(content)
+
+    make(Store(root), force=True, build=slow)
+
+
+def _spawn(root: Path, content: bytes):
+    context = multiprocessing.get_context("spawn")
+    started = context.Event()
+    process = context.Process(target=_write_slowly, args=(str(root), content, started))
+    process.start()
+    assert started.wait(30)
+    return process
+
+
+def test_killed_writer_leaves_no_artefact(tmp_path):
+    process = _spawn(tmp_path, b"x")
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert Store(tmp_path).current("thing", "p") is None
+    assert not make(Store(tmp_path)).reused
+
+
+def test_two_writers_do_not_mix(tmp_path):
+    processes = [_spawn(tmp_path, b"x" * 10), _spawn(tmp_path, b"y" * 10)]
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    store = Store(tmp_path)
+    manifest = store.current("thing", "p")
+    assert store.problems(manifest, hashes=True) == []
+    assert len({store.local(manifest, name).read_bytes() for name in ("a", "b")}) == 1
+
+
+def test_s3_failure_while_uploading_publishes_nothing(s3_store, monkeypatch):
+    good = make(s3_store)
+
+    real = s3fs.S3FileSystem._call_s3
+
+    async def fail(self, method, *arguments, **options):
+        if method == "put_object":
+            raise OSError("connection reset")
+        return await real(self, method, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(s3fs.S3FileSystem, "_call_s3", fail)
+        with pytest.raises(OSError, match="reset"):
+            make(s3_store, b"two", force=True)
+    assert s3_store.current("thing", "p") == good
+    assert s3_store.local(good, "sub/data.bin").read_bytes() == b"one"
+
+
+def test_atomic_write_never_shows_half(tmp_path):
+    store = Store(tmp_path)
+    store.write_atomically("table/x.json", json.dumps([1]).encode())
+    store.write_atomically("table/x.json", json.dumps([2] * 1000).encode())
+    assert json.loads((tmp_path / "table" / "x.json").read_text()) == [2] * 1000
+    assert sorted(path.name for path in (tmp_path / "table").iterdir()) == ["x.json"]
