@@ -1,0 +1,1 @@
+"""The leaderboard, the plots and the HTML report."""

@@ -1,0 +1,267 @@
+import io
+import json
+
+import pandas
+import pytest
+
+from gan_core.config import Experiment
+from gan_core.errors import EvaluationError
+from gan_core.report.leaderboard import (
+    NO_ROWS,
+    build_leaderboard,
+    leaderboard_csv,
+    leaderboard_frame,
+    leaderboard_groups,
+    leaderboard_markdown,
+    leaderboard_text,
+    read_leaderboard,
+)
+from gan_core.store import Store
+
+COLUMNS = [
+    "experiment",
+    "dataset",
+    "architecture",
+    "objective",
+    "conditioning",
+    "seed",
+    "images_seen",
+    "fid",
+    "kid",
+    "inception_score",
+    "inception_score_std",
+    "protocol",
+    "images_per_second",
+]
+
+
+def experiment(name="one", **changes) -> Experiment:
+    values = {"name": name, "dataset": "digits", "length": {"images": 60000}}
+    return Experiment.model_validate({**values, **changes})
+
+
+def build(workshop, experiments, trained, evaluations, **options):
+    lines = []
+    by_name = {item.name: item for item in experiments}
+    return build_leaderboard(workshop.store, by_name, trained, evaluations, emit=lines.append, **options)
+
+
+def leaderboard_of(workshop, figures_by_name, **options):
+    """The leaderboard of one whole experiment for each name."""
+    experiments = [experiment(name) for name in figures_by_name]
+    trained, evaluations = {}, {}
+    for item in experiments:
+        trained[item.name], _, evaluations[item.name] = workshop.whole(item, **figures_by_name[item.name])
+    return build(workshop, experiments, trained, evaluations, **options)
+
+
+def row(name, dataset="digits", protocol="p", fid=None):
+    values = dict.fromkeys(COLUMNS)
+    values |= {"architecture": "dcgan", "objective": "wasserstein-gp", "conditioning": "none", "seed": 0}
+    return {**values, "experiment": name, "dataset": dataset, "protocol": protocol, "fid": fid}
+
+
+def test_columns_and_values_are_those_of_the_manifests(workshop):
+    item = experiment(
+        "one",
+        objective={"name": "wasserstein", "gradient_penalty": 10},
+        conditioning={"name": "acgan"},
+        seed=3,
+    )
+    trained, _, evaluation = workshop.whole(item, fid=12.345678901234567, kid=None)
+    build(workshop, [item], {"one": trained}, {"one": evaluation})
+    root = workshop.store.root
+    table = pandas.read_csv(f"{root}/leaderboard/leaderboard.csv", float_precision="round_trip")
+    assert list(table.columns) == COLUMNS
+    values = table.iloc[0].to_dict()
+    assert pandas.isna(values.pop("kid"))
+    assert values == {
+        "experiment": "one",
+        "dataset": "digits",
+        "architecture": "dcgan",
+        "objective": "wasserstein-gp",
+        "conditioning": "acgan",
+        "seed": 3,
+        "images_seen": 60000,
+        "fid": 12.345678901234567,
+        "inception_score": 8.1,
+        "inception_score_std": 0.12,
+        "protocol": evaluation.details["protocol"],
+        "images_per_second": 1523.456789012345,
+    }
+    parquet = pandas.read_parquet(f"{root}/leaderboard/leaderboard.parquet")
+    assert list(parquet.columns) == COLUMNS
+    assert parquet["fid"][0] == 12.345678901234567
+    assert parquet["images_seen"][0] == 60000
+
+
+def test_rows_are_sorted_by_dataset_protocol_and_fid_with_missing_last():
+    rows = [
+        row("e", "digits", "b", 1.0),
+        row("d", "digits", "a", None),
+        row("c", "digits", "a", 30.0),
+        row("b", "digits", "a", 4.0),
+        row("a", "mnist", "a", 0.5),
+    ]
+    expected = ["b", "c", "d", "e", "a"]
+    assert list(leaderboard_frame(rows)["experiment"]) == expected
+    assert list(leaderboard_frame(rows[::-1])["experiment"]) == expected
+
+
+def test_same_inputs_give_the_same_bytes_and_are_reused(workshop):
+    figures = {"one": {"fid": 0.1 + 0.2}, "two": {"fid": None}}
+    first = leaderboard_of(workshop, figures)
+    csv = f"{workshop.store.root}/leaderboard/leaderboard.csv"
+    with open(csv, "rb") as file:
+        before = file.read()
+    again = leaderboard_of(workshop, figures)
+    forced = leaderboard_of(workshop, figures, force=True)
+    assert again.reused and not forced.reused
+    assert first.fingerprint == again.fingerprint == forced.fingerprint
+    assert {name: entry.sha256 for name, entry in first.files.items()} == {
+        name: entry.sha256 for name, entry in forced.files.items()
+    }
+    with open(csv, "rb") as file:
+        assert file.read() == before
+    assert b"0.30000000000000004" in before
+
+
+def test_a_deleted_table_at_the_fixed_place_comes_back(workshop):
+    leaderboard_of(workshop, {"one": {}})
+    csv = f"{workshop.store.root}/leaderboard/leaderboard.csv"
+    workshop.store.fs.rm_file(csv)
+    assert leaderboard_of(workshop, {"one": {}}).reused
+    assert workshop.store.fs.exists(csv)
+
+
+def test_an_input_made_again_with_other_figures_gives_a_new_leaderboard(workshop):
+    item = experiment()
+    trained, _, evaluation = workshop.whole(item)
+    first = build(workshop, [item], {"one": trained}, {"one": evaluation})
+    # What `force` does on a device that is not deterministic: the fingerprint stays, the figure moves.
+    remade = evaluation.model_copy(update={"figures": {**evaluation.figures, "fid": 19.0}})
+    second = build(workshop, [item], {"one": trained}, {"one": remade})
+    assert second.fingerprint != first.fingerprint
+    assert read_leaderboard(workshop.store, second)["fid"][0] == 19.0
+
+
+def test_no_evaluation_gives_an_empty_table_with_its_columns(workshop):
+    manifest = build(workshop, [experiment()], {}, {})
+    frame = read_leaderboard(workshop.store, manifest)
+    assert leaderboard_csv(frame).decode() == ",".join(COLUMNS) + "\n"
+    assert leaderboard_text(frame) == leaderboard_markdown(frame) == NO_ROWS
+
+
+def test_experiments_without_evaluation_have_no_row_and_removed_ones_are_named(workshop):
+    items = [experiment("one"), experiment("two")]
+    trained = {item.name: workshop.train(item) for item in items}
+    _, _, gone = workshop.whole(experiment("gone"))
+    _, _, evaluation = workshop.whole(items[0])
+    manifest = build(workshop, items, trained, {"one": evaluation, "gone": gone})
+    assert list(read_leaderboard(workshop.store, manifest)["experiment"]) == ["one"]
+    assert manifest.details["left_out"] == ["gone"]
+    assert manifest.details["stale"] == {}
+    assert set(manifest.inputs) == {"evaluation/one", "trained_gan/one"}
+
+
+def test_a_changed_configuration_is_listed_as_stale_with_what_was_really_trained(workshop):
+    trained, _, evaluation = workshop.whole(experiment(seed=1))
+    changed = experiment(seed=2, batch_size=128)
+    manifest = build(workshop, [changed], {"one": trained}, {"one": evaluation})
+    frame = read_leaderboard(workshop.store, manifest)
+    assert frame["seed"][0] == 1
+    assert "batch_size 64 → 128" in manifest.details["stale"]["one"]
+    assert "seed 1 → 2" in manifest.details["stale"]["one"]
+
+
+def test_a_row_keeps_the_training_that_was_evaluated_when_a_newer_one_exists(workshop):
+    _, _, evaluation = workshop.whole(experiment(seed=1))
+    newer = workshop.train(experiment(seed=2), images_seen=99)
+    manifest = build(workshop, [experiment(seed=2)], {"one": newer}, {"one": evaluation})
+    frame = read_leaderboard(workshop.store, manifest)
+    assert (frame["seed"][0], frame["images_seen"][0]) == (1, 60000)
+    assert "one" in manifest.details["stale"]
+
+
+def test_a_training_that_left_the_store_leaves_its_figures_empty(workshop):
+    trained, _, evaluation = workshop.whole(experiment())
+    store = workshop.store
+    store.fs.rm(store.folder("trained_gan", "one", trained.fingerprint), recursive=True)
+    manifest = build(workshop, [experiment()], {}, {"one": evaluation})
+    frame = read_leaderboard(store, manifest)
+    assert pandas.isna(frame["images_seen"][0]) and frame["fid"][0] == 20.0
+    assert "no longer in the store" in manifest.details["stale"]["one"]
+
+
+def test_an_evaluation_without_protocol_is_refused_by_name(workshop):
+    trained, _, evaluation = workshop.whole(experiment(), protocol="")
+    with pytest.raises(EvaluationError, match="evaluation/one .* states no protocol.*force"):
+        build(workshop, [experiment()], {"one": trained}, {"one": evaluation})
+    assert not workshop.store.fs.exists(f"{workshop.store.root}/leaderboard/leaderboard.csv")
+
+
+def test_groups_never_mix_datasets_or_protocols():
+    frame = leaderboard_frame(
+        [
+            row("a", "digits", "p", 1),
+            row("b", "digits", "q", 2),
+            row("c", "mnist", "p", 3),
+            row("d", "mnist", "p", 4),
+        ]
+    )
+    groups = [
+        (dataset, protocol, list(rows["experiment"])) for dataset, protocol, rows in leaderboard_groups(frame)
+    ]
+    assert groups == [("digits", "p", ["a"]), ("digits", "q", ["b"]), ("mnist", "p", ["c", "d"])]
+    for write in (leaderboard_markdown, leaderboard_text):
+        text = write(frame)
+        tables = text.split("rotocol: ")[:-1]
+        assert len(tables) == 3
+        assert text.index("rotocol: q") > text.index("rotocol: p")
+
+
+def test_markdown_and_text_show_missing_figures_as_dashes():
+    frame = leaderboard_frame([row("a", fid=1.5)])
+    for write in (leaderboard_markdown, leaderboard_text):
+        text = write(frame)
+        assert "—" in text and "1.50" in text
+        assert not any(word in text.lower() for word in ("nan", "<na>", "none|", "null"))
+
+
+def test_markdown_escapes_what_would_break_a_table():
+    text = leaderboard_markdown(leaderboard_frame([row("a", protocol="x | <b>y</b>", fid=1)]))
+    assert "x \\| \\<b\\>y\\</b\\>" in text
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in table}) == 1
+
+
+def test_text_columns_are_aligned():
+    frame = leaderboard_frame([row("short", fid=1.0), row("a-much-longer-name", fid=1234.5)])
+    heading, rule, *rows = [
+        line for line in leaderboard_text(frame).splitlines() if "  " in line or "--" in line
+    ]
+    end = heading.index("FID ↓") + len("FID ↓")
+    assert [line[:end].split()[-1] for line in rows[:2]] == ["1.00", "1,234.50"]
+    assert len(rule) >= end
+
+
+def test_csv_reads_back_as_the_same_frame():
+    frame = leaderboard_frame([row("a", fid=1 / 3), row("b", fid=2e-17)])
+    back = pandas.read_csv(io.BytesIO(leaderboard_csv(frame)), float_precision="round_trip")
+    assert list(back["fid"]) == list(frame["fid"])
+
+
+def test_a_store_that_is_not_a_local_folder_gets_the_same_bytes(workshop, tmp_path):
+    local = leaderboard_of(workshop, {"one": {}})
+    remote = Store(f"memory://{tmp_path.name}", cache=tmp_path / "cache")
+    manifest = leaderboard_of(type(workshop)(remote), {"one": {}})
+    assert manifest.files["leaderboard.csv"].sha256 == local.files["leaderboard.csv"].sha256
+    content = remote.fs.cat_file(f"{remote.root}/leaderboard/leaderboard.csv")
+    assert content == workshop.store.fs.cat_file(f"{workshop.store.root}/leaderboard/leaderboard.csv")
+
+
+def test_manifest_is_plain_json(workshop):
+    manifest = leaderboard_of(workshop, {"one": {"fid": None}})
+    stored = workshop.store.current("leaderboard", "all")
+    assert stored.fingerprint == manifest.fingerprint
+    assert json.loads(stored.model_dump_json())["figures"] == {"experiments": 1, "stale": 0}
