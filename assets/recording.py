@@ -1,0 +1,63 @@
+"""What Dagster is told about an artefact: its version, its figures, where it is."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from gan_core.store import Manifest, Store
+
+# Inline pictures are stored in the event log, twice: keep them small and leave the full one in the store.
+MAX_INLINE_BYTES = 100_000
+
+
+class StepConfig(dg.Config):
+    """Run configuration that every step has."""
+
+    force: bool = False
+    """Make the artefact again even if one with the same fingerprint is there."""
+
+
+def materialized(
+    store: Store,
+    manifest: Manifest,
+    extra: Mapping[str, Any] | None = None,
+    check_results: list[dg.AssetCheckResult] | None = None,
+) -> dg.MaterializeResult:
+    """The asset's result: the fingerprint as data version, the figures as plottable metadata."""
+    figures = {key: _figure(value) for key, value in manifest.figures.items() if value is not None}
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(manifest.fingerprint),
+        metadata={
+            **figures,
+            **(extra or {}),
+            "reused": manifest.reused,
+            "fingerprint": manifest.fingerprint,
+            "inputs": dict(manifest.inputs),
+            "bytes_stored": manifest.total_bytes,
+            "step_seconds": manifest.seconds,
+            "path": dg.MetadataValue.path(
+                store.folder(manifest.asset, manifest.partition, manifest.fingerprint)
+            ),
+        },
+        check_results=check_results or [],
+    )
+
+
+def inline_picture(png: bytes, alternative: str) -> dg.MarkdownMetadataValue:
+    """A PNG shown in the UI; one over `MAX_INLINE_BYTES` is replaced by a line that says so."""
+    if len(png) > MAX_INLINE_BYTES:
+        return dg.MetadataValue.md(f"{alternative}: {len(png):,} bytes, see the file at `path`")
+    encoded = base64.b64encode(png).decode()
+    return dg.MetadataValue.md(f"![{alternative}](data:image/png;base64,{encoded})")
+
+
+def stored_picture(store: Store, manifest: Manifest, name: str) -> dg.MarkdownMetadataValue:
+    """A PNG of an artefact, inline."""
+    return inline_picture(store.local(manifest, name).read_bytes(), name)
+
+
+def _figure(value: float | int | str) -> Any:
+    # Dagster plots floats and ints over materialisations; a float keeps one type per series.
+    return float(value) if isinstance(value, float) else value

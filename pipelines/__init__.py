@@ -1,0 +1,1 @@
+"""The Dagster side: definitions, partitions, resources, jobs, schedules, sensors."""

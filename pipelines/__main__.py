@@ -1,0 +1,62 @@
+"""`python -m pipelines backfill 'demo-*'`: materialise experiments from the command line."""
+
+import argparse
+import sys
+
+from gan_core.errors import GanError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status 0 if everything succeeded, 1 if an experiment failed, 2 for a wrong configuration."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    backfill = commands.add_parser(
+        "backfill",
+        help="prepare the datasets, train and evaluate the experiments, make leaderboard and report",
+    )
+    backfill.add_argument("experiments", nargs="+", help="names or patterns such as 'demo-*'")
+    backfill.add_argument("--force", action="store_true", help="train again even what is there")
+    options = parser.parse_args(arguments)
+    try:
+        return _backfill(options.experiments, options.force)
+    except GanError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _backfill(patterns: list[str], force: bool) -> int:
+    from gan_core.config import load_configs
+
+    configs = load_configs()
+    from pipelines.backfill import backfill, select_experiments
+    from pipelines.definitions import build_definitions
+    from pipelines.instance import open_instance
+
+    names = select_experiments(configs, patterns)
+    with open_instance() as instance:
+        result = backfill(build_definitions(configs), configs, instance, names, force=force)
+    _print_tables()
+    for name, reason in result.failed.items():
+        print(f"FAILED {name}: {reason}", file=sys.stderr)
+    print(f"{len(result.succeeded)} of {len(names)} experiments succeeded")
+    return 1 if result.failed else 0
+
+
+def _print_tables() -> None:
+    import pandas
+
+    from gan_core.report.leaderboard import leaderboard_text
+    from pipelines.resources import open_store
+
+    store = open_store()
+    manifest = store.current("leaderboard", "all")
+    if manifest is None:
+        return
+    print()
+    print(leaderboard_text(pandas.read_parquet(store.local(manifest, "leaderboard.parquet"))))
+    print(f"\nleaderboard: {store.root}/leaderboard/leaderboard.csv")
+    print(f"report:      {store.root}/report/index.html")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

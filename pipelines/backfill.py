@@ -1,0 +1,105 @@
+"""A backfill over experiments in this process, without a daemon: what `make demo` and `make backfill` run.
+
+Every run is recorded in the same instance that the UI shows. A configuration that fails does not stop the
+others; the tables are made from those that succeeded.
+"""
+
+import fnmatch
+import uuid
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from gan_core.config import Configs
+from gan_core.errors import ConfigError
+from pipelines.jobs import DATASET_JOB, EXPERIMENT_JOB, TABLES_JOB
+
+BACKFILL_TAG = "gan-pipelines/backfill"
+
+
+@dataclass
+class BackfillResult:
+    """Which experiments succeeded, and for the others the reason in one text each."""
+
+    succeeded: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def select_experiments(configs: Configs, patterns: list[str]) -> list[str]:
+    """The experiments whose names match any of the shell-style `patterns`, in alphabetical order.
+
+    Raises `ConfigError` for a pattern that matches nothing.
+    """
+    selected: set[str] = set()
+    for pattern in patterns:
+        matches = fnmatch.filter(configs.experiments, pattern)
+        if not matches:
+            known = ", ".join(sorted(configs.experiments))
+            raise ConfigError(f"no experiment matches `{pattern}`; there are: {known}")
+        selected.update(matches)
+    return sorted(selected)
+
+
+def backfill(
+    definitions: dg.Definitions,
+    configs: Configs,
+    instance: dg.DagsterInstance,
+    experiments: list[str],
+    *,
+    force: bool = False,
+) -> BackfillResult:
+    """Prepare the datasets, run each experiment, then make the tables. `force` trains again what is there."""
+    tags = {BACKFILL_TAG: uuid.uuid4().hex[:8]}
+    runner = _Runner(definitions, instance, tags)
+    result = BackfillResult()
+    broken: dict[str, str] = {}
+    for dataset in sorted({configs.experiments[name].dataset for name in experiments}):
+        failure = runner.run(DATASET_JOB, dataset)
+        if failure:
+            broken[dataset] = failure
+    for name in experiments:
+        dataset = configs.experiments[name].dataset
+        if dataset in broken:
+            result.failed[name] = f"its dataset {dataset} failed: {broken[dataset]}"
+            continue
+        failure = runner.run(EXPERIMENT_JOB, name, force_steps=["trained_gan"] if force else [])
+        if failure:
+            result.failed[name] = failure
+        else:
+            result.succeeded.append(name)
+    failure = runner.run(TABLES_JOB)
+    if failure:
+        result.failed["leaderboard and report"] = failure
+    return result
+
+
+@dataclass
+class _Runner:
+    definitions: dg.Definitions
+    instance: dg.DagsterInstance
+    tags: dict[str, str]
+
+    def run(self, job: str, partition: str | None = None, force_steps: list[str] | None = None) -> str | None:
+        """Run a job in this process; None, or why it failed."""
+        config = {"ops": {step: {"config": {"force": True}} for step in force_steps or []}}
+        result = self.definitions.resolve_job_def(job).execute_in_process(
+            instance=self.instance,
+            partition_key=partition,
+            tags=self.tags,
+            run_config=config,
+            raise_on_error=False,
+        )
+        if result.success:
+            return None
+        return "; ".join(_reasons(result)) or f"run {result.run_id} failed: see it in the UI"
+
+
+def _reasons(result: dg.ExecuteInProcessResult) -> list[str]:
+    """Each failed step with the innermost cause of its failure, in one line."""
+    reasons = []
+    for event in result.get_step_failure_events():
+        error = event.step_failure_data.error
+        while error and error.cause:
+            error = error.cause
+        reasons.append(f"{event.step_key}: {error.message.strip() if error else 'no message'}")
+    return reasons

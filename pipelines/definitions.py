@@ -1,0 +1,54 @@
+"""What Dagster loads. A wrong configuration file stops it here, with one error that names file and line."""
+
+import dagster as dg
+
+from assets.checks import dataset_checks, experiment_checks
+from assets.datasets import dataset_assets
+from assets.experiments import experiment_assets
+from assets.tables import table_assets
+from gan_core.config import Configs, load_configs
+from pipelines.jobs import jobs
+from pipelines.logs import console
+from pipelines.nightly import nightly_experiments_sensor, nightly_schedule
+from pipelines.partitions import partitions_of
+from pipelines.resources import store_resource
+
+OWNERS = ["team:gan-pipelines"]
+
+
+def build_definitions(configs: Configs) -> dg.Definitions:
+    """All assets, checks, jobs, the schedule and the sensors over `configs`."""
+    partitions = partitions_of(configs)
+    assets = [
+        *dataset_assets(partitions.datasets),
+        *experiment_assets(partitions.experiments, partitions.dataset_of_experiment),
+        *table_assets(),
+    ]
+    all_jobs = {job.name: job for job in jobs(partitions)}
+    return dg.Definitions(
+        assets=dg.map_asset_specs(lambda spec: spec.replace_attributes(owners=OWNERS), assets),
+        asset_checks=[*dataset_checks(partitions.datasets), *experiment_checks(partitions.experiments)],
+        jobs=list(all_jobs.values()),
+        schedules=[nightly_schedule(configs)],
+        sensors=[
+            nightly_experiments_sensor(configs, all_jobs),
+            dg.AutomationConditionSensorDefinition(
+                "follow_new_data",
+                target=dg.AssetSelection.all(),
+                default_status=dg.DefaultSensorStatus.RUNNING,
+                description=(
+                    "Evaluates what was trained, and makes again what stands on changed content; "
+                    "does nothing where an input came back identical."
+                ),
+            ),
+        ],
+        resources={"store": store_resource, "configs": configs},
+        loggers={"console": console},
+        executor=dg.multiprocess_executor.configured(
+            # forkserver starts a step in about 1.5 s; spawn would import everything anew.
+            {"start_method": {"forkserver": {"preload_modules": ["pipelines.definitions"]}}}
+        ),
+    )
+
+
+defs = build_definitions(load_configs())

@@ -1,0 +1,59 @@
+"""The nightly schedule: the data first, then the experiments that the YAML names."""
+
+import datetime
+
+import dagster as dg
+
+from gan_core.config import Nightly, load_configs
+from pipelines.definitions import build_definitions
+from pipelines.nightly import NIGHT_TAG
+
+
+def definitions(experiments: tuple[str, ...]) -> dg.Definitions:
+    configs = load_configs().model_copy(update={"nightly": Nightly(experiments=experiments)})
+    return build_definitions(configs)
+
+
+def evaluate(experiments: tuple[str, ...]):
+    loaded = definitions(experiments)
+    schedule = loaded.resolve_schedule_def("nightly_retraining")
+    night = datetime.datetime(2026, 1, 2, 2, 0, tzinfo=datetime.UTC)
+    with dg.DagsterInstance.ephemeral() as instance:
+        context = dg.build_schedule_context(
+            instance=instance,
+            scheduled_execution_time=night,
+            repository_def=loaded.get_repository_def(),
+        )
+        return schedule.evaluate_tick(context)
+
+
+def test_it_is_off_until_switched_on():
+    schedule = definitions(("demo-dcgan",)).resolve_schedule_def("nightly_retraining")
+    assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
+
+
+def test_it_refreshes_each_dataset_once():
+    requests = evaluate(("demo-dcgan", "demo-acgan")).run_requests
+    assert [(r.partition_key, r.tags[NIGHT_TAG]) for r in requests] == [("digits", "2026-01-02")]
+
+
+def test_without_experiments_it_says_so():
+    assert "names no experiment" in evaluate(()).skip_message
+
+
+def test_experiments_follow_the_refresh_of_their_dataset():
+    loaded = definitions(("demo-dcgan", "demo-acgan"))
+    sensor = loaded.resolve_sensor_def("nightly_experiments")
+    job = loaded.resolve_job_def("prepare_dataset")
+    with dg.DagsterInstance.ephemeral() as instance:
+        for tags, expected in (({NIGHT_TAG: "n"}, {"demo-dcgan", "demo-acgan"}), ({}, set())):
+            run = instance.create_run_for_job(
+                job, tags={**tags, "dagster/partition": "digits"}, status=dg.DagsterRunStatus.SUCCESS
+            )
+            event = dg.DagsterEvent(event_type_value="PIPELINE_SUCCESS", job_name=job.name)
+            context = dg.build_run_status_sensor_context(
+                sensor_name=sensor.name, dagster_instance=instance, dagster_run=run, dagster_event=event
+            )
+            requests = sensor(context)
+            names = {request.partition_key for request in requests} if isinstance(requests, list) else set()
+            assert names == expected
