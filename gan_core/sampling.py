@@ -1,0 +1,180 @@
+"""Draw images from a trained generator, and the step `samples`: the images that evaluation measures."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from gan_core.config import Dataset, Experiment
+from gan_core.data.shards import encode_png, write_tar
+from gan_core.errors import ConfigError
+from gan_core.images import grid_png, to_uint8
+from gan_core.models import build_generator, draw_latents
+from gan_core.progress import Progress
+from gan_core.store import Build, Manifest, Store
+from gan_core.training.train import default_device
+from gan_core.versions import CODE_VERSIONS
+
+logger = logging.getLogger("gan_core")
+ASSET = "samples"
+CODE_VERSION = CODE_VERSIONS[ASSET]
+LATENT_BLOCK = 1024  # latents are drawn in blocks of this many, whatever the batch size
+BATCH_SIZE = 128
+SAMPLES_PER_TAR = 10_000
+GRID_COLUMNS = 10
+GRID_ROWS = 10  # at most so many classes are in the grid
+GRID_SIDE = 48  # pixels that an image takes at least
+KINDS = {"samples": "generator", "untrained": "generator_untrained"}
+
+
+def load_generator(
+    store: Store, trained: Manifest, *, which: str = "generator", device: str | torch.device = "cpu"
+) -> nn.Module:
+    """A generator of a `trained_gan` artefact, ready to draw: `generator` or `generator_untrained`.
+
+    Rebuilt from the manifest alone. Raises `StoreError` where the file is missing or damaged.
+    """
+    if which not in KINDS.values():
+        raise ValueError(f"which is {which!r}: it is one of {', '.join(KINDS.values())}")
+    experiment = Experiment.model_validate({**trained.config, "name": trained.partition})
+    path = store.local(trained, f"{which}.safetensors")
+    with torch.random.fork_rng(devices=[]):
+        generator = build_generator(
+            experiment,
+            channels=trained.details["channels"],
+            image_size=trained.details["image_size"],
+            n_classes=trained.details["n_classes"],
+        )
+    generator.load_state_dict(load_file(path))
+    return generator.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+
+
+def generate(
+    generator: nn.Module,
+    count: int,
+    *,
+    seed: int,
+    labels: Tensor | None = None,
+    batch_size: int = BATCH_SIZE,
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yield `count` images as (uint8 (b, C, H, W), int64 (b,) or None) on the CPU, b at most `batch_size`.
+
+    Image i depends on `seed`, i and its label alone: latents come from a CPU generator in blocks of fixed
+    size, so that another batch size or device gives the same images (up to the rounding of the network's
+    arithmetic, at most one of 255 levels). `labels` int64 (count,) asks for classes; by default a
+    conditional generator takes its classes in turn, so that they are even.
+    """
+    device = next(generator.parameters()).device
+    if generator.n_classes and labels is None:
+        labels = torch.arange(count) % generator.n_classes
+    start = 0
+    for z in _latent_batches(generator, count, seed, batch_size):
+        of_batch = labels[start : start + len(z)] if generator.n_classes else None
+        start += len(z)
+        with torch.inference_mode():
+            images = generator(z.to(device), None if of_batch is None else of_batch.to(device))
+        yield to_uint8(images).cpu().contiguous(), of_batch
+
+
+def draw_samples(
+    store: Store,
+    experiment: Experiment,
+    dataset: Dataset,
+    trained: Manifest,
+    *,
+    force: bool = False,
+    emit: Callable[[str], None] = logger.info,
+) -> Manifest:
+    """Draw what evaluation measures: `dataset.evaluation.samples` images, conditional ones by class.
+
+    Files: grid.png (of its own fixed seed; conditional: a row a class), samples-NNNNNN.tar, and
+    untrained-NNNNNN.tar of the untrained generator, for scale. Figures: samples, images_per_second.
+    Details: classes, conditional, grid_classes, and the tars of each kind.
+    """
+    if trained.partition != experiment.name:
+        raise ConfigError(
+            f"experiment `{experiment.name}` was given the training of `{trained.partition}`: give its own"
+        )
+    count, seed = dataset.evaluation.samples, dataset.evaluation.seed
+
+    def build(work: Build) -> None:
+        device = default_device()
+        generators = {
+            kind: load_generator(store, trained, which=KINDS[kind], device=device) for kind in KINDS
+        }
+        conditional = generators["samples"].n_classes > 0
+        (work.folder / "grid.png").write_bytes(_grid(generators["samples"], seed))
+        seconds = {}
+        for kind, generator in generators.items():
+            began = time.monotonic()
+            progress = Progress(f"drawing {experiment.name} {kind}", count, emit=emit)
+            work.details[kind] = _write_tars(generator, count, seed, work.folder, kind, progress)
+            seconds[kind] = time.monotonic() - began
+        work.figures["samples"] = count
+        work.figures["images_per_second"] = round(count / max(seconds["samples"], 1e-9), 1)
+        work.details["classes"] = trained.details["classes"]
+        work.details["conditional"] = conditional
+        work.details["grid_classes"] = _grid_classes(generators["samples"])
+
+    return store.produce(
+        ASSET,
+        experiment.name,
+        config={"count": count, "seed": seed, "grid": {"rows": GRID_ROWS, "columns": GRID_COLUMNS}},
+        inputs={"trained_gan": trained},
+        code_version=CODE_VERSION,
+        build=build,
+        force=force,
+    )
+
+
+def _latent_batches(generator: nn.Module, count: int, seed: int, batch_size: int) -> Iterator[Tensor]:
+    """float (b, latent.size) batches, cut from blocks that do not depend on `count` or `batch_size`."""
+    numbers = torch.Generator("cpu").manual_seed(seed)
+    waiting = torch.empty(0, generator.latent.size)
+    while count > 0:
+        size = min(batch_size, count)
+        while len(waiting) < size:
+            waiting = torch.cat([waiting, draw_latents(generator.latent, LATENT_BLOCK, numbers)])
+        yield waiting[:size]
+        waiting, count = waiting[size:], count - size
+
+
+def _write_tars(
+    generator: nn.Module, count: int, seed: int, folder: Path, kind: str, progress: Progress
+) -> list[str]:
+    samples = _encoded(generator, count, seed, progress)
+    names = []
+    for first in range(0, count, SAMPLES_PER_TAR):
+        names.append(f"{kind}-{len(names):06d}.tar")
+        size = min(SAMPLES_PER_TAR, count - first)
+        write_tar(folder / names[-1], (next(samples) for _ in range(size)))
+    return names
+
+
+def _encoded(
+    generator: nn.Module, count: int, seed: int, progress: Progress
+) -> Iterator[tuple[str, bytes, int | None]]:
+    index = 0
+    for images, labels in generate(generator, count, seed=seed):
+        for position, image in enumerate(images.numpy()):
+            yield f"{index:06d}", encode_png(image), None if labels is None else int(labels[position])
+            index += 1
+        progress.update(index)
+
+
+def _grid(generator: nn.Module, seed: int) -> bytes:
+    classes = _grid_classes(generator)
+    labels = torch.tensor(classes).repeat_interleave(GRID_COLUMNS) if classes else None
+    rows = len(classes) or GRID_ROWS
+    drawn = [images for images, _ in generate(generator, rows * GRID_COLUMNS, seed=seed, labels=labels)]
+    images = torch.cat(drawn)
+    return grid_png(images, GRID_COLUMNS, scale=max(1, -(-GRID_SIDE // images.shape[-1])))
+
+
+def _grid_classes(generator: nn.Module) -> list[int]:
+    """The classes that are rows of the grid: all, or the first so many that fit."""
+    return list(range(min(generator.n_classes, GRID_ROWS)))

@@ -1,0 +1,51 @@
+"""Losses of a run: summed on the device while it trains, read back a row at a time."""
+
+import math
+from pathlib import Path
+
+import pandas
+import torch
+from torch import Tensor
+
+Row = dict[str, float | int]
+
+
+class LossMeter:
+    """Means of named scalar tensors since the last reset, kept on the device: adding never waits for it."""
+
+    def __init__(self):
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+
+    def add(self, **values: Tensor) -> None:
+        for name, value in values.items():
+            value = value.detach().float()
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def means(self) -> dict[str, float]:
+        """The means so far: one transfer from the device for all of them."""
+        if not self.sums:
+            return {}
+        values = torch.stack(list(self.sums.values())).tolist()
+        return {name: value / self.counts[name] for name, value in zip(self.sums, values, strict=True)}
+
+    def reset(self) -> None:
+        self.sums, self.counts = {}, {}
+
+    def state_dict(self) -> dict:
+        return {"sums": dict(self.sums), "counts": dict(self.counts)}
+
+    def load_state_dict(self, state: dict, device: torch.device) -> None:
+        self.sums = {name: value.to(device) for name, value in state["sums"].items()}
+        self.counts = dict(state["counts"])
+
+
+def not_finite(losses: dict[str, float]) -> list[str]:
+    """The names of the losses that are NaN or infinite."""
+    return [name for name, value in losses.items() if not math.isfinite(value)]
+
+
+def write_history(rows: list[Row], path: Path) -> None:
+    """The rows as Parquet: images_seen, step, the losses of this run, images_per_second, seconds."""
+    pandas.DataFrame(rows).to_parquet(path, index=False)

@@ -1,0 +1,36 @@
+"""The picture of how samples changed: the fixed latents' images, a row a sampling time."""
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from gan_core.images import BACKGROUND, GAP, encode_picture, grid_array, picture
+
+ROWS = 20
+LABEL_WIDTH = 96
+SMALLEST_IMAGE = 40  # pixels that an image takes at least, so that 16x16 can be seen
+
+
+def progress_png(samples: list[tuple[int, Tensor]]) -> bytes:
+    """(images seen, uint8 (n, C, H, W)) of each time -> PNG; the first, the last and at most 18 between."""
+    chosen = [samples[index] for index in evenly_chosen(len(samples), ROWS)]
+    columns, side = len(chosen[0][1]), chosen[0][1].shape[-1]
+    scale = max(1, -(-SMALLEST_IMAGE // side))
+    strip = picture(grid_array(torch.cat([images for _, images in chosen]), columns), scale)
+    drawn = Image.new(strip.mode, (strip.width + LABEL_WIDTH, strip.height), BACKGROUND_OF[strip.mode])
+    drawn.paste(strip, (LABEL_WIDTH, 0))
+    pen, font = ImageDraw.Draw(drawn), ImageFont.load_default(size=14)
+    for row, (images_seen, _) in enumerate(chosen):
+        middle = (row * (side + GAP) + side / 2) * scale
+        pen.text((LABEL_WIDTH - 8, middle), f"{images_seen:,}", fill=0, font=font, anchor="rm")
+    return encode_picture(drawn)
+
+
+def evenly_chosen(count: int, most: int) -> list[int]:
+    """At most `most` of the numbers 0 to count - 1, evenly, the first and the last among them."""
+    if count <= most:
+        return list(range(count))
+    return [round(index * (count - 1) / (most - 1)) for index in range(most)]
+
+
+BACKGROUND_OF = {"L": BACKGROUND, "RGB": (BACKGROUND,) * 3}

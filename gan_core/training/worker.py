@@ -1,0 +1,46 @@
+"""Run long work where an interrupt cannot hit it, and stop it where it is consistent."""
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+Result = TypeVar("Result")
+Post = Callable[[Callable[[], None]], None]
+
+
+def run_interruptible(work: Callable[[threading.Event, Post], Result]) -> Result:
+    """Run `work(stop, post)` in a thread of its own and return what it returns.
+
+    Python raises interrupts (KeyboardInterrupt, and what Dagster raises in a signal handler) in the main
+    thread, between any two instructions: in the middle of a training step they would leave half of it done.
+    So the calling thread waits, and does what the work hands it through `post` (logging, observations). An
+    exception here sets `stop`, waits until the work has ended of its own accord at its next consistent
+    point, and is raised again. No signal handler is touched.
+    """
+    calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+    stop = threading.Event()
+    outcome: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work(stop, calls.put))
+        except BaseException as error:
+            outcome.set_exception(error)
+        finally:
+            calls.put(None)
+
+    thread = threading.Thread(target=run, name="training")
+    try:
+        thread.start()
+        while (call := calls.get()) is not None:
+            call()
+    except BaseException as interrupt:
+        stop.set()
+        if thread.ident is not None:
+            thread.join()
+            if outcome.exception() is not None:
+                interrupt.add_note(f"While stopping: {outcome.exception()!r}")
+        raise
+    return outcome.result()

@@ -1,0 +1,221 @@
+"""Drawing samples: repeatable, even by class, and what the step `samples` writes."""
+
+import io
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+import webdataset
+from PIL import Image
+from safetensors.torch import save_file
+
+from gan_core.config import Dataset, Experiment
+from gan_core.data.tars import decode_tar
+from gan_core.errors import ConfigError, StoreError
+from gan_core.images import grid_array, grid_png, to_network_range, to_uint8
+from gan_core.models import build_generator
+from gan_core.sampling import draw_samples, generate, load_generator
+from gan_core.store import Build, Manifest, Store
+
+CLASSES = ["a", "b", "c"]
+
+
+def make_experiment(conditioning: str) -> Experiment:
+    return Experiment.model_validate(
+        {
+            "name": "small",
+            "dataset": "tiny",
+            "architecture": {"width": 4},
+            "latent": {"size": 6},
+            "conditioning": {"name": conditioning},
+            "length": {"images": 100},
+        }
+    )
+
+
+def make_dataset(samples: int = 45, channels: int = 3) -> Dataset:
+    return Dataset.model_validate(
+        {
+            "name": "tiny",
+            "source": {"kind": "images"},
+            "image_size": 16,
+            "channels": channels,
+            "classes": CLASSES,
+            "evaluation": {"samples": samples, "seed": 3},
+        }
+    )
+
+
+def make_generator(experiment: Experiment, *, seed: int = 0, channels: int = 3) -> torch.nn.Module:
+    """A generator that looks trained: weights and statistics far from the initial ones."""
+    torch.manual_seed(seed)
+    generator = build_generator(experiment, channels=channels, image_size=16, n_classes=3)
+    for _ in range(20):
+        labels = torch.arange(32) % 3
+        generator(torch.randn(32, 6), labels)
+    with torch.no_grad():
+        generator.layers[-2].weight.mul_(300)
+    return generator.eval()
+
+
+def make_trained(store: Store, experiment: Experiment, channels: int = 3) -> Manifest:
+    def build(work: Build) -> None:
+        for seed, name in enumerate(("generator", "generator_untrained")):
+            generator = make_generator(experiment, seed=seed, channels=channels)
+            save_file(generator.state_dict(), work.folder / f"{name}.safetensors")
+        work.details = {
+            "classes": CLASSES,
+            "n_classes": 3 if experiment.conditional else 0,
+            "image_size": 16,
+            "channels": channels,
+        }
+
+    return store.produce(
+        "trained_gan",
+        "small",
+        config=experiment.training_config(),
+        inputs={},
+        code_version="1",
+        build=build,
+    )
+
+
+def drawn(generator, count, **options) -> tuple[torch.Tensor, torch.Tensor | None]:
+    batches = list(generate(generator, count, **options))
+    labels = None if batches[0][1] is None else torch.cat([labels for _, labels in batches])
+    return torch.cat([images for images, _ in batches]), labels
+
+
+@pytest.mark.parametrize("conditioning", ["none", "acgan"])
+def test_the_batch_size_changes_nothing(conditioning):
+    generator = make_generator(make_experiment(conditioning))
+    images, labels = drawn(generator, 1100, seed=5, batch_size=128)
+    assert images.shape == (1100, 3, 16, 16)
+    assert images.dtype == torch.uint8
+    assert images.float().std() > 30
+    for batch_size in (1, 37, 1100):
+        other, other_labels = drawn(generator, 1100, seed=5, batch_size=batch_size)
+        assert (other.int() - images.int()).abs().max() <= 1  # the arithmetic's rounding, no other latent
+        assert (other != images).float().mean() < 1e-3
+        assert labels is None or torch.equal(labels, other_labels)
+
+
+def test_fewer_samples_are_the_first_ones_and_another_seed_gives_others():
+    generator = make_generator(make_experiment("none"))
+    images, _ = drawn(generator, 256, seed=0)
+    assert torch.equal(drawn(generator, 128, seed=0)[0], images[:128])
+    assert torch.equal(drawn(generator, 256, seed=0)[0], images)
+    assert (drawn(generator, 256, seed=1)[0] != images).any(dim=(1, 2, 3)).all()
+    assert len(images.flatten(1).unique(dim=0)) == 256
+
+
+def test_batches_are_bounded():
+    generator = make_generator(make_experiment("none"))
+    assert [len(images) for images, _ in generate(generator, 10, seed=0, batch_size=4)] == [4, 4, 2]
+
+
+def test_classes_come_in_turn_or_as_asked():
+    generator = make_generator(make_experiment("acgan"))
+    images, labels = drawn(generator, 45, seed=0)
+    assert Counter(labels.tolist()) == {0: 15, 1: 15, 2: 15}
+    ones, asked = drawn(generator, 45, seed=0, labels=torch.ones(45, dtype=torch.int64))
+    assert asked.tolist() == [1] * 45
+    same = (ones == images).all(dim=(1, 2, 3))
+    assert same.tolist() == (labels == 1).tolist()
+
+
+def test_a_loaded_generator_is_the_saved_one(tmp_path):
+    store, experiment = Store(tmp_path), make_experiment("acgan")
+    trained = make_trained(store, experiment)
+    before = torch.get_rng_state()
+    loaded = load_generator(store, trained)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not loaded.training
+    z, labels = torch.randn(6, 6), torch.arange(6) % 3
+    for which, seed in (("generator", 0), ("generator_untrained", 1)):
+        loaded = load_generator(store, trained, which=which)
+        torch.testing.assert_close(loaded(z, labels), make_generator(experiment, seed=seed)(z, labels))
+
+
+def test_a_damaged_generator_is_refused(tmp_path):
+    store = Store(tmp_path)
+    trained = make_trained(store, make_experiment("none"))
+    path = store.local(trained, "generator.safetensors")
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(StoreError, match="does not match its manifest"):
+        load_generator(store, trained)
+
+
+@pytest.mark.parametrize(("conditioning", "channels"), [("none", 1), ("acgan", 3)])
+def test_samples_artefact(tmp_path, conditioning, channels):
+    store, experiment = Store(tmp_path), make_experiment(conditioning)
+    trained, dataset = make_trained(store, experiment, channels), make_dataset(channels=channels)
+    lines: list[str] = []
+    manifest = draw_samples(store, experiment, dataset, trained, emit=lines.append)
+    assert sorted(manifest.files) == ["grid.png", "samples-000000.tar", "untrained-000000.tar"]
+    assert manifest.details["samples"] == ["samples-000000.tar"]
+    assert manifest.details["conditional"] == (conditioning == "acgan")
+    assert manifest.figures["samples"] == 45
+
+    for kind, which in (("samples", "generator"), ("untrained", "generator_untrained")):
+        images, labels = decode_tar(store.local(manifest, f"{kind}-000000.tar"))
+        expected, _ = drawn(load_generator(store, trained, which=which), 45, seed=3)
+        assert np.array_equal(images, expected.numpy())
+        classes = [0, 1, 2] * 15 if conditioning == "acgan" else [-1] * 45
+        assert labels.tolist() == classes
+
+    grid = Image.open(io.BytesIO(store.local(manifest, "grid.png").read_bytes()))
+    rows = 3 if conditioning == "acgan" else 10
+    assert grid.size == (3 * (10 * 18 - 2), 3 * (rows * 18 - 2))
+    assert draw_samples(store, experiment, dataset, trained, emit=lines.append).reused
+
+
+def test_samples_read_back_with_webdataset(tmp_path):
+    store, experiment = Store(tmp_path), make_experiment("acgan")
+    manifest = draw_samples(store, experiment, make_dataset(6), make_trained(store, experiment), emit=print)
+    path = store.local(manifest, "samples-000000.tar")
+    samples = list(webdataset.WebDataset(str(path), shardshuffle=False))
+    assert [sample["__key__"] for sample in samples] == [f"{index:06d}" for index in range(6)]
+    assert [int(sample["cls"]) for sample in samples] == [0, 1, 2, 0, 1, 2]
+
+
+def test_many_samples_are_split_over_tars(tmp_path, monkeypatch):
+    monkeypatch.setattr("gan_core.sampling.SAMPLES_PER_TAR", 20)
+    store, experiment = Store(tmp_path), make_experiment("none")
+    manifest = draw_samples(store, experiment, make_dataset(45), make_trained(store, experiment), emit=print)
+    sizes = [len(decode_tar(store.local(manifest, name))[0]) for name in manifest.details["samples"]]
+    assert sizes == [20, 20, 5]
+
+
+def test_the_training_of_another_experiment_is_refused(tmp_path):
+    store, experiment = Store(tmp_path), make_experiment("none")
+    trained = make_trained(store, experiment)
+    other = experiment.model_copy(update={"name": "other"})
+    with pytest.raises(ConfigError, match="`other` was given the training of `small`"):
+        draw_samples(store, other, make_dataset(), trained, emit=print)
+
+
+def test_ranges_go_there_and_back():
+    values = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(to_uint8(to_network_range(values)), values)
+    assert to_network_range(values)[[0, 255]].tolist() == [-1, 1]
+    assert to_uint8(torch.tensor([-3.0, 3.0])).tolist() == [0, 255]
+
+
+def test_grid():
+    images = torch.stack([torch.full((3, 4, 4), value, dtype=torch.uint8) for value in (10, 20, 30)])
+    grid = grid_array(images, columns=2)
+    assert grid.shape == (10, 10, 3)
+    assert [grid[0, 0, 0], grid[0, 6, 0], grid[6, 0, 0], grid[6, 6, 0], grid[4, 0, 0]] == [
+        10,
+        20,
+        30,
+        255,
+        255,
+    ]
+    picture = Image.open(io.BytesIO(grid_png(images[:, :1], columns=5, scale=2)))
+    assert picture.mode == "L"
+    assert picture.size == (2 * 16, 2 * 4)
+    with pytest.raises(ValueError, match="at least 1 image"):
+        grid_array(images[:0], columns=2)

@@ -1,0 +1,88 @@
+"""Small shards and experiments that train in a second."""
+
+import numpy as np
+import pytest
+import torch
+
+from gan_core.config import Dataset, Experiment
+from gan_core.data.shards import encode_png, write_tar
+from gan_core.store import Build, Manifest, Store
+
+IMAGES, CLASSES = 50, ["a", "b", "c"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Networks this small are slower on two threads, most of all on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def dataset() -> Dataset:
+    return Dataset.model_validate(
+        {
+            "name": "tiny",
+            "source": {"kind": "images"},
+            "image_size": 16,
+            "channels": 1,
+            "classes": CLASSES,
+            "splits": ["train"],
+            "evaluation": {"samples": 45, "seed": 3},
+        }
+    )
+
+
+@pytest.fixture
+def make_experiment():
+    """An `Experiment` of 800 images in batches of 8, every part of it replaceable."""
+
+    def make(**values) -> Experiment:
+        base = {
+            "name": "small",
+            "dataset": "tiny",
+            "architecture": {"width": 4},
+            "latent": {"size": 6},
+            "batch_size": 8,
+            "length": {"images": 800},
+            "checkpoint_every": 80,
+            "sample_every": 200,
+            "log_every": 7,
+        }
+        return Experiment.model_validate({**base, **values})
+
+    return make
+
+
+@pytest.fixture
+def make_shards():
+    """Write 50 random 16x16 images with labels as an `image_shards` artefact."""
+
+    def make(store: Store, *, classes: list[str] | None = CLASSES) -> Manifest:
+        numbers = np.random.default_rng(0)
+        images = numbers.integers(0, 256, (IMAGES, 1, 16, 16), dtype=np.uint8)
+
+        def build(work: Build) -> None:
+            samples = (
+                (f"{index:06d}", encode_png(image), index % 3 if classes else None)
+                for index, image in enumerate(images)
+            )
+            write_tar(work.folder / "train-000000.tar", samples)
+            work.details = {
+                "splits": {"train": {"images": IMAGES, "shards": ["train-000000.tar"]}},
+                "classes": classes,
+                "image_size": 16,
+                "channels": 1,
+            }
+
+        config = {"images": IMAGES, "classes": classes}
+        return store.produce("image_shards", "tiny", config=config, inputs={}, code_version="1", build=build)
+
+    return make
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store(tmp_path / "store")

@@ -1,0 +1,190 @@
+"""One training step against an obvious implementation, and what it must not do."""
+
+import copy
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from gan_core.training.average import GeneratorAverage
+from gan_core.training.state import TrainingState
+from gan_core.training.step import learning_rate_factor, real_batch, train_step
+
+WASSERSTEIN = {"name": "wasserstein", "gradient_penalty": 10}
+ACGAN = {"name": "acgan", "d_scale": 0.7, "g_scale": 0.3, "on_fakes": True}
+
+
+def fresh_state(experiment) -> TrainingState:
+    return TrainingState(experiment, channels=1, image_size=16, n_classes=3, device=torch.device("cpu"))
+
+
+def real_images() -> tuple[torch.Tensor, torch.Tensor]:
+    numbers = torch.Generator().manual_seed(9)
+    images = torch.randint(0, 256, (8, 1, 16, 16), generator=numbers, dtype=torch.uint8)
+    return images, torch.arange(8) % 3
+
+
+def obvious_step(state: TrainingState, images, labels) -> dict[str, float]:
+    """D's and G's update written out, two forward passes of G, on copies that share nothing."""
+    experiment = state.experiment
+    generator, discriminator = state.generator, state.discriminator
+    noise = torch.Generator()
+    noise.set_state(state.noise.get_state())
+    rate = experiment.optimizers.generator.learning_rate
+    betas = experiment.optimizers.generator.betas
+    g_optimizer = torch.optim.Adam(generator.parameters(), rate, betas, foreach=False, fused=False)
+    d_optimizer = torch.optim.Adam(discriminator.parameters(), rate, betas, foreach=False, fused=False)
+    real = images.float() / 127.5 - 1
+    z = torch.randn(8, 6, generator=noise)
+    fake_labels = torch.randint(3, (8,), generator=noise) if experiment.conditional else None
+    fake = generator(z, fake_labels).detach()
+    of_real, of_fake = discriminator(real), discriminator(fake)
+    wasserstein = experiment.objective.name == "wasserstein"
+    if wasserstein:
+        d_loss = of_fake.score.mean() - of_real.score.mean()
+        share = torch.rand(8, 1, 1, 1, generator=noise)
+        points = (share * real + (1 - share) * fake).requires_grad_()
+        gradient = torch.autograd.grad(discriminator(points).score.sum(), points, create_graph=True)[0]
+        total = d_loss + 10 * ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
+    else:
+        d_loss = -torch.log(torch.sigmoid(of_real.score)).mean()
+        d_loss = d_loss - torch.log(1 - torch.sigmoid(of_fake.score)).mean()
+        total = d_loss
+    losses = {"d_loss": d_loss.item()}
+    if experiment.conditional:
+        of_class = -of_real.class_logits.log_softmax(1)[range(8), labels].mean()
+        of_class = of_class - of_fake.class_logits.log_softmax(1)[range(8), fake_labels].mean()
+        total = total + 0.7 * of_class
+        losses["d_class_loss"] = of_class.item()
+    d_optimizer.zero_grad()
+    total.backward()
+    d_optimizer.step()
+
+    statistics = copy.deepcopy({k: v for k, v in generator.state_dict().items() if "running" in k})
+    output = discriminator(generator(z, fake_labels))
+    g_loss = -output.score.mean() if wasserstein else -torch.log(torch.sigmoid(output.score)).mean()
+    total, losses["g_loss"] = g_loss, g_loss.item()
+    if experiment.conditional:
+        of_class = -output.class_logits.log_softmax(1)[range(8), fake_labels].mean()
+        total, losses["g_class_loss"] = total + 0.3 * of_class, of_class.item()
+    g_optimizer.zero_grad()
+    total.backward()
+    g_optimizer.step()
+    generator.load_state_dict(statistics, strict=False)  # G's second pass must not count twice
+    return losses
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"objective": WASSERSTEIN},
+        {"conditioning": ACGAN},
+        {"objective": WASSERSTEIN, "conditioning": ACGAN},
+    ],
+    ids=["dcgan", "wgan-gp", "acgan", "acgan-wgan-gp"],
+)
+def test_step_equals_the_obvious_one(make_experiment, values):
+    state, obvious = (fresh_state(make_experiment(**values)) for _ in range(2))
+    images, labels = real_images()
+    expected = obvious_step(obvious, images, labels)
+    train_step(state, images, labels if values.get("conditioning") else None, 800)
+    means = state.meter.means()
+    for name, value in expected.items():
+        assert means[name] == pytest.approx(value, rel=1e-4, abs=1e-6)
+    for network in ("generator", "discriminator"):
+        mine, theirs = getattr(state, network).state_dict(), getattr(obvious, network).state_dict()
+        for name in mine:
+            if "num_batches" not in name:  # the obvious step passes G twice
+                # Adam's first step has the size of the rate: a gradient near 0 may round either way.
+                torch.testing.assert_close(mine[name], theirs[name], rtol=1e-3, atol=2e-5, msg=name)
+
+
+def test_generator_is_updated_every_n_critic_steps(make_experiment):
+    state = fresh_state(make_experiment(n_critic=3))
+    images, _ = real_images()
+    changed = []
+    for _ in range(6):
+        before = state.generator.project.weight.clone()
+        train_step(state, images, None, 800)
+        changed.append(not torch.equal(before, state.generator.project.weight))
+    assert changed == [False, False, True, False, False, True]
+    assert state.images_seen == 48
+    assert state.meter.counts["g_loss"] == 2
+
+
+class Transfers(TorchDispatchMode):
+    """Counts the operations that make the host wait for a device."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function.overloadpacket in (
+            torch.ops.aten._local_scalar_dense,
+            torch.ops.aten.nonzero,
+            torch.ops.aten.is_nonzero,
+        ):
+            self.count += 1
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_step_reads_nothing_back(make_experiment):
+    experiment = make_experiment(
+        objective=WASSERSTEIN, conditioning=ACGAN, ema_decay=0.9, horizontal_flips=True
+    )
+    state = fresh_state(experiment)
+    images, labels = real_images()
+    with Transfers() as transfers:
+        train_step(state, images, labels, 800)
+        assert transfers.count == 0
+        state.meter.means()["d_loss"]
+        torch.ones(1).item()
+        assert transfers.count > 0  # what the counter counts
+
+
+def test_linear_decay(make_experiment):
+    constant, linear = make_experiment(), make_experiment(learning_rate_decay="linear")
+    assert learning_rate_factor(constant, 799, 800) == 1
+    assert [learning_rate_factor(linear, seen, 800) for seen in (0, 200, 800, 804)] == [1, 0.75, 0, 0]
+    state = fresh_state(linear)
+    images, _ = real_images()
+    for step in range(4):
+        train_step(state, images, None, 800)
+        assert state.generator_optimizer.param_groups[0]["lr"] == pytest.approx(2e-4 * (1 - step * 8 / 800))
+        assert state.discriminator_optimizer.param_groups[0]["lr"] == pytest.approx(2e-4 * (1 - step / 100))
+
+
+def test_average_closed_form():
+    network = torch.nn.Sequential(torch.nn.Linear(1, 1, bias=False), torch.nn.BatchNorm1d(1))
+    torch.nn.init.zeros_(network[0].weight)
+    average = GeneratorAverage(network, decay=0.9)
+    torch.nn.init.ones_(network[0].weight)
+    network[1].running_mean.fill_(2.0)
+    network[1].num_batches_tracked.fill_(7)
+    for _ in range(5):
+        average.update(network)
+    assert average.module[0].weight.item() == pytest.approx(1 - 0.9**5, rel=1e-6)
+    assert average.module[1].running_mean.item() == pytest.approx(2 * (1 - 0.9**5), rel=1e-6)
+    assert average.module[1].num_batches_tracked.item() == 7
+
+
+def test_flips_mirror_whole_images_about_half_of_the_time():
+    images = torch.randint(0, 256, (400, 1, 4, 4), dtype=torch.uint8)
+    plain = real_batch(images, False, torch.Generator())
+    flipped = real_batch(images, True, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(plain, images / 127.5 - 1)
+    mirrored = [torch.equal(a, b.flip(2)) for a, b in zip(flipped, plain, strict=True)]
+    unchanged = [torch.equal(a, b) for a, b in zip(flipped, plain, strict=True)]
+    assert all(m or u for m, u in zip(mirrored, unchanged, strict=True))
+    assert 150 < sum(mirrored) < 250
+
+
+def test_building_a_state_leaves_the_global_random_numbers_alone(make_experiment):
+    before = torch.get_rng_state()
+    first, second = fresh_state(make_experiment()), fresh_state(make_experiment())
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(first.generator.project.weight, second.generator.project.weight)
+    other = fresh_state(make_experiment(seed=1))
+    assert not torch.equal(first.generator.project.weight, other.generator.project.weight)

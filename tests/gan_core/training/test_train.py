@@ -1,0 +1,436 @@
+"""The step `trained_gan`: its artefact, exact resume after kills and interrupts, its errors."""
+
+import io
+import multiprocessing
+import os
+import random
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pandas
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from gan_core.config import Dataset, Experiment
+from gan_core.errors import ConfigError, TrainingError
+from gan_core.store import Manifest, Store, fingerprint
+from gan_core.training import train_gan
+from gan_core.training.train import ASSET, CODE_VERSION
+from gan_core.training.worker import run_interruptible
+
+TIMES = ["images_per_second", "seconds"]
+EVERYTHING = {
+    "objective": {"name": "wasserstein", "gradient_penalty": 10},
+    "conditioning": {"name": "acgan"},
+    "n_critic": 2,
+    "ema_decay": 0.9,
+    "learning_rate_decay": "linear",
+    "horizontal_flips": True,
+}
+
+
+def quiet(line: str) -> None:
+    pass
+
+
+def results(store: Store, manifest: Manifest) -> dict:
+    """What a run must give again bit by bit: all files but the history's columns of times."""
+    names = ["generator", "discriminator", "generator_untrained"]
+    files = {name: store.local(manifest, f"{name}.safetensors").read_bytes() for name in names}
+    history = pandas.read_parquet(store.local(manifest, "history.parquet")).drop(columns=TIMES)
+    strip = store.local(manifest, "progress.png").read_bytes()
+    return {**files, "history": history.to_csv(), "progress": strip}
+
+
+def checkpoint_folder(store: Store, experiment: Experiment, shards: Manifest) -> Path:
+    key = fingerprint(experiment.training_config(), {"image_shards": shards.fingerprint}, CODE_VERSION)
+    return Path(store.folder(ASSET, experiment.name, key)) / "checkpoints"
+
+
+# --- the artefact -----------------------------------------------------------------------------------------
+
+
+def test_artefact(store, make_shards, make_experiment, dataset):
+    experiment, shards = make_experiment(ema_decay=0.9), make_shards(store)
+    lines: list[str] = []
+    manifest = train_gan(store, experiment, dataset, shards, emit=lines.append)
+    assert sorted(manifest.files) == [
+        "discriminator.safetensors",
+        "generator.safetensors",
+        "generator_untrained.safetensors",
+        "history.parquet",
+        "progress.png",
+    ]
+    generator = load_file(store.local(manifest, "generator.safetensors"))
+    untrained = load_file(store.local(manifest, "generator_untrained.safetensors"))
+    assert generator.keys() == untrained.keys()
+    assert not torch.equal(generator["project.weight"], untrained["project.weight"])
+    assert manifest.figures["images_seen"] == 800
+    trainable = [name for name in untrained if "running" not in name and "batches" not in name]
+    assert manifest.figures["parameters_generator"] == sum(untrained[name].numel() for name in trainable)
+    assert manifest.details["device"].startswith("cpu")
+    expected = {"z_dim": 6, "n_classes": 0, "image_size": 16, "channels": 1, "classes": ["a", "b", "c"]}
+    assert expected.items() <= manifest.details.items()
+    assert not checkpoint_folder(store, experiment, shards).exists()
+
+    again = train_gan(store, experiment, dataset, shards, emit=lines.append)
+    assert again.reused
+    assert again.files == manifest.files
+
+
+def test_history_has_a_row_every_log_every_steps_and_one_at_the_end(
+    store, make_shards, make_experiment, dataset
+):
+    manifest = train_gan(store, make_experiment(), dataset, make_shards(store), emit=quiet)
+    history = pandas.read_parquet(store.local(manifest, "history.parquet"))
+    assert history["step"].tolist() == [*range(7, 100, 7), 100]
+    assert (history["images_seen"] == history["step"] * 8).all()
+    assert history.notna().all(axis=None)
+    assert {"d_loss", "g_loss", "d_real_score", "d_fake_score"} <= set(history.columns)
+    assert "gradient_penalty" not in history.columns
+    assert history["seconds"].is_monotonic_increasing
+
+
+def test_history_is_complete_where_the_generator_is_updated_less_often(
+    store, make_shards, make_experiment, dataset
+):
+    experiment = make_experiment(**EVERYTHING | {"n_critic": 9})
+    manifest = train_gan(store, experiment, dataset, make_shards(store), emit=quiet)
+    history = pandas.read_parquet(store.local(manifest, "history.parquet"))
+    assert history["step"].tolist() == [*range(9, 100, 9), 100]
+    assert history.notna().all(axis=None)
+    assert {"gradient_penalty", "d_class_loss", "g_class_loss"} <= set(history.columns)
+
+
+def test_progress_picture_has_the_first_and_the_last_samples(store, make_shards, make_experiment, dataset):
+    seen = []
+    experiment = make_experiment(conditioning={"name": "acgan"}, sample_every=300)
+    manifest = train_gan(
+        store, experiment, dataset, make_shards(store), emit=quiet, observe=seen.append, observe_interval=0
+    )
+    strip = Image.open(io.BytesIO(store.local(manifest, "progress.png").read_bytes()))
+    rows, columns, scale = 4, 15, 3  # at 0, 304, 600 and 800 images; 15 latents: 5 of each of 3 classes
+    assert strip.size == ((columns * 18 - 2) * scale + 96, (rows * 18 - 2) * scale)
+    last = strip.crop((96, 54 * scale, 96 + 16 * scale, 70 * scale)).resize(
+        (16, 16), Image.Resampling.NEAREST
+    )
+    assert list(last.tobytes()) == seen[-1].samples[0].flatten().tolist()
+
+
+def test_length_in_epochs_ends_with_a_whole_batch(store, make_shards, make_experiment, dataset):
+    experiment = make_experiment(length={"epochs": 1.5})
+    manifest = train_gan(store, experiment, dataset, make_shards(store), emit=quiet)
+    assert manifest.figures["images_seen"] == 80  # 75 images are 9.4 batches of 8
+
+
+def test_observe_gets_snapshots_in_the_calling_thread(store, make_shards, make_experiment, dataset):
+    seen, threads = [], set()
+
+    def observe(snapshot):
+        seen.append(snapshot)
+        threads.add(threading.current_thread())
+
+    experiment = make_experiment(conditioning={"name": "acgan"})
+    train_gan(store, experiment, dataset, make_shards(store), emit=quiet, observe=observe, observe_interval=0)
+    assert threads == {threading.current_thread()}
+    assert [snapshot.images_seen for snapshot in seen] == list(range(8, 801, 8))
+    middle = seen[50]
+    assert middle.total_images == 800
+    assert {"d_loss", "g_loss", "d_class_loss", "g_class_loss"} <= middle.losses.keys()
+    assert middle.samples.shape == (15, 1, 16, 16)
+    assert middle.samples.dtype == torch.uint8
+    assert middle.images_per_second > 0
+    assert middle.seconds_left > 0
+    assert seen[-1].seconds_left == 0
+    assert len(middle.history) == 51 // 7
+
+
+def test_observing_changes_nothing(store, tmp_path, make_shards, make_experiment, dataset):
+    experiment = make_experiment(**EVERYTHING)
+    other = Store(tmp_path / "other")
+    plain = train_gan(store, experiment, dataset, make_shards(store), emit=quiet)
+    observed = train_gan(
+        other, experiment, dataset, make_shards(other), emit=quiet, observe=quiet, observe_interval=0
+    )
+    assert results(store, plain) == results(other, observed)
+
+
+def test_observations_are_throttled(store, make_shards, make_experiment, dataset):
+    seen = []
+    train_gan(
+        store,
+        make_experiment(),
+        dataset,
+        make_shards(store),
+        emit=quiet,
+        observe=seen.append,
+        observe_interval=60,
+    )
+    assert seen == []
+
+
+def test_force_begins_again(store, make_shards, make_experiment, dataset):
+    experiment, shards = make_experiment(), make_shards(store)
+    with pytest.raises(Interrupted):
+        train_gan(
+            store, experiment, dataset, shards, emit=quiet, observe=interrupt_after(3), observe_interval=0
+        )
+    assert list(checkpoint_folder(store, experiment, shards).glob("*.pt"))
+    lines: list[str] = []
+    forced = train_gan(store, experiment, dataset, shards, force=True, emit=lines.append)
+    assert not [line for line in lines if "going on" in line]
+    first = results(store, forced)
+    again = train_gan(store, experiment, dataset, shards, force=True, emit=lines.append)
+    assert not again.reused
+    assert results(store, again) == first
+
+
+# --- interrupts and kills ---------------------------------------------------------------------------------
+
+
+class Interrupted(BaseException):
+    """Like Dagster's: not an Exception, raised in the main thread by a signal handler."""
+
+
+def interrupt_after(snapshots: int):
+    seen = []
+
+    def observe(snapshot):
+        seen.append(snapshot)
+        if len(seen) == snapshots:
+            raise Interrupted
+
+    return observe
+
+
+def test_interrupt_saves_the_last_whole_step(store, make_shards, make_experiment, dataset):
+    experiment, shards = make_experiment(checkpoint_every=10**9), make_shards(store)
+    with pytest.raises(Interrupted):
+        train_gan(
+            store, experiment, dataset, shards, emit=quiet, observe=interrupt_after(5), observe_interval=0
+        )
+    (saved,) = checkpoint_folder(store, experiment, shards).glob("*.pt")
+    images_seen = int(saved.stem.removeprefix("checkpoint-"))
+    assert images_seen >= 40
+    assert images_seen % 8 == 0
+    state = torch.load(saved, weights_only=True)["state"]
+    assert state["images_seen"] == images_seen
+    # Adam counts its steps apart from the engine: all of them are of the same moment.
+    for optimizer in ("generator_optimizer", "discriminator_optimizer"):
+        assert {int(values["step"]) for values in state[optimizer]["state"].values()} == {images_seen // 8}
+
+
+def test_interrupts_at_random_moments_change_nothing(store, tmp_path, make_shards, make_experiment, dataset):
+    experiment = make_experiment(**EVERYTHING, checkpoint_every=10**9)
+    other = Store(tmp_path / "other")
+    whole = train_gan(other, experiment, dataset, make_shards(other), emit=quiet)
+    shards, numbers = make_shards(store), random.Random(0)
+
+    def handler(signum, frame):
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, handler)
+    lines: list[str] = []
+    interrupts, manifest = 0, None
+    try:
+        while manifest is None:
+            pause = numbers.uniform(0.05, 0.3) if interrupts < 12 else 0
+            signal.setitimer(signal.ITIMER_REAL, pause)
+            try:
+                manifest = train_gan(store, experiment, dataset, shards, emit=lines.append)
+            except Interrupted:
+                interrupts += 1
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        assert signal.getsignal(signal.SIGALRM) is handler
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert interrupts >= 2
+    assert [line for line in lines if "going on from" in line]
+    assert results(store, manifest) == results(other, whole)
+
+
+def test_an_error_while_stopping_is_noted():
+    def work(stop, post):
+        post(lambda: (_ for _ in ()).throw(Interrupted()))
+        stop.wait(10)
+        raise OSError("disk full")
+
+    with pytest.raises(Interrupted) as caught:
+        run_interruptible(work)
+    assert "disk full" in caught.value.__notes__[0]
+
+
+def test_an_error_of_the_work_is_raised():
+    with pytest.raises(ZeroDivisionError):
+        run_interruptible(lambda stop, post: 1 / 0)
+
+
+def _train_in_a_process(root: str, experiment: Experiment, dataset: Dataset, shards: Manifest) -> None:
+    torch.set_num_threads(1)
+    lines = Path(root) / "lines.txt"
+
+    def emit(line: str) -> None:
+        with open(lines, "a") as file:
+            file.write(line + "\n")
+
+    train_gan(Store(root), experiment, dataset, shards, emit=emit)
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Processes that find torch imported already, so that each starts at once."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["gan_core.training", "torch._dynamo", "pandas", "pyarrow.parquet", "pytest"]
+    )
+    return context
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{}, EVERYTHING, {"conditioning": {"name": "acgan"}, "n_critic": 3}],
+    ids=["dcgan", "all", "acgan"],
+)
+def test_a_killed_run_ends_with_the_same_bytes(
+    tmp_path, processes, make_shards, make_experiment, dataset, values
+):
+    experiment = make_experiment(**values, length={"images": 2400})
+    numbers = random.Random(1)
+
+    def start(store: Store):
+        shards = make_shards(store)
+        process = processes.Process(
+            target=_train_in_a_process, args=(store.root, experiment, dataset, shards)
+        )
+        process.start()
+        return process, checkpoint_folder(store, experiment, shards)
+
+    untouched, killed = Store(tmp_path / "untouched"), Store(tmp_path / "killed")
+    process, _ = start(untouched)
+    process.join(60)
+    assert process.exitcode == 0
+
+    for _ in range(3):
+        process, folder = start(killed)
+        known = set(folder.glob("*.json")) if folder.exists() else set()
+        while process.is_alive() and not set(folder.glob("*.json")) - known:
+            time.sleep(0.002)
+        time.sleep(numbers.uniform(0, 0.05))
+        os.kill(process.pid, signal.SIGKILL)
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
+    process, folder = start(killed)
+    process.join(60)
+    assert process.exitcode == 0
+
+    resumed = [
+        line for line in (tmp_path / "killed" / "lines.txt").read_text().splitlines() if "going on" in line
+    ]
+    assert len(resumed) == 3
+    assert len(set(resumed)) == 3
+    assert not folder.exists()
+    expected, found = (results(store, store.require(ASSET, "small")) for store in (untouched, killed))
+    assert found["history"] == expected["history"]
+    assert found == expected
+
+
+def test_a_truncated_checkpoint_costs_only_itself(store, tmp_path, make_shards, make_experiment, dataset):
+    experiment, shards = make_experiment(), make_shards(store)
+    with pytest.raises(Interrupted):
+        train_gan(
+            store, experiment, dataset, shards, emit=quiet, observe=interrupt_after(45), observe_interval=0
+        )
+    before, newest = sorted(checkpoint_folder(store, experiment, shards).glob("*.pt"))
+    newest.write_bytes(newest.read_bytes()[:-1000])
+    lines: list[str] = []
+    manifest = train_gan(store, experiment, dataset, shards, emit=lines.append)
+    assert (
+        f"{newest} is incomplete or damaged" in lines[1] or f"{newest} is incomplete or damaged" in lines[0]
+    )
+    assert [line for line in lines if f"going on from {before}" in line]
+    other = Store(tmp_path / "other")
+    whole = train_gan(other, experiment, dataset, make_shards(other), emit=quiet)
+    assert results(store, manifest) == results(other, whole)
+
+
+def test_resume_on_a_remote_store(tmp_path, make_shards, make_experiment, dataset):
+    remote, local = Store(f"memory://{tmp_path.name}", cache=tmp_path / "cache"), Store(tmp_path / "local")
+    experiment, shards = make_experiment(), make_shards(remote)
+    with pytest.raises(Interrupted):
+        train_gan(
+            remote, experiment, dataset, shards, emit=quiet, observe=interrupt_after(45), observe_interval=0
+        )
+    lines: list[str] = []
+    manifest = train_gan(remote, experiment, dataset, shards, emit=lines.append)
+    assert [line for line in lines if "going on from" in line]
+    whole = train_gan(local, experiment, dataset, make_shards(local), emit=quiet)
+    assert results(remote, manifest) == results(local, whole)
+    assert not [path for path in remote.fs.find(remote.root) if "checkpoint" in path]
+
+
+# --- errors -----------------------------------------------------------------------------------------------
+
+
+def test_a_loss_that_is_not_finite_is_named(store, make_shards, make_experiment, dataset):
+    experiment = make_experiment(
+        optimizers={"generator": {"learning_rate": 1e30}, "discriminator": {"learning_rate": 1e30}}
+    )
+    with pytest.raises(TrainingError) as caught:
+        train_gan(store, experiment, dataset, make_shards(store), emit=quiet)
+    message = str(caught.value)
+    assert "`d_loss`" in message
+    assert "by 56 images seen" in message
+    assert "none: no checkpoint was due yet" in message
+    assert "optimizers.discriminator.learning_rate" in message
+    assert store.current(ASSET, "small") is None
+
+
+def test_a_state_that_is_not_finite_is_never_saved(store, make_shards, make_experiment, dataset, monkeypatch):
+    from gan_core.training import engine
+
+    experiment, shards = make_experiment(log_every=10**6, checkpoint_every=80), make_shards(store)
+    step = engine.train_step
+
+    def poisoned(state, *arguments):
+        step(state, *arguments)
+        if state.images_seen == 200:
+            with torch.no_grad():
+                state.generator.project.weight[0, 0] = float("nan")
+
+    monkeypatch.setattr(engine, "train_step", poisoned)
+    with pytest.raises(TrainingError) as caught:
+        train_gan(store, experiment, dataset, shards, emit=quiet)
+    newest = sorted(checkpoint_folder(store, experiment, shards).glob("*.pt"))[-1]
+    assert newest.name == "checkpoint-000000000160.pt"
+    assert f"The last good checkpoint is {newest}" in str(caught.value)
+    assert "by 240 images seen" in str(caught.value)
+
+
+def test_labels_are_needed_for_a_class(store, make_shards, make_experiment, dataset):
+    experiment = make_experiment(conditioning={"name": "acgan"})
+    with pytest.raises(ConfigError, match="needs labels, but the shards of `tiny` have none"):
+        train_gan(store, experiment, dataset, make_shards(store, classes=[]), emit=quiet)
+
+
+def test_other_datasets_are_refused(store, make_shards, make_experiment, dataset):
+    experiment = make_experiment(dataset="other")
+    with pytest.raises(ConfigError, match="is for dataset `other`"):
+        train_gan(store, experiment, dataset, make_shards(store), emit=quiet)
+
+
+def test_a_run_without_a_step_of_the_generator_is_refused(store, make_shards, make_experiment, dataset):
+    experiment = make_experiment(n_critic=5, length={"images": 32})
+    with pytest.raises(ConfigError, match="too few for a single step of the generator"):
+        train_gan(store, experiment, dataset, make_shards(store), emit=quiet)
+
+
+def test_bf16_on_a_cpu_says_that_it_is_fp32(store, make_shards, make_experiment, dataset):
+    lines: list[str] = []
+    experiment = make_experiment(precision="bf16", length={"images": 16})
+    train_gan(store, experiment, dataset, make_shards(store), emit=lines.append)
+    assert [line for line in lines if "bf16 is for CUDA" in line]
