@@ -49,7 +49,7 @@ def dataset_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinit
             force=config.force,
             emit=context.log.info,
         )
-        return materialized(store, manifest)
+        return materialized(context, store, manifest)
 
     @dg.asset(
         deps=[raw_images],
@@ -80,6 +80,7 @@ def dataset_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinit
             emit=context.log.info,
         )
         return materialized(
+            context,
             store,
             manifest,
             {
@@ -119,7 +120,7 @@ def dataset_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinit
             force=config.force,
             emit=context.log.info,
         )
-        return materialized(store, manifest)
+        return materialized(context, store, manifest)
 
     @dg.asset(
         deps=[image_shards, classifier],
@@ -151,6 +152,6 @@ def dataset_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinit
             force=config.force,
             emit=context.log.info,
         )
-        return materialized(store, manifest)
+        return materialized(context, store, manifest)
 
     return [raw_images, image_shards, classifier, reference_statistics]

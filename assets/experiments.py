@@ -59,7 +59,7 @@ def experiment_assets(
             observe_interval=config.observe_seconds,
         )
         return materialized(
-            store, manifest, {"samples_over_time": stored_picture(store, manifest, "progress.png")}
+            context, store, manifest, {"samples_over_time": stored_picture(store, manifest, "progress.png")}
         )
 
     @dg.asset(
@@ -91,7 +91,7 @@ def experiment_assets(
             force=config.force,
             emit=context.log.info,
         )
-        return materialized(store, manifest, {"grid": stored_picture(store, manifest, "grid.png")})
+        return materialized(context, store, manifest, {"grid": stored_picture(store, manifest, "grid.png")})
 
     @dg.asset(
         deps=[samples, of_dataset("reference_statistics"), of_dataset("classifier")],
@@ -124,7 +124,7 @@ def experiment_assets(
             force=config.force,
             emit=context.log.info,
         )
-        return materialized(store, manifest, {"protocol": manifest.details["protocol"]})
+        return materialized(context, store, manifest, {"protocol": manifest.details["protocol"]})
 
     return [trained_gan, samples, evaluation]
 
@@ -132,8 +132,8 @@ def experiment_assets(
 def _observe(context: dg.AssetExecutionContext, snapshot) -> None:
     """Show a training's figures, curves and samples in the UI while it runs."""
     import pandas
-    from gan_core.images import grid_png
 
+    from gan_core.images import grid_png
     from gan_core.report.plots import loss_curves_png
 
     metadata: dict = {

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from gan_core.progress import format_seconds
 from gan_core.store import Manifest, Store
 
 # Inline pictures are stored in the event log, twice: keep them small and leave the full one in the store.
@@ -20,12 +21,14 @@ class StepConfig(dg.Config):
 
 
 def materialized(
+    context: dg.AssetExecutionContext,
     store: Store,
     manifest: Manifest,
     extra: Mapping[str, Any] | None = None,
     check_results: list[dg.AssetCheckResult] | None = None,
 ) -> dg.MaterializeResult:
     """The asset's result: the fingerprint as data version, the figures as plottable metadata."""
+    context.log.info(_outcome(manifest))
     figures = {key: _figure(value) for key, value in manifest.figures.items() if value is not None}
     return dg.MaterializeResult(
         data_version=dg.DataVersion(manifest.fingerprint),
@@ -56,6 +59,12 @@ def inline_picture(png: bytes, alternative: str) -> dg.MarkdownMetadataValue:
 def stored_picture(store: Store, manifest: Manifest, name: str) -> dg.MarkdownMetadataValue:
     """A PNG of an artefact, inline."""
     return inline_picture(store.local(manifest, name).read_bytes(), name)
+
+
+def _outcome(manifest: Manifest) -> str:
+    if manifest.reused:
+        return f"nothing changed: reused {manifest.fingerprint[:12]}, made {manifest.created_at}"
+    return f"made {manifest.fingerprint[:12]} in {format_seconds(manifest.seconds)}"
 
 
 def _figure(value: float | int | str) -> Any:

@@ -42,7 +42,10 @@ def table_assets() -> list[dg.AssetsDefinition]:
         )
         frame = pandas.read_parquet(store.local(manifest, "leaderboard.parquet"))
         return materialized(
-            store, manifest, {"table": dg.MetadataValue.md(leaderboard_markdown(frame)), "rows": len(frame)}
+            context,
+            store,
+            manifest,
+            {"table": dg.MetadataValue.md(leaderboard_markdown(frame)), "rows": len(frame)},
         )
 
     @dg.asset(
@@ -74,6 +77,6 @@ def table_assets() -> list[dg.AssetsDefinition]:
             emit=context.log.info,
         )
         page = f"{store.root}/report/index.html"
-        return materialized(store, manifest, {"page": dg.MetadataValue.path(page)})
+        return materialized(context, store, manifest, {"page": dg.MetadataValue.path(page)})
 
     return [leaderboard, report]

@@ -81,7 +81,10 @@ class _Runner:
 
     def run(self, job: str, partition: str | None = None, force_steps: list[str] | None = None) -> str | None:
         """Run a job in this process; None, or why it failed."""
-        config = {"ops": {step: {"config": {"force": True}} for step in force_steps or []}}
+        config = {
+            "ops": {step: {"config": {"force": True}} for step in force_steps or []},
+            "loggers": {"console": {}},
+        }
         result = self.definitions.resolve_job_def(job).execute_in_process(
             instance=self.instance,
             partition_key=partition,

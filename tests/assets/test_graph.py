@@ -1,0 +1,131 @@
+"""The whole graph on real, small work: what runs, what is reused, what fails alone."""
+
+import dagster as dg
+import pandas
+import pytest
+
+from pipelines.backfill import backfill, select_experiments
+from tests.assets.conftest import EXPERIMENT, Project
+
+
+def run_all(project: Project):
+    configs = project.configs
+    names = select_experiments(configs, ["*"])
+    return backfill(project.definitions, configs, project.instance, names)
+
+
+def last_events(project: Project) -> dict[tuple[str, str | None], dg.AssetMaterialization]:
+    """The latest materialisation of every asset and partition."""
+    found = {}
+    for asset in project.definitions.resolve_asset_graph().get_all_asset_keys():
+        for record in project.instance.fetch_materializations(asset, limit=100, ascending=True).records:
+            event = record.asset_materialization
+            found[(asset.to_user_string(), event.partition)] = event
+    return found
+
+
+def made_anew(project: Project) -> set[tuple[str, str | None]]:
+    return {key for key, event in last_events(project).items() if not event.metadata["reused"].value}
+
+
+def leaderboard(project: Project) -> bytes:
+    return (project.folder / "store" / "leaderboard" / "leaderboard.csv").read_bytes()
+
+
+def test_everything_is_made_once_and_a_change_makes_again_only_what_stands_on_it(project):
+    result = run_all(project)
+    assert result.failed == {}
+    assert result.succeeded == ["conditional", "plain"]
+    dataset = {
+        (a, "few-digits") for a in ("raw_images", "image_shards", "classifier", "reference_statistics")
+    }
+    of_plain = {(a, "plain") for a in ("trained_gan", "samples", "evaluation")}
+    of_conditional = {(a, "conditional") for a in ("trained_gan", "samples", "evaluation")}
+    tables = {("leaderboard", None), ("report", None)}
+    assert made_anew(project) == dataset | of_plain | of_conditional | tables
+    first = leaderboard(project)
+
+    assert run_all(project).failed == {}
+    assert made_anew(project) == set()
+    assert leaderboard(project) == first
+
+    slower = {"generator": {"learning_rate": 1e-4}}
+    project.write("experiments", {**EXPERIMENT, "optimizers": slower})
+    assert run_all(project).failed == {}
+    assert made_anew(project) == of_plain | tables
+    assert leaderboard(project) != first
+
+
+def test_data_versions_are_the_fingerprints_and_figures_can_be_plotted(project):
+    run_all(project)
+    events = last_events(project)
+    evaluation = events[("evaluation", "plain")]
+    manifest = project.store.current("evaluation", "plain")
+    assert evaluation.tags["dagster/data_version"] == manifest.fingerprint
+    assert evaluation.metadata["fid"].value == manifest.figures["fid"]
+    assert isinstance(events[("trained_gan", "plain")].metadata["images_per_second"].value, float)
+    assert "data:image/png;base64," in events[("samples", "plain")].metadata["grid"].value
+
+
+def test_one_failing_experiment_does_not_stop_the_others(project):
+    broken = {
+        **EXPERIMENT,
+        "name": "broken",
+        "optimizers": {"discriminator": {"learning_rate": 1e30}, "generator": {"learning_rate": 1e30}},
+    }
+    project.write("experiments", broken)
+    result = run_all(project)
+    assert result.succeeded == ["conditional", "plain"]
+    assert list(result.failed) == ["broken"]
+    assert "trained_gan" in result.failed["broken"]
+    assert "learning_rate" in result.failed["broken"]
+    frame = pandas.read_csv(project.folder / "store" / "leaderboard" / "leaderboard.csv")
+    assert sorted(frame["experiment"]) == ["conditional", "plain"]
+    assert (project.folder / "store" / "report" / "index.html").exists()
+
+
+def test_training_shows_itself_while_it_runs(project):
+    configs = project.configs
+    job = project.definitions.resolve_job_def("prepare_dataset")
+    assert job.execute_in_process(instance=project.instance, partition_key="few-digits").success
+    result = dg.materialize(
+        list(project.definitions.assets),
+        instance=project.instance,
+        partition_key="plain",
+        selection="trained_gan",
+        resources={"store": project.store, "configs": configs},
+        run_config={"ops": {"trained_gan": {"config": {"observe_seconds": 0.0}}}},
+    )
+    assert result.success
+    records = project.instance.fetch_observations(dg.AssetKey("trained_gan"), limit=100).records
+    seen = [record.asset_observation for record in records]
+    assert seen
+    assert all(observation.partition == "plain" for observation in seen)
+    assert {"d_loss", "g_loss", "images_seen", "samples"} <= set(seen[0].metadata)
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip"])
+def test_a_damaged_shard_is_found_by_its_check(project, damage):
+    job = project.definitions.resolve_job_def("prepare_dataset")
+    run = job.execute_in_process(instance=project.instance, partition_key="few-digits")
+    results = {evaluation.check_name: evaluation.passed for evaluation in run.get_asset_check_evaluations()}
+    assert results == {
+        "shards_intact": True,
+        "few_undecodable_images": True,
+        "classes_balanced": True,
+        "splits_disjoint": True,
+    }
+    path = project.store.local(project.store.current("image_shards", "few-digits"), "train-000000.tar")
+    content = bytearray(path.read_bytes())
+    if damage == "truncate":
+        content = content[: len(content) // 2]
+    else:
+        content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    checks = {dg.AssetCheckKey(dg.AssetKey("image_shards"), name) for name in results}
+    everything = project.definitions.resolve_implicit_global_asset_job_def()
+    only_checks = everything.get_subset(asset_selection=set(), asset_check_selection=checks)
+    again = only_checks.execute_in_process(
+        instance=project.instance, tags={"dagster/partition": "few-digits"}, raise_on_error=False
+    )
+    assert [e.check_name for e in again.get_asset_check_evaluations() if not e.passed] == ["shards_intact"]
