@@ -1,0 +1,73 @@
+"""How a number was measured. Numbers with different protocols never compare."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from gan_core.errors import EvaluationError
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Everything that decides what a metric's number means.
+
+    `weights` is the first 12 hex digits of the sha256 of the extractor's weights, `samples` the number of
+    generated images. `real` names the real images (`digits/train`), `real_images` counts them, and
+    `real_hash` (8 hex digits) tells apart contents of one name; the three are None for a metric without real
+    images. `resize` says how images came to the extractor's size. The KID settings are None for the others.
+    """
+
+    extractor: str
+    weights: str
+    samples: int
+    real: str | None = None
+    real_images: int | None = None
+    real_hash: str | None = None
+    resize: str = "none"
+    seed: int = 0
+    kid_subsets: int | None = None
+    kid_subset_size: int | None = None
+
+    def __str__(self) -> str:
+        """One line, such as `classifier-1a2b3c4d5e6f n=2000 vs digits/train(1437)@9f8e7d6c seed=0`."""
+        text = f"{self.extractor}-{self.weights} n={self.samples}"
+        if self.real is not None:
+            text += f" vs {self.real}({self.real_images})@{self.real_hash}"
+        text += f" seed={self.seed}"
+        if self.resize != "none":
+            text += f" resize={self.resize}"
+        if self.kid_subsets is not None:
+            text += f" kid={self.kid_subsets}x{self.kid_subset_size}"
+        return text
+
+    def with_kid(self, subsets: int, subset_size: int) -> "Protocol":
+        """The same for KID in `subsets` subsets of `subset_size` images."""
+        return replace(self, kid_subsets=subsets, kid_subset_size=subset_size)
+
+    def with_samples(self, samples: int) -> "Protocol":
+        """The same for another number of generated images."""
+        return replace(self, samples=samples)
+
+    def without_real(self) -> "Protocol":
+        """The same for a metric that looks at the generated images only."""
+        return replace(self, real=None, real_images=None, real_hash=None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as JSON-able values."""
+        return asdict(self)
+
+
+def require_comparable(protocols: Iterable[Protocol]) -> None:
+    """Refuse to put numbers of different protocols together: an `EvaluationError` names what differs."""
+    first, *others = protocols
+    for other in others:
+        differing = [
+            f"{field.name} {getattr(first, field.name)} and {getattr(other, field.name)}"
+            for field in fields(Protocol)
+            if getattr(first, field.name) != getattr(other, field.name)
+        ]
+        if differing:
+            raise EvaluationError(
+                f"these numbers do not compare: `{first}` and `{other}` differ in {'; '.join(differing)}. "
+                "Evaluate both with one protocol"
+            )

@@ -1,0 +1,48 @@
+import pytest
+
+from gan_core.errors import EvaluationError
+from gan_core.evaluation.protocol import Protocol, require_comparable
+
+PROTOCOL = Protocol("classifier", "1a2b3c4d5e6f", 2000, "digits/train", 1437, "9f8e7d6c")
+
+
+def test_it_reads_as_one_line():
+    assert str(PROTOCOL) == "classifier-1a2b3c4d5e6f n=2000 vs digits/train(1437)@9f8e7d6c seed=0"
+    assert str(PROTOCOL.with_kid(100, 360)).endswith("seed=0 kid=100x360")
+    assert str(PROTOCOL.without_real()) == "classifier-1a2b3c4d5e6f n=2000 seed=0"
+    inception = Protocol(
+        "inception", "0" * 12, 50, "a/test", 60, "12345678", resize="299-tf1-bilinear", seed=3
+    )
+    assert (
+        str(inception) == "inception-000000000000 n=50 vs a/test(60)@12345678 seed=3 resize=299-tf1-bilinear"
+    )
+
+
+def test_equal_protocols_compare():
+    require_comparable([PROTOCOL, Protocol(**PROTOCOL.as_dict()), PROTOCOL])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"extractor": "inception"},
+        {"weights": "000000000000"},
+        {"samples": 1999},
+        {"real": "digits/test"},
+        {"real_images": 1436},
+        {"real_hash": "00000000"},
+        {"resize": "64-bicubic-crop"},
+        {"seed": 1},
+        {"kid_subset_size": 360},
+    ],
+)
+def test_any_difference_is_refused_by_name(change):
+    (name,) = change
+    with pytest.raises(EvaluationError, match=f"do not compare.* differ in {name} "):
+        require_comparable([PROTOCOL, Protocol(**(PROTOCOL.as_dict() | change))])
+
+
+def test_different_protocols_read_differently():
+    changes = [{"weights": "0" * 12}, {"samples": 1}, {"real_hash": "0" * 8}, {"resize": "x"}, {"seed": 9}]
+    texts = {str(Protocol(**(PROTOCOL.as_dict() | change))) for change in changes}
+    assert len(texts) == len(changes) and str(PROTOCOL) not in texts
