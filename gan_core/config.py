@@ -118,13 +118,18 @@ class Dataset(Config):
     def labelled(self) -> bool:
         return self.classes is not None
 
+    @property
+    def source_variable(self) -> str:
+        """The environment variable that names another place of this dataset's source."""
+        return "GAN_SOURCE_" + re.sub(r"[-.]", "_", self.name).upper()
+
     def locations(self, given: dict[str, str] | None = None) -> dict[str, str | None]:
         """Where each split is: run config (`given`) before environment before YAML; None means download.
 
         `GAN_SOURCE_<NAME>` (capitals, `-` and `.` as `_`) replaces the whole source or its train split;
         `GAN_SOURCE_<NAME>_TRAIN` and `_TEST` replace one split.
         """
-        variable = "GAN_SOURCE_" + re.sub(r"[-.]", "_", self.name).upper()
+        variable = self.source_variable
         found: dict[str, str | None] = {}
         for split in ("train", "test"):
             candidates = [(given or {}).get(split), os.environ.get(f"{variable}_{split.upper()}")]
