@@ -1,0 +1,50 @@
+"""What every kind of source can do, and the order that its images come in."""
+
+import abc
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+from gan_core.data.pixels import open_image
+
+
+class Entry(NamedTuple):
+    """One image of a source: a key that is unique in its split, and the class where there is one."""
+
+    key: str
+    class_name: str | None
+
+
+class Source(abc.ABC):
+    """The images of one split, in an order that never changes.
+
+    A source can be pickled and reads at random access, so that several processes can share the work.
+    `location` is where the images are, for people. `remote` tells that a read waits for a network.
+    """
+
+    location: str
+    remote = False
+
+    @abc.abstractmethod
+    def entries(self, limit: int | None = None) -> Sequence[Entry]:
+        """The first `limit` images (None: all), taken in turn from every class where there are classes."""
+
+    @abc.abstractmethod
+    def read(self, entry: Entry) -> bytes:
+        """An image's bytes, as they are stored. Raises `SourceError` if they cannot be had."""
+
+    @abc.abstractmethod
+    def signature(self) -> Any:
+        """What changes, in all likelihood, when the images change: sizes, times, ETags. Costs no reading."""
+
+    def decode(self, content: bytes) -> Image.Image:
+        """The picture in what `read` returned; raises whatever Pillow raises where it is damaged."""
+        return open_image(content)
+
+
+def interleave(groups: Iterable[Sequence[Entry]]) -> list[Entry]:
+    """The first of every group, then the second of every group, and so on."""
+    rows = itertools.zip_longest(*groups)
+    return [entry for row in rows for entry in row if entry is not None]

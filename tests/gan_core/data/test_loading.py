@@ -1,0 +1,94 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gan_core.data import loading
+from gan_core.data import shards as shards_module
+from gan_core.data.loading import estimate_resident_bytes, iterate_images, load_resident
+from gan_core.data.pixels import open_image, to_square
+from gan_core.data.raw import collect_raw_images, read_inventory
+from gan_core.data.shards import write_image_shards
+from gan_core.errors import StoreError
+from tests.gan_core.data.conftest import class_files, make_dataset, write_files
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return write_files(tmp_path / "x", class_files({"cat": 7, "dog": 6}))
+
+
+def written(store, folder, monkeypatch, **changes):
+    monkeypatch.setattr(shards_module, "IMAGES_PER_SHARD", 5)
+    dataset = make_dataset(splits=["train"], **changes)
+    raw = collect_raw_images(store, dataset, locations={"train": str(folder)}, emit=lambda line: None)
+    shards = write_image_shards(store, dataset, raw, workers=1, emit=lambda line: None)
+    pictures = [
+        to_square(open_image((folder / row.key).read_bytes()), 8, dataset.channels, dataset.crop)
+        for row in read_inventory(store, raw)
+    ]
+    return shards, np.stack(pictures)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_resident_images_are_all_images_in_order(store, folder, monkeypatch, workers):
+    monkeypatch.setattr(loading, "WORTH_PROCESSES", 0)
+    shards, expected = written(store, folder, monkeypatch, classes=["dog", "cat"])
+    resident = load_resident(store, shards, "train", workers=workers)
+    assert len(resident) == 13
+    assert (resident.images.dtype, resident.labels.dtype) == (torch.uint8, torch.int64)
+    np.testing.assert_array_equal(resident.images.numpy(), expected)
+    assert resident.labels.tolist() == [0, 1] * 6 + [1]
+    assert resident.classes == ["dog", "cat"]
+
+
+def test_without_classes_there_are_no_labels(store, folder, monkeypatch):
+    shards, expected = written(store, folder, monkeypatch, channels=1)
+    resident = load_resident(store, shards, "train")
+    assert resident.labels is None
+    assert resident.classes == []
+    assert resident.images.shape == (13, 1, 8, 8)
+    np.testing.assert_array_equal(resident.images.numpy(), expected)
+
+
+def test_streaming_gives_the_same_images(store, folder, monkeypatch):
+    shards, expected = written(store, folder, monkeypatch, classes=["cat", "dog"])
+    streamed = list(iterate_images(store, shards, "train"))
+    np.testing.assert_array_equal(np.stack([image for _, image, _ in streamed]), expected)
+    assert [label for _, _, label in streamed] == [0, 1] * 6 + [0]
+    assert len({key for key, _, _ in streamed}) == 13
+
+
+def test_streaming_opens_a_shard_only_when_it_is_reached(store, folder, monkeypatch):
+    shards, _ = written(store, folder, monkeypatch)
+    store.local(shards, "train-000002.tar").unlink()
+    images = iterate_images(store, shards, "train")
+    assert len([next(images) for _ in range(10)]) == 10
+    with pytest.raises(StoreError, match="train-000002.tar"):
+        next(images)
+
+
+def test_the_estimate_is_what_the_tensors_take(store, folder, monkeypatch):
+    for changes in ({"classes": ["cat", "dog"]}, {"channels": 1}):
+        shards, _ = written(store, folder, monkeypatch, **changes)
+        resident = load_resident(store, shards, "train")
+        tensors = [tensor for tensor in (resident.images, resident.labels) if tensor is not None]
+        assert estimate_resident_bytes(shards, "train") == sum(tensor.nbytes for tensor in tensors)
+
+
+def test_a_damaged_shard_is_refused(store, folder, monkeypatch):
+    shards, _ = written(store, folder, monkeypatch)
+    path = store.local(shards, "train-000001.tar")
+    content = bytearray(path.read_bytes())
+    content[600] ^= 255
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="train-000001.tar does not match"):
+        load_resident(store, shards, "train")
+
+
+def test_a_split_that_is_not_there_is_named(store, folder, monkeypatch):
+    shards, _ = written(store, folder, monkeypatch)
+    for read in (load_resident, lambda *given: next(iterate_images(*given))):
+        with pytest.raises(StoreError, match=r"no split `test` \(they have: train\)"):
+            read(store, shards, "test")

@@ -1,0 +1,62 @@
+import tarfile
+
+import numpy as np
+import pytest
+
+from gan_core.data.pixels import encode_png
+from gan_core.data.tars import decode_tar, largest_sample_bytes, read_tar, write_tar
+
+
+def samples(count: int = 4, size: int = 8, labelled: bool = True):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (count, 3, size, size), dtype=np.uint8)
+    return images, [
+        (f"{i:04d}-x", encode_png(image), i if labelled else None) for i, image in enumerate(images)
+    ]
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_what_is_written_is_read(tmp_path, labelled):
+    images, wanted = samples(labelled=labelled)
+    assert write_tar(tmp_path / "a.tar", iter(wanted)) == 4
+    assert list(read_tar(tmp_path / "a.tar")) == wanted
+    decoded, labels = decode_tar(tmp_path / "a.tar")
+    np.testing.assert_array_equal(decoded, images)
+    assert labels.tolist() == ([0, 1, 2, 3] if labelled else [-1] * 4)
+
+
+def test_tarfile_agrees(tmp_path):
+    _, wanted = samples()
+    write_tar(tmp_path / "a.tar", wanted)
+    with tarfile.open(tmp_path / "a.tar") as tar:
+        assert tar.getnames() == [f"{key}.{kind}" for key, _, _ in wanted for kind in ("png", "cls")]
+        assert tar.extractfile("0002-x.png").read() == wanted[2][1]
+
+
+def test_every_cut_is_noticed(tmp_path):
+    write_tar(tmp_path / "a.tar", samples(2)[1])
+    content = (tmp_path / "a.tar").read_bytes()
+    end = len(content.rstrip(b"\0")) // 512 * 512 + 512
+    for length in range(0, end, 100):
+        (tmp_path / "cut.tar").write_bytes(content[:length])
+        with pytest.raises(EOFError, match="not complete"):
+            list(read_tar(tmp_path / "cut.tar"))
+
+
+def test_a_damaged_header_is_noticed(tmp_path):
+    write_tar(tmp_path / "a.tar", samples(2)[1])
+    content = bytearray((tmp_path / "a.tar").read_bytes())
+    content[3] ^= 1
+    (tmp_path / "a.tar").write_bytes(content)
+    with pytest.raises(ValueError, match="damaged header"):
+        list(read_tar(tmp_path / "a.tar"))
+
+
+@pytest.mark.parametrize(("size", "channels"), [(8, 1), (32, 3), (256, 3), (1024, 1)])
+def test_the_largest_sample_is_never_exceeded(tmp_path, size, channels):
+    noise = np.random.default_rng(0).integers(0, 256, (channels, size, size), dtype=np.uint8)
+    write_tar(tmp_path / "a.tar", [("k", encode_png(noise), 999)])
+    with tarfile.open(tmp_path / "a.tar") as tar:
+        used = sum(512 + -(-member.size // 512) * 512 for member in tar)
+    limit = largest_sample_bytes(size, channels, labelled=True)
+    assert used <= limit <= 1.05 * used + 4096
