@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import psutil
 import torch
 import webdataset
 
@@ -46,11 +47,13 @@ def load_resident(
 ) -> ResidentImages:
     """Decode all shards of a split, in order, into one tensor; `workers` processes (None: one a core).
 
-    Raises `StoreError` for a split that is not there and for a shard that does not match its manifest.
+    Raises `StoreError` for a split that is not there, for one that does not fit into the free memory and
+    for a shard that does not match its manifest.
     """
     described = _split(shards, split)
     count, size = described["images"], shards.details["image_size"]
     classes = shards.details["classes"]
+    _require_memory(shards, split)
     images = torch.empty((count, shards.details["channels"], size, size), dtype=torch.uint8)
     labels = torch.empty(count, dtype=torch.int64)
     paths = [store.local(shards, name) for name in described["shards"]]
@@ -86,6 +89,17 @@ def estimate_resident_bytes(shards: Manifest, split: str) -> int:
     count = _split(shards, split)["images"]
     values = shards.details["channels"] * shards.details["image_size"] ** 2
     return count * (values + (8 if shards.details["classes"] else 0))
+
+
+def _require_memory(shards: Manifest, split: str) -> None:
+    needed, free = estimate_resident_bytes(shards, split), psutil.virtual_memory().available
+    if needed > free:
+        fits = int(_split(shards, split)["images"] * free / needed * 0.8)
+        raise StoreError(
+            f"the {split} split of {shards.partition} takes {needed / 1e9:.1f} GB in memory, and "
+            f"{free / 1e9:.1f} GB are free: set the dataset's `limit` to {fits:,} images or fewer, or use "
+            "a machine with more memory"
+        )
 
 
 def _split(shards: Manifest, split: str) -> dict:

@@ -92,3 +92,11 @@ def test_a_split_that_is_not_there_is_named(store, folder, monkeypatch):
     for read in (load_resident, lambda *given: next(iterate_images(*given))):
         with pytest.raises(StoreError, match=r"no split `test` \(they have: train\)"):
             read(store, shards, "test")
+
+
+def test_a_split_larger_than_the_memory_is_refused_before_it_is_read(store, folder, monkeypatch):
+    shards, _ = written(store, folder, monkeypatch)
+    shards.details["splits"]["train"]["images"] = 10**12
+    store.local(shards, "train-000000.tar").unlink()
+    with pytest.raises(StoreError, match="GB in memory, and .* GB are free: set the dataset's `limit` to"):
+        load_resident(store, shards, "train")

@@ -37,12 +37,6 @@ def write_images(path, images, labels=None, start=0):
     write_tar(path, samples)
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread():
-    # The networks are tiny: a second thread gains little, and on a busy machine waiting for it costs minutes.
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="session")
 def make_dataset():
     def make(labelled=True, splits=("train", "test"), extractors=("classifier",), samples=60, **values):

@@ -2,22 +2,12 @@
 
 import numpy as np
 import pytest
-import torch
 
 from gan_core.config import Dataset, Experiment
 from gan_core.data.shards import encode_png, write_tar
 from gan_core.store import Build, Manifest, Store
 
 IMAGES, CLASSES = 50, ["a", "b", "c"]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """Networks this small are slower on two threads, most of all on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

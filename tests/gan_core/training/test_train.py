@@ -271,7 +271,6 @@ def test_an_error_of_the_work_is_raised():
 
 
 def _train_in_a_process(root: str, experiment: Experiment, dataset: Dataset, shards: Manifest) -> None:
-    torch.set_num_threads(1)
     lines = Path(root) / "lines.txt"
 
     def emit(line: str) -> None:
