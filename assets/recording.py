@@ -27,11 +27,11 @@ def materialized(
     extra: Mapping[str, Any] | None = None,
     check_results: list[dg.AssetCheckResult] | None = None,
 ) -> dg.MaterializeResult:
-    """The asset's result: the fingerprint as data version, the figures as plottable metadata."""
+    """The asset's result: its version as data version, the figures as plottable metadata."""
     context.log.info(_outcome(manifest))
     figures = {key: _figure(value) for key, value in manifest.figures.items() if value is not None}
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(manifest.fingerprint),
+        data_version=dg.DataVersion(manifest.version),
         metadata={
             **figures,
             **(extra or {}),

@@ -6,6 +6,7 @@ The steps and the store are the ones that the Dagster assets use: what one made,
 import argparse
 import json
 import logging
+import signal
 import sys
 from pathlib import Path
 
@@ -15,14 +16,19 @@ from gan_core.store import Manifest, Store, default_store
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; exit status 0, or 2 with one line on standard error for an error of the user's."""
+    """Run one command; exit status 0, 2 with one line on standard error for an error of the user's, or 130
+    after SIGINT or SIGTERM, when a training has saved a checkpoint."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what clusters send: stop as for Ctrl-C
     try:
         options.run(options)
     except GanError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on where this one stopped", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -46,8 +52,8 @@ def _parser() -> argparse.ArgumentParser:
         commands, "evaluate", _evaluate, "measure an experiment's samples, or any images against any others"
     )
     evaluate.add_argument("experiment", nargs="?", help="an experiment whose samples were drawn")
-    evaluate.add_argument("--real", help="folder, archive or shards of real images")
-    evaluate.add_argument("--fake", help="folder, archive or shards of generated images")
+    evaluate.add_argument("--real", help="folder, archive or shards (a glob such as train-*.tar) of real images")
+    evaluate.add_argument("--fake", help="folder, archive or shards (a glob) of generated images")
     evaluate.add_argument("--extractor", choices=["inception", "classifier"], default="inception")
     evaluate.add_argument("--metrics", default="fid,kid,is", help="a choice of fid,kid,is (default: all)")
     evaluate.add_argument("--weights", help="the Inception weights, where they are not downloaded")

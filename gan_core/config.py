@@ -8,6 +8,7 @@ nor dagster: definitions load it at every start.
 import itertools
 import os
 import re
+import zoneinfo
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -35,7 +36,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=100)]
 class Config(BaseModel):
     """Base of all sections: unknown keys are errors, values cannot be changed after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 # Sides in pixels that each architecture can make.
@@ -99,7 +100,7 @@ class Dataset(Config):
     splits: tuple[Split, ...] = ("train", "test")
     test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     limit: PositiveInt | None = None
-    max_shard_mb: PositiveInt = 256
+    max_shard_mb: PositiveInt = 256  # part of the shards' fingerprint: another value makes all of them anew
     evaluation: EvaluationProtocol = EvaluationProtocol()
 
     @model_validator(mode="after")
@@ -112,6 +113,10 @@ class Dataset(Config):
             raise ValueError("test_fraction holds out a test split, but splits has no `test`: add it")
         if isinstance(self.classes, tuple) and len(set(self.classes)) != len(self.classes):
             raise ValueError("classes names a class twice")
+        if isinstance(self.classes, tuple) and len(self.classes) < 2:
+            raise ValueError("classes needs two names or more: leave it out if there are no classes")
+        if self.labelled and self.source.kind == "lsun":
+            raise ValueError("an LSUN category has no classes: remove `classes`")
         return self
 
     @property
@@ -127,17 +132,16 @@ class Dataset(Config):
         """Where each split is: run config (`given`) before environment before YAML; None means download.
 
         `GAN_SOURCE_<NAME>` (capitals, `-` and `.` as `_`) replaces the whole source or its train split;
-        `GAN_SOURCE_<NAME>_TRAIN` and `_TEST` replace one split.
+        `GAN_SOURCE_<NAME>_TRAIN` and `_TEST` replace one split. Who replaces train replaces the whole source:
+        the YAML's test split is then not used.
         """
         variable = self.source_variable
-        found: dict[str, str | None] = {}
-        for split in ("train", "test"):
-            candidates = [(given or {}).get(split), os.environ.get(f"{variable}_{split.upper()}")]
-            if split == "train":
-                candidates.append(os.environ.get(variable))
-            candidates.append(getattr(self.source, split))
-            found[split] = next((c for c in candidates if c), None)
-        return found
+        given = given or {}
+        train = given.get("train") or os.environ.get(f"{variable}_TRAIN") or os.environ.get(variable)
+        test = given.get("test") or os.environ.get(f"{variable}_TEST")
+        if train:  # another train split is not mixed with the configured test split
+            return {"train": train, "test": test}
+        return {"train": self.source.train, "test": test or self.source.test}
 
 
 # --- experiments ------------------------------------------------------------------------------------------
@@ -281,11 +285,20 @@ class Experiment(Config):
 
 
 class Nightly(Config):
-    """`configs/nightly.yaml`: which experiments the `nightly_retraining` schedule trains, and when."""
+    """`configs/nightly.yaml`: which experiments the `nightly_retraining` schedule trains, and when.
+
+    `cron` has five fields (minute, hour, day, month, weekday); `timezone` is an IANA name.
+    """
 
     cron: str = "0 2 * * *"
     timezone: str = "UTC"
     experiments: tuple[Name, ...] = ()
+
+    @model_validator(mode="after")
+    def _known_timezone(self):
+        if self.timezone not in zoneinfo.available_timezones():
+            raise ValueError(f"timezone `{self.timezone}` is not an IANA name such as Europe/Berlin or UTC")
+        return self
 
 
 class Configs(BaseModel):
@@ -314,6 +327,11 @@ def load_configs(folder: Path | None = None) -> Configs:
     Raises `ConfigError` with every mistake of every file, each with file, line, value and remedy.
     """
     folder = Path(folder or default_config_folder())
+    if not (folder / "datasets").is_dir():
+        raise ConfigError(
+            f"{folder} is no configuration folder: it has no folder `datasets`; "
+            "name another one with GAN_CONFIGS"
+        )
     mistakes: list[str] = []
     datasets = _load_folder(folder / "datasets", load_dataset, mistakes)
     experiments = _load_folder(folder / "experiments", load_experiments, mistakes)
@@ -381,7 +399,8 @@ def _grid_point(data: dict, point: dict[str, Any], document: "_Document") -> dic
             section[parent] = dict(inner)
             section = section[parent]
         section[leaf] = value
-        name += f"-{leaf}-{value}".replace("_", "-").lower()
+        text = "-".join(map(str, value)) if isinstance(value, list) else str(value)
+        name += f"-{leaf}-{text}".replace("_", "-").lower()
     return {**data, "name": name}
 
 
@@ -436,6 +455,7 @@ class _Document:
             raise ConfigError(f"{self.path}: not valid YAML: {error}") from error
         if not isinstance(self.data, dict):
             raise ConfigError(f"{self.path}: must be a mapping of keys to values, beginning with `name:`")
+        self._refuse_duplicates(self.root)
 
     def at(self, *keys: str | int) -> str:
         """`file:line` of the deepest part of `keys` that is in the file."""
@@ -446,6 +466,18 @@ class _Document:
                 break
             line, node = children[key]
         return f"{self.path}:{line + 1}"
+
+    def _refuse_duplicates(self, node) -> None:
+        """YAML itself would keep the last of two values without a word."""
+        if isinstance(node, yaml.MappingNode):
+            seen = set()
+            for key, _ in node.value:
+                if key.value in seen:
+                    line = key.start_mark.line + 1
+                    raise ConfigError(f"{self.path}:{line}: `{key.value}` is given twice: remove one")
+                seen.add(key.value)
+        for _, child in self._children(node).values():
+            self._refuse_duplicates(child)
 
     @staticmethod
     def _children(node) -> dict[str | int, tuple[int, Any]]:
@@ -464,7 +496,8 @@ def _validate(model: type[Config], data: dict, document: _Document) -> Any:
 
 
 def _explain(item: dict, model: type[Config], document: _Document) -> str:
-    location = item["loc"]
+    # The alternatives of a union come as parts such as `tuple[str, ...]`, which are in no file.
+    location = tuple(part for part in item["loc"] if "[" not in str(part))
     key = ".".join(str(part) for part in location) or "file"
     where = document.at(*location)
     if item["type"] == "extra_forbidden":

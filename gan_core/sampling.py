@@ -99,6 +99,11 @@ def draw_samples(
         raise ConfigError(
             f"experiment `{experiment.name}` was given the training of `{trained.partition}`: give its own"
         )
+    if trained.config != experiment.training_config():
+        raise ConfigError(
+            f"experiment `{experiment.name}` was trained with another configuration than it has now: "
+            "materialise trained_gan again first"
+        )
     count, seed = dataset.evaluation.samples, dataset.evaluation.seed
 
     def build(work: Build) -> None:

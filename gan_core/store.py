@@ -10,6 +10,7 @@ import contextlib
 import datetime
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -24,8 +25,10 @@ from pydantic import BaseModel, Field
 
 from gan_core.errors import StoreError
 
+logger = logging.getLogger("gan_core")
 MANIFEST = "manifest.json"
 CURRENT = "current.json"
+ABSENT = (FileNotFoundError, NotADirectoryError)
 # Below this an artefact is hashed whenever it is reused; above it its sizes are compared, and its hashes by
 # the asset checks: a reuse should take about a second.
 HASH_ON_REUSE_BYTES = 256 * 2**20
@@ -42,8 +45,9 @@ class FileEntry(BaseModel):
 class Manifest(BaseModel):
     """What an artefact is: its files, what it was made from, how, and the figures found on the way.
 
-    `config` is the configuration that matters, `inputs` maps an input's asset name to its fingerprint,
-    `figures` holds scalars for plots and tables, `details` whatever else a reader needs (JSON).
+    `config` is the configuration that matters, `inputs` maps an input's asset name to its fingerprint and
+    `input_versions` to its version, `figures` holds scalars for plots and tables, `details` whatever else a
+    reader needs (JSON).
     """
 
     asset: str
@@ -52,6 +56,7 @@ class Manifest(BaseModel):
     code_version: str
     config: dict[str, Any]
     inputs: dict[str, str]
+    input_versions: dict[str, str] = Field(default_factory=dict)
     files: dict[str, FileEntry] = Field(default_factory=dict)
     figures: dict[str, float | int | str | None] = Field(default_factory=dict)
     details: dict[str, Any] = Field(default_factory=dict)
@@ -60,19 +65,24 @@ class Manifest(BaseModel):
     reused: bool = Field(default=False, exclude=True)
 
     @property
+    def version(self) -> str:
+        """sha256 of the fingerprint and of every file's content: what a step that reads this stands on.
+
+        It differs from another's of the same fingerprint where a step does not give the same bytes twice:
+        a training made again with `force`, or on another device.
+        """
+        content = {name: entry.sha256 for name, entry in self.files.items()}
+        return _sha256_of_json([self.fingerprint, content])
+
+    @property
     def total_bytes(self) -> int:
         return sum(entry.size for entry in self.files.values())
 
 
-def fingerprint(config: dict[str, Any], inputs: dict[str, str], code_version: str) -> str:
-    """sha256 (64 hex digits) of configuration, inputs' fingerprints and code version as canonical JSON."""
-    text = json.dumps(
-        {"config": config, "inputs": inputs, "code_version": code_version},
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=True,
-    )
-    return hashlib.sha256(text.encode()).hexdigest()
+def fingerprint(config: dict[str, Any], inputs: dict[str, Manifest], code_version: str) -> str:
+    """sha256 (64 hex digits) of configuration, inputs' versions and code version as canonical JSON."""
+    versions = {name: manifest.version for name, manifest in inputs.items()}
+    return _sha256_of_json({"config": config, "inputs": versions, "code_version": code_version})
 
 
 def sha256_of(path: Path) -> str:
@@ -129,21 +139,23 @@ class Store:
         path = f"{self.folder(asset, partition, fingerprint)}/{MANIFEST}"
         try:
             text = self.fs.cat_file(path)
-        except FileNotFoundError:
+        except ABSENT:
             return None
         try:
             return Manifest.model_validate_json(text)
         except ValueError as error:
-            raise StoreError(f"{path} is not a manifest: {error}; delete its folder and run again") from error
+            raise StoreError(f"{path} is not a manifest: run the step again with force") from error
 
     def current(self, asset: str, partition: str) -> Manifest | None:
         """The artefact that was last produced or confirmed for this partition, or None."""
         path = f"{self.root}/{asset}/{partition}/{CURRENT}"
         try:
-            pointer = json.loads(self.fs.cat_file(path))
-        except FileNotFoundError:
+            key = json.loads(self.fs.cat_file(path))["fingerprint"]
+        except ABSENT:
             return None
-        return self.read_manifest(asset, partition, pointer["fingerprint"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"{path} is damaged: {error}; materialise {asset}/{partition} again") from error
+        return self.read_manifest(asset, partition, key)
 
     def require(self, asset: str, partition: str) -> Manifest:
         """Like `current`, but a missing artefact is a `StoreError` that says what to do."""
@@ -153,9 +165,24 @@ class Store:
         return manifest
 
     def all_current(self, asset: str, partitions: Iterable[str]) -> dict[str, Manifest]:
-        """The artefacts that are there, of those partitions, in their order."""
-        found = {partition: self.current(asset, partition) for partition in partitions}
-        return {partition: manifest for partition, manifest in found.items() if manifest}
+        """The artefacts that are there, of those partitions, in their order; a damaged one is logged."""
+        found = {}
+        for partition in partitions:
+            try:
+                manifest = self.current(asset, partition)
+            except StoreError as error:
+                logger.warning("%s/%s is left out: %s", asset, partition, error)
+                continue
+            if manifest:
+                found[partition] = manifest
+        return found
+
+    def is_made_from(self, manifest: Manifest, **inputs: Manifest | None) -> bool:
+        """Whether an artefact was made from these inputs as they are now (None: unknown, passes)."""
+        return all(
+            given is None or manifest.input_versions.get(name) == given.version
+            for name, given in inputs.items()
+        )
 
     def problems(self, manifest: Manifest, *, hashes: bool) -> list[str]:
         """What is wrong with an artefact's files, in words: empty if all are there with the right size
@@ -218,9 +245,8 @@ class Store:
         `build` writes files into `Build.folder` and sets figures and details. If it raises, nothing is
         published and what was there stays. A reused manifest has `reused` set.
         """
-        fingerprints = {name: manifest.fingerprint for name, manifest in inputs.items()}
-        key = fingerprint(config, fingerprints, code_version)
-        found = self.read_manifest(asset, partition, key)
+        key = fingerprint(config, inputs, code_version)
+        found = self._read_replaceable(asset, partition, key, force)
         if found and not force:
             hashes = found.total_bytes <= HASH_ON_REUSE_BYTES
             if not self.problems(found, hashes=hashes):
@@ -237,7 +263,8 @@ class Store:
                 fingerprint=key,
                 code_version=code_version,
                 config=config,
-                inputs=fingerprints,
+                inputs={name: manifest.fingerprint for name, manifest in inputs.items()},
+                input_versions={name: manifest.version for name, manifest in inputs.items()},
                 files=_describe_files(folder, prefix=name),
                 figures=work.figures,
                 details=work.details,
@@ -259,19 +286,29 @@ class Store:
             self.fs.pipe_file(path, content)  # a single object appears whole or not at all
             return path
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
         try:
+            target.parent.mkdir(parents=True, exist_ok=True)
             with open(temporary, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise self._not_writable(error) from error
         return path
 
     # -- inside
+
+    def _read_replaceable(self, asset: str, partition: str, key: str, force: bool) -> Manifest | None:
+        try:
+            return self.read_manifest(asset, partition, key)
+        except StoreError:
+            if force:  # it is written anew in any case
+                return None
+            raise
 
     @contextlib.contextmanager
     def _attempt(self, asset: str, partition: str, key: str) -> Iterator[tuple[str, Path]]:
@@ -279,7 +316,10 @@ class Store:
         name = f"files-{uuid.uuid4().hex[:8]}"
         if self.is_local:
             folder = Path(self.folder(asset, partition, key)) / name
-            folder.mkdir(parents=True)
+            try:
+                folder.mkdir(parents=True)
+            except OSError as error:
+                raise self._not_writable(error) from error
         else:
             self.cache.mkdir(parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(prefix=f"{asset}-", dir=self.cache))
@@ -290,6 +330,12 @@ class Store:
             raise
         if not self.is_local:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _not_writable(self, error: OSError) -> StoreError:
+        return StoreError(
+            f"the store {self.url} cannot be written: {error}; free space or mend its permissions, or name "
+            "another place with GAN_STORE"
+        )
 
     def _upload(self, manifest: Manifest, folder: Path) -> None:
         if self.is_local:
@@ -330,6 +376,11 @@ class Store:
 def default_store() -> Store:
     """The store that `GAN_STORE` names, or `store/` in the current folder."""
     return Store(os.environ.get("GAN_STORE") or Path.cwd() / "store")
+
+
+def _sha256_of_json(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _describe_files(folder: Path, prefix: str) -> dict[str, FileEntry]:

@@ -7,7 +7,8 @@ from gan_core.errors import GanError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit status 0 if everything succeeded, 1 if an experiment failed, 2 for a wrong configuration."""
+    """Exit status 0 if everything succeeded, 1 if an experiment failed, 2 for a wrong configuration, 130 if
+    it was interrupted."""
     parser = argparse.ArgumentParser(prog="python -m pipelines", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     backfill = commands.add_parser(
@@ -22,6 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     except GanError as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on where this one stopped", file=sys.stderr)
+        return 130
 
 
 def _backfill(patterns: list[str], force: bool) -> int:

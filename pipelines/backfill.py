@@ -48,7 +48,10 @@ def backfill(
     *,
     force: bool = False,
 ) -> BackfillResult:
-    """Prepare the datasets, run each experiment, then make the tables. `force` trains again what is there."""
+    """Prepare the datasets, run each experiment, then make the tables. `force` trains again what is there.
+
+    Raises `KeyboardInterrupt` once a run was interrupted: its training has then saved a checkpoint.
+    """
     tags = {BACKFILL_TAG: uuid.uuid4().hex[:8]}
     runner = _Runner(definitions, instance, tags)
     result = BackfillResult()
@@ -94,15 +97,32 @@ class _Runner:
         )
         if result.success:
             return None
+        if _was_interrupted(result):
+            raise KeyboardInterrupt
         return "; ".join(_reasons(result)) or f"run {result.run_id} failed: see it in the UI"
+
+
+def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Dagster turns Ctrl-C and SIGTERM into a failure of the step that was running."""
+    return any(
+        error.cls_name == "DagsterExecutionInterruptedError"
+        for event in result.get_step_failure_events()
+        for error in _causes(event)
+    )
+
+
+def _causes(event: dg.DagsterEvent) -> list:
+    """The error of a failed step and what caused it, innermost last."""
+    error, chain = event.step_failure_data.error, []
+    while error:
+        chain.append(error)
+        error = error.cause
+    return chain
 
 
 def _reasons(result: dg.ExecuteInProcessResult) -> list[str]:
     """Each failed step with the innermost cause of its failure, in one line."""
-    reasons = []
-    for event in result.get_step_failure_events():
-        error = event.step_failure_data.error
-        while error and error.cause:
-            error = error.cause
-        reasons.append(f"{event.step_key}: {error.message.strip() if error else 'no message'}")
-    return reasons
+    return [
+        f"{event.step_key}: {_causes(event)[-1].message.strip()}"
+        for event in result.get_step_failure_events()
+    ]

@@ -7,6 +7,7 @@ trained again where the data came back identical: the steps return what is there
 import dagster as dg
 
 from gan_core.config import Configs
+from gan_core.errors import ConfigError
 from pipelines.jobs import DATASET_JOB, EXPERIMENT_JOB
 
 NIGHT_TAG = "nightly_retraining"
@@ -15,16 +16,8 @@ NIGHT_TAG = "nightly_retraining"
 def nightly_schedule(configs: Configs) -> dg.ScheduleDefinition:
     """One `prepare_dataset` run for each dataset of the nightly experiments; off until switched on."""
 
-    @dg.schedule(
-        name="nightly_retraining",
-        job_name=DATASET_JOB,
-        cron_schedule=configs.nightly.cron,
-        execution_timezone=configs.nightly.timezone,
-        default_status=dg.DefaultScheduleStatus.STOPPED,
-        description="Refreshes the datasets of the experiments in configs/nightly.yaml, then trains these.",
-    )
-    def nightly_retraining(context: dg.ScheduleEvaluationContext):
-        night = context.scheduled_execution_time.strftime("%Y-%m-%d")
+    def refresh(context: dg.ScheduleEvaluationContext):
+        night = context.scheduled_execution_time.strftime("%Y-%m-%dT%H:%M")
         datasets = {configs.experiments[name].dataset for name in configs.nightly.experiments}
         if not datasets:
             return dg.SkipReason("configs/nightly.yaml names no experiment")
@@ -33,7 +26,21 @@ def nightly_schedule(configs: Configs) -> dg.ScheduleDefinition:
             for dataset in sorted(datasets)
         ]
 
-    return nightly_retraining
+    try:
+        schedule = dg.schedule(
+            name="nightly_retraining",
+            job_name=DATASET_JOB,
+            cron_schedule=configs.nightly.cron,
+            execution_timezone=configs.nightly.timezone,
+            default_status=dg.DefaultScheduleStatus.STOPPED,
+            description="Refreshes the datasets of the nightly experiments, then trains these.",
+        )
+        return schedule(refresh)
+    except dg.DagsterInvalidDefinitionError as error:
+        raise ConfigError(
+            f"nightly.yaml: cron is `{configs.nightly.cron}`, which is not minute, hour, day, month and "
+            'weekday such as "0 2 * * *"'
+        ) from error
 
 
 def nightly_experiments_sensor(configs: Configs, jobs: dict[str, object]) -> dg.SensorDefinition:

@@ -3,7 +3,7 @@
 import io
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 # Bicubic with antialiasing when shrinking, which Parmar et al. 2022 (clean-fid) recommend; Pillow's, so that
 # every machine gets the same bytes.
@@ -18,7 +18,10 @@ def open_image(content: bytes) -> Image.Image:
     """Decode an image file fully; raises whatever Pillow raises where it is damaged."""
     if not content:
         raise ValueError("the file is empty")
-    image = Image.open(io.BytesIO(content))
+    try:
+        image = Image.open(io.BytesIO(content))
+    except UnidentifiedImageError as error:  # Pillow's message holds an address in memory, new in every run
+        raise UnidentifiedImageError("not an image of a known format") from error
     image.load()
     return image
 

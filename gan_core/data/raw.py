@@ -59,6 +59,7 @@ def collect_raw_images(
     """
     given = {split: _absolute(location) for split, location in dataset.locations(locations).items()}
     sources = open_sources(dataset, given, store.cache, emit)
+    _check_several_classes(dataset, sources["train"])
     memory = _Memory(store, dataset, sources)
     inventory = None
     content = None if force else memory.recall()
@@ -177,6 +178,17 @@ def _batches(entries: list[Entry], size: int) -> Iterator[list[Entry]]:
     return (entries[start : start + size] for start in range(0, len(entries), size))
 
 
+def _check_several_classes(dataset: Dataset, train: Source) -> None:
+    if dataset.classes != "folders":
+        return
+    found = {entry.class_name for entry in train.entries()}
+    if len(found) == 1:
+        raise SourceError(
+            f"{train.location} has one class folder, `{found.pop()}`, and one class is no class: remove "
+            f"`classes: folders` from dataset `{dataset.name}`, or add folders of other classes"
+        )
+
+
 def _check_classes(dataset: Dataset, splits: dict[str, list[InventoryRow]]) -> None:
     """Class folders are taken as found: those of the test split must be among those of train."""
     if dataset.classes != "folders" or "test" not in splits:
@@ -273,6 +285,7 @@ class _Memory:
 
     def _load(self) -> dict[str, str]:
         try:
-            return json.loads(self.store.fs.cat_file(f"{self.store.root}/{self.path}"))
-        except FileNotFoundError:
+            known = json.loads(self.store.fs.cat_file(f"{self.store.root}/{self.path}"))
+        except (FileNotFoundError, ValueError):  # only a memo: where it is damaged, images are read again
             return {}
+        return known if isinstance(known, dict) else {}

@@ -76,6 +76,7 @@ def evaluate_samples(
     Too few samples, samples of another shape than the extractor's, labels of other classes, and a reference
     that was made with other weights are an `EvaluationError`.
     """
+    _check_newest(store, samples)
     fingerprints = extractor_fingerprints(dataset, classifier)
     _check_same_weights(dataset, fingerprints, reference)
     inputs = {"samples": samples, "reference_statistics": reference}
@@ -140,6 +141,15 @@ class SampleSet:
         """How many samples were asked for of each class; empty if none were."""
         counts = Counter(label for label in self.labels if label is not None)
         return {name: counts[index] for index, name in enumerate(classes)} if counts else {}
+
+
+def _check_newest(store: Store, samples: Manifest) -> None:
+    trained = store.current("trained_gan", samples.partition)
+    if not store.is_made_from(samples, trained_gan=trained):
+        raise EvaluationError(
+            f"samples/{samples.partition} were drawn from an older training than the current one: "
+            "materialise samples again first"
+        )
 
 
 def _check_sample_counts(samples: Manifest, drawn: SampleSet, untrained: SampleSet) -> None:

@@ -1,13 +1,17 @@
 """The images of a folder, an archive (zip, tar) or WebDataset shards, for `evaluate --real … --fake …`."""
 
 import hashlib
+import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import fsspec
 import numpy as np
+from PIL import ImageOps
 
 from gan_core.data.pixels import open_image, to_mode, to_square
-from gan_core.data.sources.files import Files, open_files
+from gan_core.data.sources.files import Files, FolderFiles, is_local, open_files
 from gan_core.data.sources.images import IMAGE_EXTENSIONS
 from gan_core.errors import EvaluationError
 from gan_core.evaluation.extraction import KeyedImage
@@ -16,19 +20,18 @@ from gan_core.evaluation.extraction import KeyedImage
 class PathImages:
     """The images under `location` (a path or fsspec URL), in the order of their names.
 
-    `location` is a folder of images at any depth, a folder of tars, a zip or a tar; what has to be copied or
-    decompressed goes to `cache`. A location without images is an `EvaluationError`, one that is missing or
-    damaged a `SourceError`.
+    `location` is a folder of images at any depth, a folder of tars, a zip or a tar, or several of these by a
+    glob with `*`; what has to be copied or decompressed goes to `cache`. A folder with tars at its top is one
+    of tars, whatever pictures lie beside them. A location without images, or with tars of several kinds (as
+    samples-*.tar and untrained-*.tar), is an `EvaluationError`, one that is missing or damaged a
+    `SourceError`.
     """
 
     def __init__(self, location: str, cache: Path, emit: Callable[[str], None]):
         self.location = location
         self.name = location.rstrip("/").rpartition("/")[2]
-        files = open_files(location, cache, emit)
-        self.images = [(files, name) for name in files.names() if _is_image(name)]
-        if not self.images:
-            shards = [open_files(f"{location}/{name}", cache, emit) for name in _tars(files)]
-            self.images = [(shard, name) for shard in shards for name in shard.names() if _is_image(name)]
+        places = _matches(location) if "*" in location else [location]
+        self.images = [image for place in places for image in _find_images(place, cache, emit)]
         if not self.images:
             raise EvaluationError(
                 f"{location} holds no images ({' '.join(IMAGE_EXTENSIONS)}), nor tars that hold some: "
@@ -48,13 +51,17 @@ class PathImages:
         """(name, uint8 (channels, H, W), None), one image in memory.
 
         With `image_size` an image becomes a square of that side (short side resized, centre cut out);
-        without, it keeps its own size. An image that does not decode is an `EvaluationError`.
+        without, it keeps its own size. EXIF orientation is applied, as in shards. An image that does not
+        decode is an `EvaluationError`.
         """
         self._digest = hashlib.sha256()
         for files, name in self.images:
+            content = files.read(name)
             try:
-                image = _decode(files.read(name), channels, image_size)
-            except (OSError, ValueError, SyntaxError) as error:
+                image = _decode(content, channels, image_size)
+            except MemoryError:
+                raise
+            except Exception as error:  # a damaged file makes Pillow raise almost anything
                 raise EvaluationError(
                     f"{files.location}: image {name} does not decode ({error}): repair or remove it"
                 ) from error
@@ -66,13 +73,52 @@ def _decode(content: bytes, channels: int, image_size: int | None) -> np.ndarray
     image = open_image(content)
     if image_size:
         return to_square(image, image_size, channels, "resize_then_crop")
-    array = np.asarray(to_mode(image, "L" if channels == 1 else "RGB"))
+    array = np.asarray(to_mode(ImageOps.exif_transpose(image), "L" if channels == 1 else "RGB"))
     return array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
+
+
+def _matches(pattern: str) -> list[str]:
+    """The paths or URLs that a glob matches, sorted."""
+    try:
+        fs, path = fsspec.core.url_to_fs(os.path.expanduser(pattern))
+        found = sorted(fs.glob(path))
+    except (OSError, ValueError, ImportError) as error:
+        raise EvaluationError(f"{pattern} cannot be reached: {error}; check the path") from error
+    if not found:
+        raise EvaluationError(f"{pattern} matches no file: check the path")
+    return [name if is_local(fs) else fs.unstrip_protocol(name) for name in found]
+
+
+def _find_images(location: str, cache: Path, emit: Callable[[str], None]) -> list[tuple[Files, str]]:
+    files = open_files(location, cache, emit)
+    names = files.names()
+    found = [(files, name) for name in names if _is_image(name)]
+    tars = _tars(names) if isinstance(files, FolderFiles) else []
+    if not tars:
+        return found
+    _check_one_kind(location, tars)
+    if found:
+        emit(f"{location}: the images in its tars are read, not the {len(found):,} beside them")
+    shards = [open_files(f"{location.rstrip('/')}/{name}", cache, emit) for name in tars]
+    return [(shard, name) for shard in shards for name in shard.names() if _is_image(name)]
 
 
 def _is_image(name: str) -> bool:
     return name.lower().endswith(IMAGE_EXTENSIONS)
 
 
-def _tars(files: Files) -> list[str]:
-    return [name for name in files.names() if name.lower().endswith(".tar")]
+def _tars(names: list[str]) -> list[str]:
+    """The tars at the top of a folder; where there are neither these nor images, those at any depth."""
+    tars = [name for name in names if name.lower().endswith(".tar")]
+    at_top = [name for name in tars if "/" not in name]
+    return at_top or ([] if any(map(_is_image, names)) else tars)
+
+
+def _check_one_kind(location: str, tars: list[str]) -> None:
+    """Tars whose names differ in more than numbers are not one set of images."""
+    kinds = sorted({re.sub(r"\d+", "*", name) for name in tars})
+    if len(kinds) > 1:
+        raise EvaluationError(
+            f"{location} holds tars of several kinds: {', '.join(kinds)}: name those of one kind by a glob, "
+            f"as '{location.rstrip('/')}/{kinds[0]}', or name a single tar"
+        )

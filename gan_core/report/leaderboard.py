@@ -58,7 +58,10 @@ def build_leaderboard(
     listed = {name: evaluations[name] for name in sorted(experiments) if name in evaluations}
     evaluated = {name: _evaluated_training(store, item, trained.get(name)) for name, item in listed.items()}
     rows = [_row(experiments[name], evaluated[name], listed[name]) for name in listed]
-    stale = {name: _staleness(experiments[name], evaluated[name], trained.get(name)) for name in listed}
+    stale = {
+        name: _staleness(store, experiments[name], evaluations[name], evaluated[name], trained.get(name))
+        for name in listed
+    }
     stale = {name: reason for name, reason in stale.items() if reason}
     left_out = sorted(set(evaluations) - set(experiments))
     inputs = {f"evaluation/{name}": manifest for name, manifest in listed.items()}
@@ -171,7 +174,13 @@ def _evaluated_training(store: Store, evaluation: Manifest, latest: Manifest | N
     return store.read_manifest("trained_gan", evaluation.partition, fingerprint)
 
 
-def _staleness(experiment: Experiment, evaluated: Manifest | None, latest: Manifest | None) -> str | None:
+def _staleness(
+    store: Store,
+    experiment: Experiment,
+    evaluation: Manifest,
+    evaluated: Manifest | None,
+    latest: Manifest | None,
+) -> str | None:
     """Why a row is not what materialising the experiment today would give, or None."""
     if evaluated is None:
         return "the training that was evaluated is no longer in the store: materialise it again"
@@ -180,6 +189,13 @@ def _staleness(experiment: Experiment, evaluated: Manifest | None, latest: Manif
         return f"the configuration has changed since ({'; '.join(changes)}): materialise it again"
     if latest and latest.fingerprint != evaluated.fingerprint:
         return "trained again since: materialise its samples and evaluation"
+    if not store.is_made_from(evaluated, image_shards=store.current("image_shards", experiment.dataset)):
+        return "the shards of its dataset have changed since: materialise it again"
+    samples = store.current("samples", experiment.name)
+    if samples and not (
+        store.is_made_from(samples, trained_gan=latest) and store.is_made_from(evaluation, samples=samples)
+    ):
+        return "trained or sampled again since: materialise its samples and evaluation"
     return None
 
 

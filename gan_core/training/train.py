@@ -53,7 +53,7 @@ def train_gan(
     _check(experiment, dataset, shards)
     target = torch.device(device) if device else default_device()
     config = experiment.training_config()
-    key = fingerprint(config, {"image_shards": shards.fingerprint}, CODE_VERSION)
+    key = fingerprint(config, {"image_shards": shards}, CODE_VERSION)
     checkpoints = Checkpoints(store, ASSET, experiment.name, key, emit)
     if force:
         checkpoints.remove_all()
@@ -115,6 +115,14 @@ def _check(experiment: Experiment, dataset: Dataset, shards: Manifest) -> None:
         raise ConfigError(
             f"experiment `{experiment.name}` is for dataset `{experiment.dataset}`, but was given dataset "
             f"`{dataset.name}` and shards of `{shards.partition}`"
+        )
+    changed = [
+        key for key in ("image_size", "channels", "crop") if shards.config.get(key) != getattr(dataset, key)
+    ]
+    if changed:
+        raise ConfigError(
+            f"the shards of `{dataset.name}` were made with another {', '.join(changed)} than its "
+            "configuration has now: materialise image_shards again"
         )
     if experiment.conditional and not shards.details["classes"]:
         raise ConfigError(

@@ -5,7 +5,8 @@ import pandas
 import pytest
 
 from pipelines.backfill import backfill, select_experiments
-from tests.assets.conftest import EXPERIMENT, Project
+from tests.assets.conftest import Project
+from tests.small_project import EXPERIMENT
 
 
 def run_all(project: Project):
@@ -50,7 +51,7 @@ def test_everything_is_made_once_and_a_change_makes_again_only_what_stands_on_it
     assert leaderboard(project) == first
 
     slower = {"generator": {"learning_rate": 1e-4}}
-    project.write("experiments", {**EXPERIMENT, "optimizers": slower})
+    project.write({**EXPERIMENT, "optimizers": slower})
     assert run_all(project).failed == {}
     assert made_anew(project) == of_plain | tables
     assert leaderboard(project) != first
@@ -61,7 +62,7 @@ def test_data_versions_are_the_fingerprints_and_figures_can_be_plotted(project):
     events = last_events(project)
     evaluation = events[("evaluation", "plain")]
     manifest = project.store.current("evaluation", "plain")
-    assert evaluation.tags["dagster/data_version"] == manifest.fingerprint
+    assert evaluation.tags["dagster/data_version"] == manifest.version
     assert evaluation.metadata["fid"].value == manifest.figures["fid"]
     assert isinstance(events[("trained_gan", "plain")].metadata["images_per_second"].value, float)
     assert "data:image/png;base64," in events[("samples", "plain")].metadata["grid"].value
@@ -73,7 +74,7 @@ def test_one_failing_experiment_does_not_stop_the_others(project):
         "name": "broken",
         "optimizers": {"discriminator": {"learning_rate": 1e30}, "generator": {"learning_rate": 1e30}},
     }
-    project.write("experiments", broken)
+    project.write(broken)
     result = run_all(project)
     assert result.succeeded == ["conditional", "plain"]
     assert list(result.failed) == ["broken"]

@@ -47,6 +47,9 @@ def test_unknown_key_names_file_line_and_the_keys_that_exist(folder):
         ("datasets/tiny", "image_size: 16", "image_size: big", 3, "`image_size` is 'big'"),
         ("datasets/tiny", "channels: 1", "channels: 2", 4, "`channels` is 2: input should be 1 or 3"),
         ("datasets/tiny", "{kind: digits}", "{kind: lsun}", 2, "needs a `category`"),
+        ("datasets/tiny", "channels: 1", "channels: 1\nclasses: [0, 1]", 5, "`classes.0` is 0"),
+        ("datasets/tiny", "channels: 1", "channels: 1\nclasses: []", 1, "two names or more"),
+        ("experiments/first", "{images: 100}", "{epochs: .inf}", 3, "`length.epochs` is inf"),
         ("experiments/first", "{images: 100}", "{}", 3, "exactly one of `images` and `epochs`"),
         ("experiments/first", "dataset: tiny", "dataset: tiny\nbatch_size: 1", 3, "`batch_size` is 1"),
     ],
@@ -141,3 +144,31 @@ def test_locations_run_config_before_environment_before_yaml(monkeypatch):
     monkeypatch.setenv("GAN_SOURCE_MY_SET_TEST", "other")
     assert dataset.locations() == {"train": "split", "test": "other"}
     assert dataset.locations({"train": "given"}) == {"train": "given", "test": "other"}
+
+
+def test_another_train_split_is_not_mixed_with_the_configured_test_split(monkeypatch):
+    source = {"kind": "images", "train": "yaml-train", "test": "yaml-test"}
+    dataset = Dataset.model_validate({"name": "x", "source": source, "image_size": 16, "channels": 3})
+    assert dataset.locations() == {"train": "yaml-train", "test": "yaml-test"}
+    monkeypatch.setenv("GAN_SOURCE_X_TEST", "other-test")
+    assert dataset.locations() == {"train": "yaml-train", "test": "other-test"}
+    monkeypatch.delenv("GAN_SOURCE_X_TEST")
+    monkeypatch.setenv("GAN_SOURCE_X", "whole")
+    assert dataset.locations() == {"train": "whole", "test": None}
+
+
+def test_missing_configuration_folder_is_an_error(tmp_path):
+    with pytest.raises(ConfigError, match="nowhere is no configuration folder.*GAN_CONFIGS"):
+        load_configs(tmp_path / "nowhere")
+
+
+def test_key_given_twice_is_refused(folder):
+    path = folder / "experiments" / "first.yaml"
+    path.write_text(EXPERIMENT + "latent:\n  size: 5\n  size: 6\n")
+    assert f"{path}:6: `size` is given twice" in mistakes(folder)
+
+
+def test_grid_over_lists_has_readable_names(tmp_path):
+    path = tmp_path / "grid.yaml"
+    path.write_text(EXPERIMENT + "grid:\n  optimizers.generator.betas: [[0.0, 0.9], [0.5, 0.999]]\n")
+    assert [e.name for e in load_experiments(path)] == ["first-betas-0.0-0.9", "first-betas-0.5-0.999"]

@@ -87,14 +87,55 @@ def test_force_replaces_content_and_leaves_one_attempt(store):
     assert not store.fs.exists(store.file_path(old, "sub/data.bin"))
 
 
-def test_configuration_inputs_and_code_change_the_fingerprint():
-    base = fingerprint({"a": 1, "b": 2}, {"x": "f"}, "1")
-    assert fingerprint({"b": 2, "a": 1}, {"x": "f"}, "1") == base
-    assert (
-        len({base, fingerprint({"a": 2}, {"x": "f"}, "1"), fingerprint({"a": 1, "b": 2}, {"x": "g"}, "1")})
-        == 3
-    )
-    assert fingerprint({"a": 1, "b": 2}, {"x": "f"}, "2") != base
+def test_configuration_inputs_and_code_change_the_fingerprint(tmp_path):
+    one, two = (make(Store(tmp_path / name), name.encode()) for name in ("x", "y"))
+    base = fingerprint({"a": 1, "b": 2}, {"x": one}, "1")
+    assert fingerprint({"b": 2, "a": 1}, {"x": one}, "1") == base
+    changed = [
+        fingerprint({"a": 2, "b": 2}, {"x": one}, "1"),
+        fingerprint({"a": 1, "b": 2}, {"x": two}, "1"),
+        fingerprint({"a": 1, "b": 2}, {"y": one}, "1"),
+        fingerprint({"a": 1, "b": 2}, {"x": one}, "2"),
+    ]
+    assert len({base, *changed}) == 5
+
+
+def test_what_stands_on_an_input_that_was_forced_to_other_content_is_not_reused(tmp_path):
+    store = Store(tmp_path)
+
+    def follow(source: Manifest) -> Manifest:
+        return store.produce(
+            "next", "p", config={}, inputs={"thing": source}, code_version="1", build=lambda work: None
+        )
+
+    old = make(store)
+    first = follow(old)
+    assert follow(make(store, b"one", force=True)).reused
+    new = make(store, b"two", force=True)
+    assert new.fingerprint == old.fingerprint
+    assert not store.is_made_from(first, thing=new)
+    second = follow(new)
+    assert not second.reused
+    assert store.is_made_from(second, thing=new)
+
+
+def test_damaged_pointer_is_named_and_left_out_of_tables(tmp_path):
+    store = Store(tmp_path)
+    manifest = make(store)
+    (tmp_path / "thing" / "p" / "current.json").write_text('{"fing')
+    with pytest.raises(StoreError, match="current.json is damaged.*materialise thing/p again"):
+        store.current("thing", "p")
+    assert store.all_current("thing", ["p"]) == {}
+    assert make(store).reused
+    assert store.current("thing", "p").fingerprint == manifest.fingerprint
+
+
+@pytest.mark.parametrize("place", ["/proc/nowhere", "a-file"])
+def test_store_that_cannot_be_written_is_one_clear_error(tmp_path, place):
+    (tmp_path / "a-file").write_text("")
+    store = Store(tmp_path / place, cache=tmp_path / "cache")
+    with pytest.raises(StoreError, match="cannot be written.*GAN_STORE"):
+        make(store)
 
 
 def test_failure_publishes_nothing_and_keeps_what_was_there(store):
@@ -139,8 +180,10 @@ def test_corrupt_manifest_is_named(tmp_path):
     manifest = make(store)
     path = Path(store.folder("thing", "p", manifest.fingerprint)) / "manifest.json"
     path.write_text(path.read_text()[:40])
-    with pytest.raises(StoreError, match="manifest.json is not a manifest"):
+    with pytest.raises(StoreError, match="manifest.json is not a manifest.*with force"):
         make(store)
+    assert not make(store, force=True).reused
+    assert store.problems(store.current("thing", "p"), hashes=True) == []
 
 
 def test_missing_artefact_says_what_to_do(tmp_path):

@@ -3,8 +3,10 @@
 import datetime
 
 import dagster as dg
+import pytest
 
 from gan_core.config import Nightly, load_configs
+from gan_core.errors import ConfigError
 from pipelines.definitions import build_definitions
 from pipelines.nightly import NIGHT_TAG
 
@@ -34,7 +36,13 @@ def test_it_is_off_until_switched_on():
 
 def test_it_refreshes_each_dataset_once():
     requests = evaluate(("demo-dcgan", "demo-acgan")).run_requests
-    assert [(r.partition_key, r.tags[NIGHT_TAG]) for r in requests] == [("digits", "2026-01-02")]
+    assert [(r.partition_key, r.tags[NIGHT_TAG]) for r in requests] == [("digits", "2026-01-02T02:00")]
+
+
+def test_a_wrong_cron_names_its_file_and_what_would_be_right():
+    configs = load_configs().model_copy(update={"nightly": Nightly(cron="garbage")})
+    with pytest.raises(ConfigError, match="nightly.yaml: cron is `garbage`"):
+        build_definitions(configs)
 
 
 def test_without_experiments_it_says_so():

@@ -59,8 +59,6 @@ class _Opener:
     def open(self, split: Split, location: str | None, *, whole: bool) -> Source | None:
         """A split's source. With `whole`, a location without split folders is this split, else None."""
         dataset, kind = self.dataset, self.dataset.source.kind
-        if kind == "lsun" and dataset.labelled:
-            raise SourceError(f"dataset `{dataset.name}`: an LSUN category has no classes: remove `classes`")
         if location is None and kind == "digits":
             return open_digits(self.cache, dataset, self.emit) if split == "train" else None
         if location is None:

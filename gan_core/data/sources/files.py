@@ -32,6 +32,7 @@ COMPRESSED_TARS = {
     ".txz": "xz",
 }
 ARCHIVES = (".zip", ".tar", *COMPRESSED_TARS)
+UTF8_FLAG = 0x800  # of a zip member: its name is UTF-8 (APPNOTE.TXT 4.4.4)
 # What file systems call the things that change with a file's content.
 VERSION_FIELDS = ("size", "mtime", "ETag", "etag", "LastModified", "last_modified", "updated", "md5Hash")
 # What zipfile, tarfile and file systems raise where a file is damaged, encrypted, packed oddly or gone.
@@ -127,15 +128,16 @@ class ArchiveFiles(Files):
 class ZipFiles(ArchiveFiles):
     """A zip, whose members are read in place and never unpacked, so that their names can do no harm."""
 
-    def index(self) -> zipfile.ZipFile:
-        return _open_zip(str(self.path), *file_signature(self.path))
+    def index(self) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
+        return _index_zip(str(self.path), *file_signature(self.path))
 
     def names(self) -> list[str]:
-        members = self.index().infolist()
-        return sorted({m.filename for m in members if not m.is_dir() and _is_visible(m.filename)})
+        _, members = self.index()
+        return sorted(name for name in members if _is_visible(name))
 
     def _read(self, name: str) -> bytes:
-        return self.index().read(name)
+        archive, members = self.index()
+        return archive.read(members[name])
 
 
 class TarFiles(ArchiveFiles):
@@ -256,8 +258,19 @@ def _damaged(path: Path, error: Exception) -> SourceError:
 
 
 @lru_cache(maxsize=8)
-def _open_zip(path: str, size: int, mtime: int) -> zipfile.ZipFile:
-    return zipfile.ZipFile(path)  # reads of several threads are kept apart by its own lock
+def _index_zip(path: str, size: int, mtime: int) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
+    archive = zipfile.ZipFile(path)  # reads of several threads are kept apart by its own lock
+    return archive, {_zip_name(m): m for m in archive.infolist() if not m.is_dir()}
+
+
+def _zip_name(member: zipfile.ZipInfo) -> str:
+    """The member's name; Info-ZIP stores UTF-8 without the flag for it, which zipfile reads as cp437."""
+    if member.flag_bits & UTF8_FLAG:
+        return member.filename
+    try:
+        return member.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return member.filename
 
 
 @lru_cache(maxsize=8)

@@ -102,6 +102,19 @@ def test_a_damaged_artefact_is_made_again(store, given):
     assert len(read_inventory(store, second)) == 14
 
 
+@pytest.mark.parametrize("damage", [b"", b'{"abc": "de', b"[]", b"\xff\xfe\x00"])
+def test_a_damaged_memory_is_forgotten(store, given, reads, damage):
+    first = collect(store, make_dataset(**LABELLED), given)
+    memory = Path(store.root) / "raw_images" / "pictures" / "known_content.json"
+    sound = memory.read_bytes()
+    memory.write_bytes(damage)
+    second = collect(store, make_dataset(**LABELLED), given)
+    assert len(reads) == 28  # nothing is known: looked at again
+    assert second.reused
+    assert second.fingerprint == first.fingerprint
+    assert memory.read_bytes() == sound
+
+
 def test_what_the_dataset_says_decides_the_fingerprint_too(store, given):
     one = collect(store, make_dataset(**LABELLED), given)
     other = collect(store, make_dataset(classes=["dog", "cat"]), given)
@@ -165,6 +178,21 @@ def test_an_unknown_class_in_test_is_refused(store, tmp_path):
     folder = write_files(tmp_path / "x", files)
     with pytest.raises(SourceError, match="owl"):
         collect(store, make_dataset(classes="folders"), {"train": str(folder)})
+
+
+def test_a_single_class_folder_is_refused_before_images_are_read(store, tmp_path, reads):
+    files = class_files({"cat": 2}, "train/") | class_files({"cat": 1}, "test/", seed=1)
+    folder = write_files(tmp_path / "x", files)
+    with pytest.raises(SourceError, match=r"one class folder, `cat`.*remove `classes: folders`.*add folders"):
+        collect(store, make_dataset(classes="folders"), {"train": str(folder)})
+    assert reads == []
+
+
+def test_a_test_split_may_have_fewer_classes(store, tmp_path):
+    files = class_files({"cat": 2, "dog": 2}, "train/") | class_files({"cat": 1}, "test/", seed=1)
+    folder = write_files(tmp_path / "x", files)
+    raw = collect(store, make_dataset(classes="folders"), {"train": str(folder)})
+    assert raw.details["classes"] == ["cat", "dog"]
 
 
 def test_an_empty_split_is_refused(store, tmp_path):

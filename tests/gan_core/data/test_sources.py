@@ -8,6 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
 from gan_core.data.sources import Entry, interleave, open_sources
@@ -146,6 +147,45 @@ def test_names_that_climb_out_of_an_archive_do_no_harm(tmp_path, name):
     source = opened(make_dataset(**TRAIN_ONLY), tmp_path / "cache", archive)["train"]
     assert {source.read(entry) for entry in source.entries()} == set(files.values())
     assert not list(tmp_path.rglob("evil.png"))
+
+
+def without_utf8_flag(path, names: list[bytes]):
+    """A zip of pictures whose names are the given bytes, with no flag that tells their encoding."""
+    plain = [b"x" * (len(name) - 1) + str(index).encode() for index, name in enumerate(names)]
+    files = {name.decode(): encoded(index) for index, name in enumerate(plain)}
+    content = zip_of(path, files).read_bytes()
+    for before, after in zip(plain, names, strict=True):
+        assert content.count(before) == 2  # the member's own header and the table of contents
+        content = content.replace(before, after)
+    path.write_bytes(content)
+    return path, list(files.values())
+
+
+def test_zip_names_in_utf8_without_its_flag_are_those_of_the_folder(tmp_path):
+    names = ["Ünï/a.png", "日本/b.png", "plain/c.png"]
+    path, contents = without_utf8_flag(tmp_path / "x.zip", [name.encode() for name in names])
+    dataset = make_dataset(classes="folders", **TRAIN_ONLY)
+    source = opened(dataset, tmp_path / "cache", path)["train"]
+    folder = write_files(tmp_path / "x", dict(zip(names, contents, strict=True)))
+    same = opened(dataset, tmp_path / "cache", folder)["train"]
+    assert source.entries() == same.entries()
+    assert {entry.class_name for entry in source.entries()} == {"Ünï", "日本", "plain"}
+    copy = pickle.loads(pickle.dumps(source))
+    for entry in source.entries():
+        assert source.read(entry) == copy.read(entry) == same.read(entry)
+
+
+def test_zip_names_that_are_no_utf8_stay_cp437(tmp_path):
+    path, contents = without_utf8_flag(tmp_path / "x.zip", ["Ünï.png".encode("cp437")])
+    source = opened(make_dataset(**TRAIN_ONLY), tmp_path / "cache", path)["train"]
+    assert keys(source) == ["Ünï.png"]
+    assert source.read(source.entries()[0]) == contents[0]
+
+
+def test_zip_names_with_the_utf8_flag_are_taken_as_they_are(tmp_path):
+    name = "Ünï".encode().decode("cp437") + ".png"  # would become Ünï if it were read again
+    source = opened(make_dataset(**TRAIN_ONLY), tmp_path / "cache", zip_of(tmp_path / "x.zip", {name: b""}))
+    assert keys(source["train"]) == [name]
 
 
 def test_links_in_a_tar_are_not_followed(tmp_path):
@@ -538,6 +578,6 @@ def test_damaged_lsun_zips_and_databases_are_named(tmp_path, lsun):
     assert not list((tmp_path / "cache").rglob("data.mdb"))
 
 
-def test_lsun_has_no_classes(tmp_path, lsun):
-    with pytest.raises(SourceError, match="remove `classes`"):
-        opened(make_dataset(**LSUN, classes="folders"), tmp_path / "cache", lsun[0])
+def test_lsun_has_no_classes():
+    with pytest.raises(ValidationError, match="remove `classes`"):
+        make_dataset(**LSUN, classes="folders")

@@ -1,0 +1,103 @@
+"""The command line: the whole chain without Dagster, and what a mistake or an interrupt is told."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gan_core.cli import main
+from gan_core.store import Store
+from tests.small_project import DATASET, EXPERIMENT, write_config
+
+REPOSITORY = Path(__file__).parents[2]
+LONG = {**EXPERIMENT, "name": "long", "length": {"images": 10**8}, "checkpoint_every": 10**8}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GAN_CONFIGS", str(tmp_path / "configs"))
+    monkeypatch.setenv("GAN_STORE", str(tmp_path / "store"))
+    for content in (DATASET, EXPERIMENT, LONG):
+        write_config(tmp_path / "configs", content)
+    before = signal.getsignal(signal.SIGTERM)
+
+    def command(line: str, status: int = 0):
+        """The JSON that a command prints, or what it says on standard error where it fails."""
+        assert main(line.split()) == status
+        printed = capsys.readouterr()
+        return json.loads(printed.out) if status == 0 else printed.err
+
+    yield command
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_every_step_without_dagster(run, tmp_path):
+    assert run("shard few-digits")["figures"]["images_train"] == 300
+    assert run("train plain")["figures"]["images_seen"] == 1000
+    assert run("sample plain")["figures"]["samples"] == 200
+    evaluated = run("evaluate plain")["figures"]
+    assert evaluated["fid"] > 0
+    assert run("report")["figures"]["experiments"] == 1
+    assert run("train plain")["reused"]
+    store = Store(tmp_path / "store")
+    real = store.local(store.current("image_shards", "few-digits"), "train-000000.tar")
+    fake = store.local(store.current("samples", "plain"), "samples-000000.tar")
+    given = f"evaluate --real {real} --fake {fake} --extractor classifier --classifier few-digits"
+    anew = run(f"{given} --metrics fid,kid,is")
+    assert anew["fid"] == pytest.approx(evaluated["fid"], rel=1e-6)
+    assert anew["kid"] == pytest.approx(evaluated["kid"], rel=1e-6)
+    assert anew["inception_score"] == pytest.approx(evaluated["inception_score"], rel=1e-6)
+    assert "classifier-" in anew["protocol"]
+
+    write_config(tmp_path / "configs", {**EXPERIMENT, "seed": 1})
+    assert "trained with another configuration than it has now" in run("sample plain", status=2)
+    run("train plain")
+    assert "samples again first" in run("evaluate plain", status=2)
+    write_config(tmp_path / "configs", {**DATASET, "crop": "crop_then_resize"})
+    assert "another crop than its configuration has now" in run("train plain", status=2)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("shard absent", "no dataset is named `absent`; there are: few-digits"),
+        ("train absent", "no experiment is named `absent`; there are: long, plain"),
+        ("train plain", "image_shards/few-digits is not in"),
+        ("evaluate", "needs an experiment's name, or --real and --fake"),
+        ("evaluate --real x", "needs both --real and --fake"),
+        ("evaluate plain --real x", "needs an experiment's name, or --real and --fake"),
+        ("report --configs /nowhere", "is no configuration folder"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(run, line, expected):
+    said = run(line, status=2)
+    assert expected in said
+    assert len(said.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_saves_a_checkpoint_and_says_how_to_go_on(run, tmp_path, number):
+    run("shard few-digits")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gan_core", "train", "long"],
+        cwd=REPOSITORY,
+        env=dict(os.environ),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stderr:  # the first line of progress: it trains
+        if "training long" in line:
+            break
+    began = time.monotonic()
+    process.send_signal(number)
+    rest = process.stderr.read()
+    assert process.wait(30) == 130
+    assert time.monotonic() - began < 10
+    assert rest.strip().splitlines()[-1] == "stopped; the same command goes on where this one stopped"
+    assert "Traceback" not in rest
+    assert list((tmp_path / "store" / "trained_gan" / "long").rglob("checkpoint-*.pt"))

@@ -1,0 +1,32 @@
+"""Configuration files of a project whose steps take seconds: 300 digits, networks 8 wide."""
+
+from pathlib import Path
+
+import yaml
+
+DATASET = {
+    "name": "few-digits",
+    "source": {"kind": "digits"},
+    "image_size": 16,
+    "channels": 1,
+    "classes": [str(digit) for digit in range(10)],
+    "test_fraction": 0.3,
+    "limit": 300,
+    "evaluation": {"samples": 200},
+}
+EXPERIMENT = {
+    "name": "plain",
+    "dataset": "few-digits",
+    "architecture": {"width": 8},
+    "latent": {"size": 16},
+    "batch_size": 50,
+    "length": {"images": 1000},
+    "log_every": 5,
+}
+
+
+def write_config(folder: Path, content: dict) -> None:
+    """Write a dataset's or an experiment's file into the configuration folder `folder`."""
+    kind = "datasets" if "source" in content else "experiments"
+    (folder / kind).mkdir(parents=True, exist_ok=True)
+    (folder / kind / f"{content['name']}.yaml").write_text(yaml.safe_dump(content))
