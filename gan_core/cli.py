@@ -52,8 +52,8 @@ def _parser() -> argparse.ArgumentParser:
         commands, "evaluate", _evaluate, "measure an experiment's samples, or any images against any others"
     )
     evaluate.add_argument("experiment", nargs="?", help="an experiment whose samples were drawn")
-    evaluate.add_argument("--real", help="folder, archive or shards (a glob such as train-*.tar) of real images")
-    evaluate.add_argument("--fake", help="folder, archive or shards (a glob) of generated images")
+    evaluate.add_argument("--real", help="folder, archive or shards (train-*.tar) of real images")
+    evaluate.add_argument("--fake", help="folder, archive or shards of generated images")
     evaluate.add_argument("--extractor", choices=["inception", "classifier"], default="inception")
     evaluate.add_argument("--metrics", default="fid,kid,is", help="a choice of fid,kid,is (default: all)")
     evaluate.add_argument("--weights", help="the Inception weights, where they are not downloaded")
