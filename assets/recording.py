@@ -41,7 +41,7 @@ def materialized(
             "bytes_stored": manifest.total_bytes,
             "step_seconds": manifest.seconds,
             "path": dg.MetadataValue.path(
-                store.folder(manifest.asset, manifest.partition, manifest.fingerprint)
+                store.address(store.folder(manifest.asset, manifest.partition, manifest.fingerprint))
             ),
         },
         check_results=check_results or [],

@@ -76,7 +76,7 @@ def table_assets() -> list[dg.AssetsDefinition]:
             force=config.force,
             emit=context.log.info,
         )
-        page = f"{store.root}/report/index.html"
+        page = store.address(f"{store.root}/report/index.html")
         return materialized(context, store, manifest, {"page": dg.MetadataValue.path(page)})
 
     return [leaderboard, report]

@@ -205,5 +205,5 @@ def _experiment(configs: Configs, name: str) -> Experiment:
 
 def _print(store: Store, manifest: Manifest) -> None:
     """What was made and where, as JSON on standard output."""
-    folder = store.folder(manifest.asset, manifest.partition, manifest.fingerprint)
+    folder = store.address(store.folder(manifest.asset, manifest.partition, manifest.fingerprint))
     print(json.dumps({"path": folder, "reused": manifest.reused, "figures": manifest.figures}, indent=1))

@@ -122,6 +122,10 @@ class Store:
         """The artefact's folder as a path of `self.fs`."""
         return f"{self.root}/{asset}/{partition}/{fingerprint}"
 
+    def address(self, path: str) -> str:
+        """A path of `self.fs` as a user would give it: a local path, or a URL with its protocol."""
+        return path if self.is_local else self.fs.unstrip_protocol(path)
+
     def file_path(self, manifest: Manifest, name: str) -> str:
         """Where a file of an artefact is, as a path of `self.fs`."""
         if name not in manifest.files:

@@ -58,8 +58,8 @@ def _print_tables() -> None:
         return
     print()
     print(leaderboard_text(pandas.read_parquet(store.local(manifest, "leaderboard.parquet"))))
-    print(f"\nleaderboard: {store.root}/leaderboard/leaderboard.csv")
-    print(f"report:      {store.root}/report/index.html")
+    print(f"\nleaderboard: {store.address(f'{store.root}/leaderboard/leaderboard.csv')}")
+    print(f"report:      {store.address(f'{store.root}/report/index.html')}")
 
 
 if __name__ == "__main__":

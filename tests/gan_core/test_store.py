@@ -9,6 +9,7 @@ import time
 import uuid
 from pathlib import Path
 
+import fsspec
 import pytest
 import s3fs
 from moto.server import ThreadedMotoServer
@@ -77,6 +78,10 @@ def test_second_production_is_reused_and_reads_back(store):
     assert second == first.model_copy(update={"reused": True})
     assert store.current("thing", "p").fingerprint == first.fingerprint
     assert store.local(first, "sub/data.bin").read_bytes() == b"one"
+    address = store.address(store.file_path(first, "sub/data.bin"))
+    assert address.startswith(store.url)
+    with fsspec.open(address) as file:
+        assert file.read() == b"one"
 
 
 def test_force_replaces_content_and_leaves_one_attempt(store):
