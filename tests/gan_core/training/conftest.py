@@ -67,7 +67,8 @@ def make_shards():
                 "channels": 1,
             }
 
-        config = {"images": IMAGES, "classes": classes}
+        crop = "resize_then_crop"
+        config = {"image_size": 16, "channels": 1, "crop": crop, "images": IMAGES, "classes": classes}
         return store.produce("image_shards", "tiny", config=config, inputs={}, code_version="1", build=build)
 
     return make

@@ -47,7 +47,7 @@ def results(store: Store, manifest: Manifest) -> dict:
 
 
 def checkpoint_folder(store: Store, experiment: Experiment, shards: Manifest) -> Path:
-    key = fingerprint(experiment.training_config(), {"image_shards": shards.fingerprint}, CODE_VERSION)
+    key = fingerprint(experiment.training_config(), {"image_shards": shards}, CODE_VERSION)
     return Path(store.folder(ASSET, experiment.name, key)) / "checkpoints"
 
 
