@@ -93,7 +93,8 @@ def test_a_partition_materialises_to_green(url: str, page: Page):
     page.get_by_text("digits", exact=True).locator("visible=true").first.click()
     page.keyboard.press("Escape")
     dialog.get_by_role("button", name=re.compile("Launch")).click()
+    expect(dialog).to_be_hidden(timeout=60_000)  # leaving earlier would cancel the request
     page.goto(f"{url}/runs", wait_until="domcontentloaded")
-    expect(page.get_by_text("Success").first).to_be_visible(timeout=120_000)
+    expect(page.get_by_text("Success").first).to_be_visible(timeout=180_000)
     page.goto(f"{url}/assets/raw_images?view=partitions&default_range=digits", wait_until="domcontentloaded")
     expect(page.get_by_text("Materialized").first).to_be_visible(timeout=60_000)
