@@ -353,12 +353,12 @@ def _problems(artefacts: Artefacts, experiment: Experiment) -> list[str]:
         )
     if samples is None:
         found.append("No samples were drawn yet: materialise samples.")
-    elif trained and samples.inputs.get("trained_gan", trained.fingerprint) != trained.fingerprint:
+    elif trained and samples.input_versions.get("trained_gan", trained.version) != trained.version:
         found.append("The samples come from an earlier training: materialise samples again.")
     if evaluation is None:
         found.append("Not evaluated yet, so not on the leaderboard: materialise evaluation.")
         return found
-    if samples and evaluation.inputs.get("samples", samples.fingerprint) != samples.fingerprint:
+    if samples and evaluation.input_versions.get("samples", samples.version) != samples.version:
         found.append("The figures are of earlier samples: materialise evaluation again.")
     if artefacts.leaderboard.inputs.get(f"evaluation/{name}") != evaluation.fingerprint:
         found.append("Evaluated after the leaderboard was made: materialise leaderboard again.")
