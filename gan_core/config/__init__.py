@@ -1,0 +1,54 @@
+"""The schema of the YAML files in `configs/`: datasets, experiments, grids of experiments.
+
+Everything is validated before any work starts. A wrong file raises one `ConfigError` that lists each
+mistake with its file, its line, the value found and what would be right. This package imports neither torch
+nor dagster: definitions load it at every start.
+"""
+
+from gan_core.config.base import Config, Name
+from gan_core.config.datasets import Dataset, EvaluationProtocol, Source, Split
+from gan_core.config.experiments import (
+    ARCHITECTURE_SIZES,
+    Architecture,
+    Conditioning,
+    Experiment,
+    Latent,
+    Length,
+    Objective,
+    Optimizer,
+    Optimizers,
+    Output,
+)
+from gan_core.config.loading import (
+    Configs,
+    Nightly,
+    default_config_folder,
+    load_configs,
+    load_dataset,
+    load_experiments,
+)
+
+__all__ = [
+    "ARCHITECTURE_SIZES",
+    "Architecture",
+    "Conditioning",
+    "Config",
+    "Configs",
+    "Dataset",
+    "EvaluationProtocol",
+    "Experiment",
+    "Latent",
+    "Length",
+    "Name",
+    "Nightly",
+    "Objective",
+    "Optimizer",
+    "Optimizers",
+    "Output",
+    "Source",
+    "Split",
+    "default_config_folder",
+    "load_configs",
+    "load_dataset",
+    "load_experiments",
+]

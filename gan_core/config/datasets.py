@@ -1,0 +1,110 @@
+"""The schema of `configs/datasets/*.yaml`."""
+
+import os
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+
+from gan_core.config.base import Config, Name
+
+Split = Literal["train", "test"]
+
+
+class Source(Config):
+    """Where a dataset's images come from.
+
+    `kind` says which official data is meant (and so what is downloaded where no location is given):
+    `digits` (bundled with scikit-learn), `cifar10`, `mnist`, `lsun` (an LMDB an LSUN category), or `images`
+    (any folder or archive). `train` and `test` are fsspec URLs or paths of what the user has instead.
+    """
+
+    kind: Literal["digits", "cifar10", "mnist", "lsun", "images"]
+    category: str | None = Field(None, description="LSUN category, as in bedroom_train_lmdb.zip")
+    train: str | None = None
+    test: str | None = None
+
+    @model_validator(mode="after")
+    def _locations(self):
+        if self.kind == "lsun" and not self.category:
+            raise ValueError("source.kind `lsun` needs a `category`, for example `category: bedroom`")
+        if self.kind != "lsun" and self.category:
+            raise ValueError("source.category is for source.kind `lsun` only: remove it")
+        return self
+
+
+class EvaluationProtocol(Config):
+    """What is measured for every experiment on a dataset, so that their figures compare.
+
+    `extractors`: the first one fills the leaderboard. `samples` images are drawn from every generator.
+    `inception_weights` is a path or URL of the TensorFlow 2015-12-05 weights as torch-fidelity publishes
+    them; without it they are downloaded once.
+    """
+
+    extractors: tuple[Literal["classifier", "inception"], ...] = Field(("classifier",), min_length=1)
+    samples: PositiveInt = 10_000
+    inception_weights: str | None = None
+    seed: NonNegativeInt = 0
+
+
+class Dataset(Config):
+    """One file of `configs/datasets/`.
+
+    `classes`: a list (the class folders must be exactly these), `folders` (a class a folder, as found) or
+    null (no labels). `crop` states the order in which an image becomes square. `test_fraction` holds out
+    that share of a source that has no test split of its own. `limit` keeps the first so many images of each
+    split, taken evenly over the classes where there are any.
+    """
+
+    name: Name
+    description: str = ""
+    source: Source
+    image_size: Annotated[int, Field(ge=8, le=1024)]
+    channels: Literal[1, 3]
+    crop: Literal["resize_then_crop", "crop_then_resize"] = "resize_then_crop"
+    classes: tuple[str, ...] | Literal["folders"] | None = None
+    splits: tuple[Split, ...] = ("train", "test")
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+    limit: PositiveInt | None = None
+    max_shard_mb: PositiveInt = 256  # part of the shards' fingerprint: another value makes all of them anew
+    evaluation: EvaluationProtocol = EvaluationProtocol()
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if "train" not in self.splits:
+            raise ValueError("splits must contain `train`: a GAN is trained on it")
+        if len(set(self.splits)) != len(self.splits):
+            raise ValueError("splits names a split twice")
+        if self.test_fraction is not None and "test" not in self.splits:
+            raise ValueError("test_fraction holds out a test split, but splits has no `test`: add it")
+        if isinstance(self.classes, tuple) and len(set(self.classes)) != len(self.classes):
+            raise ValueError("classes names a class twice")
+        if isinstance(self.classes, tuple) and len(self.classes) < 2:
+            raise ValueError("classes needs two names or more: leave it out if there are no classes")
+        if self.labelled and self.source.kind == "lsun":
+            raise ValueError("an LSUN category has no classes: remove `classes`")
+        return self
+
+    @property
+    def labelled(self) -> bool:
+        return self.classes is not None
+
+    @property
+    def source_variable(self) -> str:
+        """The environment variable that names another place of this dataset's source."""
+        return "GAN_SOURCE_" + re.sub(r"[-.]", "_", self.name).upper()
+
+    def locations(self, given: dict[str, str] | None = None) -> dict[str, str | None]:
+        """Where each split is: run config (`given`) before environment before YAML; None means download.
+
+        `GAN_SOURCE_<NAME>` (capitals, `-` and `.` as `_`) replaces the whole source or its train split;
+        `GAN_SOURCE_<NAME>_TRAIN` and `_TEST` replace one split. Who replaces train replaces the whole source:
+        the YAML's test split is then not used.
+        """
+        variable = self.source_variable
+        given = given or {}
+        train = given.get("train") or os.environ.get(f"{variable}_TRAIN") or os.environ.get(variable)
+        test = given.get("test") or os.environ.get(f"{variable}_TEST")
+        if train:  # another train split is not mixed with the configured test split
+            return {"train": train, "test": test}
+        return {"train": self.source.train, "test": test or self.source.test}
