@@ -6,6 +6,7 @@ The steps and the store are the ones that the Dagster assets use: what one made,
 import argparse
 import json
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -24,12 +25,17 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.run(options)
     except GanError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(f"{_process()}{type(error).__name__}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped; the same command goes on where this one stopped", file=sys.stderr)
+        print(f"{_process()}stopped; the same command goes on where this one stopped", file=sys.stderr)
         return 130
     return 0
+
+
+def _process() -> str:
+    """Which process speaks, of several that torchrun started."""
+    return f"process {os.environ['RANK']}: " if int(os.environ.get("WORLD_SIZE", "1")) > 1 else ""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -86,12 +92,26 @@ def _shard(options: argparse.Namespace) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from gan_core.training import train_gan
+    from gan_core.training.torchrun import joined
 
     store, configs = _open(options)
     experiment = _experiment(configs, options.experiment)
     shards = store.require("image_shards", experiment.dataset)
+    classifier = store.current("classifier", experiment.dataset)
     dataset = configs.datasets[experiment.dataset]
-    _print(store, train_gan(store, experiment, dataset, shards, force=options.force, device=options.device))
+    with joined(options.device) as ranks:
+        manifest = train_gan(
+            store,
+            experiment,
+            dataset,
+            shards,
+            classifier,
+            force=options.force,
+            device=options.device,
+            ranks=ranks,
+        )
+    if manifest:
+        _print(store, manifest)
 
 
 def _sample(options: argparse.Namespace) -> None:

@@ -10,14 +10,16 @@ GAP = 2  # pixels between the images of a grid
 BACKGROUND = 255
 
 
-def to_network_range(images: Tensor) -> Tensor:
-    """uint8 0..255 -> float32 -1..1, same shape."""
-    return images.float().div_(127.5).sub_(1)
+def to_network_range(images: Tensor, image_range: tuple[float, float] = (-1.0, 1.0)) -> Tensor:
+    """uint8 0..255 -> float32 in `image_range`, same shape."""
+    low, high = image_range
+    return images.float().div_(255 / (high - low)).add_(low)
 
 
-def to_uint8(images: Tensor) -> Tensor:
-    """Float -1..1 -> uint8 0..255, same shape; what lies outside is clamped."""
-    return ((images.float() + 1) * 127.5).round_().clamp_(0, 255).to(torch.uint8)
+def to_uint8(images: Tensor, image_range: tuple[float, float] = (-1.0, 1.0)) -> Tensor:
+    """Float in `image_range` -> uint8 0..255, same shape; what lies outside is clamped."""
+    low, high = image_range
+    return ((images.float() - low) * (255 / (high - low))).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def grid_array(images: Tensor, columns: int) -> Tensor:

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from gan_core.config import Dataset, Experiment
 from gan_core.data.shards import encode_png, write_tar
+from gan_core.devices import default_device
 from gan_core.errors import ConfigError
 from gan_core.images import grid_png, to_uint8
 from gan_core.models import build_generator, draw_latents
 from gan_core.progress import Progress
 from gan_core.store import Build, Manifest, Store
-from gan_core.training.train import default_device
 from gan_core.versions import CODE_VERSIONS
 
 logger = logging.getLogger("gan_core")
@@ -77,7 +77,7 @@ def generate(
         start += len(z)
         with torch.inference_mode():
             images = generator(z.to(device), None if of_batch is None else of_batch.to(device))
-        yield to_uint8(images).cpu().contiguous(), of_batch
+        yield to_uint8(images, generator.image_range).cpu().contiguous(), of_batch
 
 
 def draw_samples(

@@ -251,12 +251,8 @@ class Store:
         """
         key = fingerprint(config, inputs, code_version)
         found = self._read_replaceable(asset, partition, key, force)
-        if found and not force:
-            hashes = found.total_bytes <= HASH_ON_REUSE_BYTES
-            if not self.problems(found, hashes=hashes):
-                found.reused = True
-                self._point_to(found)
-                return found
+        if found and not force and self._confirm(found):
+            return found
         began = time.monotonic()
         with self._attempt(asset, partition, key) as (name, folder):
             work = Build(folder)
@@ -283,11 +279,17 @@ class Store:
             self._remove_replaced(found, manifest)
         return manifest
 
+    def reuse(self, asset: str, partition: str, fingerprint: str) -> Manifest | None:
+        """The artefact, as `produce` would reuse it; None where it would be made."""
+        found = self._read_replaceable(asset, partition, fingerprint, force=False)
+        return found if found and self._confirm(found) else None
+
     def write_atomically(self, relative: str, content: bytes) -> str:
         """Write `STORE/<relative>` so that a reader sees the old content or the new; return its path."""
         path = f"{self.root}/{relative}"
         if not self.is_local:
-            self.fs.pipe_file(path, content)  # a single object appears whole or not at all
+            with self._telling("written"):
+                self.fs.pipe_file(path, content)  # a single object appears whole or not at all
             return path
         target = Path(path)
         temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
@@ -301,10 +303,55 @@ class Store:
         except OSError as error:
             with contextlib.suppress(OSError):
                 temporary.unlink()
-            raise self._not_writable(error) from error
+            raise self._failure("written", error) from error
         return path
 
+    def create(self, relative: str, content: bytes) -> bool:
+        """Write `STORE/<relative>` unless it is there: of several that try at once, one gets True.
+
+        On S3 this is a conditional write, which S3 and the common stores that speak its protocol have.
+        """
+        path = f"{self.root}/{relative}"
+        with self._telling("written"):
+            try:
+                if self.is_local:
+                    _create_local(Path(path), content)
+                else:
+                    self.fs.pipe_file(path, content, mode="create")
+            except FileExistsError:
+                return False
+        return True
+
+    # -- small files beside the artefacts: checkpoints, leases
+
+    def read_bytes(self, relative: str) -> bytes | None:
+        """The content of `STORE/<relative>`, or None where there is no such file."""
+        with self._telling("read"), contextlib.suppress(*ABSENT):
+            return self.fs.cat_file(f"{self.root}/{relative}")
+        return None
+
+    def list_names(self, relative: str) -> list[str]:
+        """The names in the folder `STORE/<relative>` as it is now, in order; none where it is not there."""
+        folder = f"{self.root}/{relative}"
+        with self._telling("read"), contextlib.suppress(*ABSENT):
+            self.fs.invalidate_cache(folder)
+            return sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in self.fs.ls(folder, detail=False))
+        return []
+
+    def remove(self, relative: str) -> None:
+        """Remove the file or folder `STORE/<relative>`, if it is there."""
+        with self._telling("written"), contextlib.suppress(*ABSENT):
+            self.fs.rm(f"{self.root}/{relative}", recursive=True)
+
     # -- inside
+
+    @contextlib.contextmanager
+    def _telling(self, what: str) -> Iterator[None]:
+        """Whatever the file system's library raises, its own errors too, becomes one `StoreError`."""
+        try:
+            yield
+        except Exception as error:
+            raise self._failure(what, error) from error
 
     def _read_replaceable(self, asset: str, partition: str, key: str, force: bool) -> Manifest | None:
         try:
@@ -313,6 +360,14 @@ class Store:
             if force:  # it is written anew in any case
                 return None
             raise
+
+    def _confirm(self, found: Manifest) -> bool:
+        """Whether its files are whole; then it is the current one, and marked as reused."""
+        if self.problems(found, hashes=found.total_bytes <= HASH_ON_REUSE_BYTES):
+            return False
+        found.reused = True
+        self._point_to(found)
+        return True
 
     @contextlib.contextmanager
     def _attempt(self, asset: str, partition: str, key: str) -> Iterator[tuple[str, Path]]:
@@ -323,7 +378,7 @@ class Store:
             try:
                 folder.mkdir(parents=True)
             except OSError as error:
-                raise self._not_writable(error) from error
+                raise self._failure("written", error) from error
         else:
             self.cache.mkdir(parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(prefix=f"{asset}-", dir=self.cache))
@@ -335,17 +390,21 @@ class Store:
         if not self.is_local:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _not_writable(self, error: OSError) -> StoreError:
+    def _failure(self, what: str, error: Exception) -> StoreError:
+        reason = str(error) or type(error).__name__
+        remedy = (
+            "free space or mend its permissions" if self.is_local else "mend the connection or the rights"
+        )
         return StoreError(
-            f"the store {self.url} cannot be written: {error}; free space or mend its permissions, or name "
-            "another place with GAN_STORE"
+            f"the store {self.url} cannot be {what}: {reason}; {remedy}, or name another place with GAN_STORE"
         )
 
     def _upload(self, manifest: Manifest, folder: Path) -> None:
         if self.is_local:
             return
         for name in manifest.files:
-            self.fs.put_file(str(folder / name), self.file_path(manifest, name))
+            with self._telling("written"):
+                self.fs.put_file(str(folder / name), self.file_path(manifest, name))
 
     def _point_to(self, manifest: Manifest) -> None:
         pointer = json.dumps({"fingerprint": manifest.fingerprint}).encode()
@@ -393,6 +452,16 @@ def _describe_files(folder: Path, prefix: str) -> dict[str, FileEntry]:
         name = path.relative_to(folder).as_posix()
         entries[name] = FileEntry(path=f"{prefix}/{name}", size=path.stat().st_size, sha256=sha256_of(path))
     return entries
+
+
+def _create_local(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "xb", buffering=0) as file:
+        try:
+            file.write(content)
+        except OSError:
+            path.unlink()
+            raise
 
 
 def _protocols(fs) -> tuple[str, ...]:

@@ -8,9 +8,9 @@ CODE_VERSIONS = {
     "image_shards": "1",
     "classifier": "1",
     "reference_statistics": "1",
-    "trained_gan": "1",
+    "trained_gan": "2",
     "samples": "1",
     "evaluation": "1",
-    "leaderboard": "1",
-    "report": "1",
+    "leaderboard": "2",
+    "report": "2",
 }

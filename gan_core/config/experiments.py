@@ -30,11 +30,12 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 class Architecture(Config):
     """The pair of networks.
 
-    `width` is the number of filters at the outermost layer (DCGAN's ngf; for `resnet` of every block, for
-    `mlp` the units of each layer); `discriminator_width` is D's where it is another one. `discriminator_norm`
-    defaults to batch norm (`mlp`: none); to layer norm under a penalty on D's gradient, which is taken image
-    by image and has no meaning through batch norm (Gulrajani et al. 2017, section 4); and to none with
-    `spectral_norm`, which normalises every layer of D by its largest singular value (Miyato et al. 2018).
+    `width` is the number of filters at the outermost layer (DCGAN's ngf; for `resnet` of the outermost block,
+    128 by default, which suits 32 pixels; for `mlp` the units of each layer); `discriminator_width` is D's
+    where it is another one. `discriminator_norm` defaults to batch norm (`mlp`: none); to layer norm under a
+    penalty on D's gradient, which is taken image by image and has no meaning through batch norm (Gulrajani et
+    al. 2017, section 4); and to none with `spectral_norm`, which normalises every layer of D by its largest
+    singular value (Miyato et al. 2018).
     `dropout` is the share of D's activations that are dropped after each hidden layer.
     `minibatch_discrimination` is the number of its kernels (Salimans et al. 2016; 0: off);
     `minibatch_stddev` gives D the spread within the batch (Karras et al. 2018). `initialization`: N(0, 0.02),
@@ -87,9 +88,9 @@ class Objective(Config):
     """The adversarial loss, its penalties, and what is done to D's input and targets.
 
     `gradient_penalty` is the weight lambda of WGAN-GP's penalty, `r1` the gamma of R1 (Mescheder et al.
-    2018), `weight_clip` the bound of every weight of a Wasserstein critic. `label_smoothing` s makes D's target for
-    real images 1 - s, one-sided (Salimans et al. 2016). `instance_noise` is the standard deviation of the
-    noise on D's input at the start of the run; it falls linearly to 0 (Sønderby et al. 2017).
+    2018), `weight_clip` the bound of every weight of a Wasserstein critic. `label_smoothing` s makes D's
+    target for real images 1 - s, one-sided (Salimans et al. 2016). `instance_noise` is the standard deviation
+    of the noise on D's input at the start of the run; it falls linearly to 0 (Sønderby et al. 2017).
     `differentiable_augmentation` names the transformations of Zhao et al. 2020 that real and generated images
     go through before D.
     """
@@ -149,7 +150,7 @@ class Conditioning(Config):
 
 
 class Optimizer(Config):
-    """One network's optimiser. `betas` are Adam's, `smoothing` is RMSProp's, `momentum` SGD's and RMSProp's."""
+    """One network's optimiser. `betas` are Adam's, `smoothing` RMSProp's, `momentum` SGD's and RMSProp's."""
 
     name: Literal["adam", "rmsprop", "sgd"] = "adam"
     learning_rate: PositiveFloat = 2e-4
@@ -217,7 +218,7 @@ class Experiment(Config):
     seed: NonNegativeInt = 0
     shuffle_window: PositiveInt = 65_536
     publish: Literal["last", "best"] = "last"
-    stop_on: tuple[Verdict, ...] = ()
+    stop_on: tuple[Verdict, ...] = ("not_finite",)
     checkpoint_every: PositiveInt = 50_000
     keep_checkpoints: PositiveInt = 2
     sample_every: PositiveInt = 50_000
@@ -253,10 +254,11 @@ class Experiment(Config):
     def training_config(self) -> dict[str, Any]:
         """The part of the configuration that decides what is trained: the fingerprint is made of it.
 
-        How often is measured decides it too, where a measurement may end the run or choose what is published.
+        How often is measured decides it too, where a measurement may end the run or choose what is published
+        (`not_finite` needs none).
         """
         unrelated = {"name", "description", "checkpoint_every", "keep_checkpoints", "sample_every"}
-        if not self.stop_on and self.publish == "last":
+        if set(self.stop_on) <= {"not_finite"} and self.publish == "last":
             unrelated |= {"evaluate_every", "evaluation_samples", "log_every"}
         return self.model_dump(mode="json", exclude=unrelated)
 

@@ -13,13 +13,13 @@ from torch.nn import functional as F
 
 from gan_core.config import Dataset
 from gan_core.data.loading import iterate_images, load_resident
+from gan_core.devices import default_device
 from gan_core.errors import EvaluationError
 from gan_core.evaluation.features import (
     ROTATIONS,
     ClassifierDescription,
     ClassifierExtractor,
     ClassifierNetwork,
-    best_device,
     save_classifier,
 )
 from gan_core.progress import Progress
@@ -180,13 +180,13 @@ def _seeded_network(description: ClassifierDescription, seed: int) -> Classifier
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = ClassifierNetwork(description.channels, description.image_size, len(description.classes))
-    return network.to(best_device(), memory_format=torch.channels_last)
+    return network.to(default_device(), memory_format=torch.channels_last)
 
 
 def _batches(train: LabelledImages, batch_size: int, seed: int) -> Iterator[tuple]:
     """Whole batches for ever, each epoch in a new seeded order."""
     generator = torch.Generator().manual_seed(seed)
-    device = best_device()
+    device = default_device()
     while True:
         order = torch.randperm(len(train.images), generator=generator)
         for index in order.split(batch_size):
@@ -208,7 +208,7 @@ def _confusion(
     network: ClassifierNetwork, description: ClassifierDescription, split: LabelledImages
 ) -> torch.Tensor:
     """Counts (true class, recognised class) over a split, int64 (K, K)."""
-    device = best_device()
+    device = default_device()
     k = len(description.classes)
     counts = torch.zeros(k * k, dtype=torch.int64)
     for start in range(0, len(split.images), 256):

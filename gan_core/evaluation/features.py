@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from gan_core.devices import default_device
 from gan_core.errors import EvaluationError
 from gan_core.store import sha256_of
 
@@ -119,7 +120,7 @@ class ClassifierExtractor:
             raise EvaluationError(
                 f"{self.path} does not hold this classifier's weights: train it again: {error}"
             ) from error
-        self.device = best_device()
+        self.device = default_device()
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()
 
     @torch.inference_mode()
@@ -194,7 +195,7 @@ class InceptionExtractor:
             )
         except RuntimeError as error:
             raise EvaluationError(_wrong_weights(path, str(error).splitlines()[0])) from error
-        self.device = best_device()
+        self.device = default_device()
         self.network = network.to(self.device)
 
     @torch.inference_mode()
@@ -270,11 +271,6 @@ def _wrong_weights(path: Path, reason: str) -> str:
 
 
 # --- both -------------------------------------------------------------------------------------------------
-
-
-def best_device() -> torch.device:
-    """The GPU if there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _check_images(images: torch.Tensor) -> None:

@@ -1,18 +1,23 @@
-"""The loop of a training: steps, loss rows, samples, checkpoints, progress, and a clean end."""
+"""The loop of a training: steps, rows of losses, samples, evaluations, guards, checkpoints, a clean end."""
 
+import contextlib
 import functools
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from gan_core.errors import TrainingError
 from gan_core.progress import Progress
+from gan_core.training.board import Board
 from gan_core.training.checkpoints import Checkpoints
+from gan_core.training.feed import FeedInterrupted, TrainingFeed
+from gan_core.training.guards import Finding, judge, not_finite_finding
 from gan_core.training.history import Row, not_finite
-from gan_core.training.order import EpochOrder
+from gan_core.training.monitor import InTrainingEvaluation
 from gan_core.training.state import TrainingState
 from gan_core.training.step import train_step
 from gan_core.training.worker import Post, run_interruptible
@@ -23,6 +28,7 @@ class TrainingSnapshot:
     """A look at a running training. `samples` are the fixed latents' images now: uint8 (n, C, H, W).
 
     `losses` are means since the last row of `history`, or that row's where there is no newer loss.
+    `warnings` are the guards' findings of this moment, in words.
     """
 
     images_seen: int
@@ -32,59 +38,71 @@ class TrainingSnapshot:
     seconds_left: float
     samples: Tensor
     history: list[Row]
+    evaluations: list[Row]
+    warnings: list[str]
 
 
 class Engine:
-    """Trains `state` on images in memory until `total_images` were seen by D.
+    """Trains `state` on the images of `feed` until `total_images` were seen by D, or a guard stops it.
 
-    `images` uint8 (N, C, H, W) and `labels` int64 (N,) or None lie on the device of `state`. The last batch
-    is whole, so that the run may end up to a batch later. A row of losses is taken at the first update of G
-    that is at least `log_every` steps of D after the last row, and at the end. What is logged and
-    observed is handed to `post`; `stop` asks the loop to end at the next step.
+    The last batch is whole, so that the run may end up to a batch later. A row of losses is taken at the
+    first update of G that is at least `log_every` steps of D after the last row, and at the end. What is
+    logged and observed is handed to the thread that called `run`. `still_ours` raises once another process
+    has taken the run over. `evaluation`, `board` and `observe` may be None; only the first rank has them.
     """
 
     def __init__(
         self,
         state: TrainingState,
-        images: Tensor,
-        labels: Tensor | None,
+        feed: TrainingFeed,
         total_images: int,
         checkpoints: Checkpoints,
         *,
         emit: Callable[[str], None],
+        evaluation: InTrainingEvaluation | None = None,
+        board: Board | None = None,
         observe: Callable[[TrainingSnapshot], None] | None = None,
         observe_interval: float = 10.0,
+        still_ours: Callable[[], None] = lambda: None,
     ):
-        self.state, self.experiment = state, state.experiment
-        self.images, self.labels, self.total_images = images, labels, total_images
-        self.checkpoints, self.emit = checkpoints, emit
-        self.observe, self.observe_interval = observe, observe_interval
-        self.order = EpochOrder(len(images), state.experiment.seed, state.device)
+        self.state, self.experiment, self.ranks = state, state.experiment, state.ranks
+        self.feed, self.total_images, self.checkpoints = feed, total_images, checkpoints
+        self.evaluation, self.board, self.emit = evaluation, board, emit
+        self.observe, self.observe_interval, self.still_ours = observe, observe_interval, still_ours
+        self.findings: list[Finding] = []
+        self.stopped_by: Finding | None = None
 
     def run(self) -> None:
         """Train to the end. On an interrupt the last whole step is saved, and the interrupt raised again.
 
-        Raises `TrainingError` when a loss or a weight is no longer finite.
+        So does every rank where one of them is interrupted.
+
+        Raises `TrainingError` when a loss or a weight is no longer finite and there is no best to keep.
         """
-        run_interruptible(self._train)
+        # Of several ranks none may leave a step that the others are in.
+        on_stop = self.feed.interrupt if self.ranks.size == 1 else lambda: None
+        run_interruptible(self._train, on_stop)
+        if not self.finished:
+            raise KeyboardInterrupt("another process of this training was interrupted")
 
     @property
     def finished(self) -> bool:
-        return self.state.images_seen >= self.total_images
+        return self.state.images_seen >= self.total_images or self.stopped_by is not None
 
     def _train(self, stop: threading.Event, post: Post) -> None:
-        self._begin(post)
-        while not (self.finished or stop.is_set()):
-            before = self.state.images_seen
-            self._step()
-            self._record(before)
-            self._report()
+        if self.state.device.type == "cuda":
+            torch.cuda.set_device(self.state.device)  # each thread has its own
+        self.begin(post)
+        with contextlib.suppress(FeedInterrupted):
+            while not (self.finished or self.ranks.any(stop.is_set())):
+                self.step()
         if self.finished:
             self._end()
-        if self.state.images_seen != self.saved_at:
+        elif self.state.images_seen != self.saved_at:
             self._save()
 
-    def _begin(self, post: Post) -> None:
+    def begin(self, post: Post) -> None:
+        """Before the first step of this process; `post` takes what the calling thread is to do."""
         self.post = post
         self.saved_at = self.state.images_seen
         self.clock_start = time.monotonic() - self.state.seconds
@@ -96,25 +114,44 @@ class Engine:
             emit=lambda line: post(functools.partial(self.emit, line)),
         )
         self.note = _describe(self.state.history[-1]) if self.state.history else ""
+        self._judge()
         if not self.state.samples:
             self._sample()
 
-    def _step(self) -> None:
-        numbers = self.order.batch(self.state.images_seen, self.experiment.batch_size)
-        labels = self.labels[numbers] if self.experiment.conditional else None
-        train_step(self.state, self.images[numbers], labels, self.total_images)
-        self.state.seconds = time.monotonic() - self.clock_start
+    def step(self) -> None:
+        """One batch, and whatever is due after it."""
+        self.still_ours()
+        before = self.state.images_seen
+        self._advance()
+        self._record(before)
+        self._report()
+
+    def _advance(self) -> None:
+        state = self.state
+        images, labels = self.feed.batch(state.images_seen, self.experiment.batch_size)
+        train_step(state, images, labels if self.experiment.conditional else None, self.total_images)
+        if self._row_is_due or self.finished:
+            updated_generator = state.step % self.experiment.n_critic == 0
+            state.meter.add(state.gradient_norms(of_generator=updated_generator))
+        state.seconds = time.monotonic() - self.clock_start
+
+    @property
+    def _row_is_due(self) -> bool:
+        since_row = self.state.step - self.state.meter_since[0]
+        return since_row >= self.experiment.log_every and self.state.step % self.experiment.n_critic == 0
 
     def _record(self, before: int) -> None:
-        """Whatever is due after a step that began at `before` images seen."""
-        experiment, state = self.experiment, self.state
-        since_row = state.step - state.meter_since[0]
-        if since_row >= experiment.log_every and state.step % experiment.n_critic == 0:
+        """Whatever is due after a step that began at `before` images seen; the end has its own records."""
+        due = functools.partial(_crossed, before, self.state.images_seen)
+        if self.finished:
+            return
+        if self._row_is_due:
             self._add_row()
-        if _crossed(before, state.images_seen, experiment.sample_every) and not self.finished:
+        improved = due(self.experiment.evaluate_every) and self._evaluate()
+        if due(self.experiment.sample_every):
             self._sample()
-        if _crossed(before, state.images_seen, experiment.checkpoint_every) and not self.finished:
-            self._save()
+        if (improved or due(self.experiment.checkpoint_every)) and not self.finished:
+            self._save(best=improved)  # last of all: who resumes from it does nothing of this step again
 
     def _report(self) -> None:
         self.progress.update(min(self.state.images_seen, self.total_images), self.note)
@@ -123,33 +160,49 @@ class Engine:
             self.post(functools.partial(self.observe, self._snapshot()))
 
     def _end(self) -> None:
+        """The last row, evaluation and samples; none of them of weights that are not finite."""
+        if self._diverged:
+            return
         if self.state.meter.sums:
             self._add_row()
-        if self.state.samples[-1][0] != self.state.images_seen:
+        if not self.state.evaluations or self.state.evaluations[-1]["images_seen"] != self.state.images_seen:
+            self._evaluate()
+        if self.state.samples[-1][0] != self.state.images_seen and not self._diverged:
             self._sample()
+
+    @property
+    def _diverged(self) -> bool:
+        return self.stopped_by is not None and self.stopped_by.verdict == "not_finite"
 
     def _add_row(self) -> None:
         state = self.state
         step, images_seen, seconds = state.meter_since
-        losses = self._losses()
-        self._check_finite(not_finite(losses), "loss")
+        losses = self._losses(self._means())
+        if self._not_finite(not_finite(losses), "loss"):
+            return
         duration = max(state.seconds - seconds, 1e-9)
-        state.history.append(
-            {
-                "images_seen": state.images_seen,
-                "step": state.step,
-                **losses,
-                "images_per_second": round((state.images_seen - images_seen) / duration, 1),
-                "seconds": round(state.seconds, 3),
-            }
-        )
+        row = {
+            "images_seen": state.images_seen,
+            "step": state.step,
+            **losses,
+            "images_per_second": round((state.images_seen - images_seen) / duration, 1),
+            "seconds": round(state.seconds, 3),
+        }
+        state.history.append(row)
         state.meter.reset()
         state.meter_since = (state.step, state.images_seen, state.seconds)
         self.note = _describe(losses)
+        if self.board:
+            self.board.add(row, "training")
+        self._judge()
 
-    def _losses(self) -> dict[str, float]:
+    def _means(self) -> dict[str, float]:
+        """The meter's means over all ranks; each then goes on from the same sums."""
+        self.ranks.average(list(self.state.meter.sums.values()))
+        return self.state.meter.means()
+
+    def _losses(self, means: dict[str, float]) -> dict[str, float]:
         """Means since the last row; a loss without a new value (G's, between its steps) keeps its last."""
-        means = self.state.meter.means()
         if not self.state.history:
             return means
         last = self.state.history[-1]
@@ -158,16 +211,44 @@ class Engine:
 
     def _sample(self) -> None:
         self.state.samples.append((self.state.images_seen, self.state.draw_fixed()))
+        if self.board:
+            self.board.add_samples(*self.state.samples[-1])
 
-    def _save(self) -> None:
-        self._check_finite(not_finite(self.state.meter.means()), "loss")
-        self._check_finite(self.state.not_finite(), "weight of the")
-        self.checkpoints.save(self.state.state_dict())
+    def _evaluate(self) -> bool:
+        """Add a row of the in-training evaluation; whether its FID is the best so far."""
+        if self._not_finite(self.state.not_finite(), "weight of the") or not self._is_evaluated:
+            return False
+        row = {"images_seen": self.state.images_seen}
+        if self.evaluation:
+            row |= self.evaluation.measure(self.state.sampler.eval())
+            self.state.generator.train()
+        row = self.ranks.of_first(row)
+        self.state.evaluations.append(row)
+        if self.board:
+            self.board.add(row, "evaluation")
+        self._judge()
+        improved = "fid" in row and (self.state.best is None or row["fid"] < self.state.best["fid"])
+        if improved:
+            self.state.keep_best(row["fid"])
+        return improved
+
+    @property
+    def _is_evaluated(self) -> bool:
+        """The same on all ranks, though only the first has the evaluation."""
+        return self.ranks.of_first(self.evaluation is not None)
+
+    def _save(self, *, best: bool = False) -> None:
+        if self._not_finite(not_finite(self._means()), "loss"):
+            return
+        if self._not_finite(self.state.not_finite(), "weight of the"):
+            return
+        if self.ranks.is_first:
+            self.still_ours()
+            self.checkpoints.save(self.state.state_dict(), best=best)
         self.saved_at = self.state.images_seen
 
     def _snapshot(self) -> TrainingSnapshot:
-        losses = self._losses()
-        self._check_finite(not_finite(losses), "loss")
+        losses = self._losses(self.state.meter.means())
         self.note = _describe(losses)
         rate = self.progress.rate
         left = max(0, self.total_images - self.state.images_seen)
@@ -179,19 +260,48 @@ class Engine:
             seconds_left=left / rate,
             samples=self.state.draw_fixed(),
             history=list(self.state.history),
+            evaluations=list(self.state.evaluations),
+            warnings=[finding.sentence() for finding in self.findings],
         )
 
-    def _check_finite(self, names: list[str], kind: str) -> None:
+    def _judge(self) -> None:
+        """Let the guards look at the records: say what is new, stop where the configuration says so."""
+        known = {finding.verdict for finding in self.findings}
+        self.findings = judge(self.experiment, self.state.history, self.state.evaluations)
+        for finding in self.findings:
+            if finding.verdict not in known:
+                self._say(finding.sentence())
+            if finding.verdict in self.experiment.stop_on:
+                self._stop(finding)
+
+    def _not_finite(self, names: list[str], kind: str) -> bool:
+        """Whether there are such names; then the run ends with the best weights, or else with an error."""
         if not names:
-            return
-        saved = self.checkpoints.last
+            return False
+        finding = not_finite_finding(names, kind, self.state.images_seen)
+        if "not_finite" in self.experiment.stop_on and self.state.best:
+            self.findings = [finding]
+            self._say(finding.sentence())
+            self._stop(finding)
+            return True
+        saved = self.checkpoints.last or "none: no checkpoint was due yet"
         raise TrainingError(
-            f"experiment `{self.experiment.name}`: {kind} {', '.join(f'`{name}`' for name in names)} "
-            f"became NaN or infinite by {self.state.images_seen:,} images seen. The last good checkpoint is "
-            f"{saved or 'none: no checkpoint was due yet'}. What usually helps: a lower "
-            "`optimizers.discriminator.learning_rate` and `optimizers.generator.learning_rate`, "
-            "`optimizers.*.betas` of [0.0, 0.9], an `objective.gradient_penalty`, `precision: fp32`"
+            f"experiment `{self.experiment.name}`: {finding.sentence()}. The last good checkpoint is {saved}"
         )
+
+    def _stop(self, finding: Finding) -> None:
+        if self.stopped_by is None:
+            self.stopped_by = finding
+            best = self.state.best
+            kept = (
+                f"the best generator is of {best['images_seen']:,} images" if best else "the latest is kept"
+            )
+            self._say(
+                f"stopped by the guard `{finding.verdict}` at {self.state.images_seen:,} images; {kept}"
+            )
+
+    def _say(self, line: str) -> None:
+        self.post(functools.partial(self.emit, line))
 
 
 def _crossed(before: int, after: int, every: int) -> bool:
@@ -199,5 +309,5 @@ def _crossed(before: int, after: int, every: int) -> bool:
 
 
 def _describe(losses: dict[str, float]) -> str:
-    shown = ("d_loss", "g_loss", "gradient_penalty", "d_class_loss", "g_class_loss")
+    shown = ("d_loss", "g_loss", "gradient_penalty", "r1", "d_class_loss", "g_class_loss")
     return ", ".join(f"{name} {losses[name]:.3f}" for name in shown if name in losses)

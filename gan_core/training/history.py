@@ -17,7 +17,7 @@ class LossMeter:
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
 
-    def add(self, **values: Tensor) -> None:
+    def add(self, values: dict[str, Tensor]) -> None:
         for name, value in values.items():
             value = value.detach().float()
             self.sums[name] = self.sums[name] + value if name in self.sums else value
@@ -46,6 +46,6 @@ def not_finite(losses: dict[str, float]) -> list[str]:
     return [name for name, value in losses.items() if not math.isfinite(value)]
 
 
-def write_history(rows: list[Row], path: Path) -> None:
-    """The rows as Parquet: images_seen, step, the losses of this run, images_per_second, seconds."""
+def write_rows(rows: list[Row], path: Path) -> None:
+    """Rows as Parquet, a column a name: images_seen, and what else was recorded in this run."""
     pandas.DataFrame(rows).to_parquet(path, index=False)

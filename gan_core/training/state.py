@@ -3,11 +3,16 @@
 import torch
 from torch import Tensor, nn
 
-from gan_core.config import Experiment, Optimizer
+from gan_core.config import Experiment
 from gan_core.images import to_uint8
 from gan_core.models import build_discriminator, build_generator, draw_latents
+from gan_core.models.layers import Dropout, MinibatchDiscrimination, MinibatchStddev
+from gan_core.objectives import build_objective
 from gan_core.training.average import GeneratorAverage
 from gan_core.training.history import LossMeter, Row
+from gan_core.training.noise import Noise
+from gan_core.training.optimizers import build_optimizer, load_optimizer
+from gan_core.training.ranks import Ranks
 
 FIXED_SAMPLES = 16
 
@@ -17,7 +22,9 @@ class TrainingState:
 
     Built from `experiment.seed` alone and without touching torch's global random state; a checkpoint then
     overwrites it. `noise` is the one source of random numbers of the steps. The place in the data is
-    `images_seen`. `samples` holds (images_seen, uint8 (n, C, H, W)) of each sampling time.
+    `images_seen`. `history` has the rows of losses, `evaluations` those of the in-training evaluation,
+    `samples` (images_seen, uint8 (n, C, H, W)) of each sampling time, `best` the weights of both networks at
+    the lowest in-training FID so far. All ranks hold the same.
     """
 
     def __init__(
@@ -28,27 +35,36 @@ class TrainingState:
         image_size: int,
         n_classes: int,
         device: torch.device,
+        ranks: Ranks | None = None,
     ):
-        self.experiment, self.device = experiment, device
+        self.experiment, self.device, self.ranks = experiment, device, ranks or Ranks()
         shape = {"channels": channels, "image_size": image_size, "n_classes": n_classes}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(experiment.seed)
             generator = build_generator(experiment, **shape)
             discriminator = build_discriminator(experiment, **shape)
+        self.objective = build_objective(experiment.objective)
+        self.noise = Noise(experiment.seed, device, self.ranks)
         # Convolutions run faster so, on CPU (1.1 to 3 times) and on GPU.
-        self.generator = generator.to(device, memory_format=torch.channels_last)
-        self.discriminator = discriminator.to(device, memory_format=torch.channels_last)
-        self.generator_optimizer = build_optimizer(generator, experiment.optimizers.generator)
-        self.discriminator_optimizer = build_optimizer(discriminator, experiment.optimizers.discriminator)
-        self.average = GeneratorAverage(generator, experiment.ema_decay) if experiment.ema_decay else None
-        self.noise = torch.Generator(device).manual_seed(experiment.seed)
+        self.generator = self._on_device(generator)
+        self.discriminator = self._on_device(discriminator)
+        self.optimizers = {
+            name: build_optimizer(getattr(self, name), getattr(experiment.optimizers, name), device)
+            for name in ("generator", "discriminator")
+        }
+        self.average = (
+            GeneratorAverage(self.generator, experiment.ema_decay) if experiment.ema_decay else None
+        )
+        self.noise_level = torch.zeros((), device=device)
         self.images_seen = 0
         self.step = 0
         self.seconds = 0.0
         self.meter = LossMeter()
         self.meter_since = (0, 0, 0.0)  # step, images seen and seconds at the last row
         self.history: list[Row] = []
+        self.evaluations: list[Row] = []
         self.samples: list[tuple[int, Tensor]] = []
+        self.best: dict | None = None
         self.fixed_latents, self.fixed_labels = self._fixed_inputs()
 
     @property
@@ -59,25 +75,41 @@ class TrainingState:
     @torch.no_grad()
     def draw_fixed(self) -> Tensor:
         """The images of the fixed latents now: uint8 (n, C, H, W) on the CPU."""
-        sampler = self.sampler.eval()
-        images = to_uint8(sampler(self.fixed_latents, self.fixed_labels)).cpu().contiguous()
+        images = self.sampler.eval()(self.fixed_latents, self.fixed_labels)
         self.generator.train()
-        return images
+        return to_uint8(images, self.experiment.output.image_range).cpu().contiguous()
+
+    def keep_best(self, fid: float) -> None:
+        """Remember the weights of this moment as the best so far."""
+        self.best = {
+            "images_seen": self.images_seen,
+            "fid": fid,
+            "generator": cpu_copy(self.sampler.state_dict()),
+            "discriminator": cpu_copy(self.discriminator.state_dict()),
+        }
 
     def not_finite(self) -> list[str]:
         """Which networks hold a weight or statistic that is NaN or infinite."""
         networks = {"generator": self.generator, "discriminator": self.discriminator}
         return [name for name, network in networks.items() if not _all_finite(network)]
 
+    def gradient_norms(self, *, of_generator: bool) -> dict[str, Tensor]:
+        """The L2 norm of the latest gradient over all weights of D and, where asked for, of G."""
+        networks = {"d": self.discriminator} | ({"g": self.generator} if of_generator else {})
+        norms = {}
+        for name, network in networks.items():
+            gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
+            norms[f"{name}_gradient_norm"] = torch.stack(torch._foreach_norm(gradients)).norm()
+        return norms
+
     def state_dict(self) -> dict:
         """All that changes while training, in types that `torch.load(weights_only=True)` takes."""
         return {
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),
-            "generator_optimizer": self.generator_optimizer.state_dict(),
-            "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "average": self.average.module.state_dict() if self.average else None,
-            "noise": self.noise.get_state(),
+            "noise": self.noise.generator.get_state(),
             "noise_device": self.device.type,
             "images_seen": self.images_seen,
             "step": self.step,
@@ -85,26 +117,37 @@ class TrainingState:
             "meter": self.meter.state_dict(),
             "meter_since": list(self.meter_since),
             "history": self.history,
+            "evaluations": self.evaluations,
             "samples": [list(sample) for sample in self.samples],
+            "best": self.best,
         }
 
     def load_state_dict(self, state: dict) -> None:
         """Continue from `state_dict`. Exact on the same kind of device; on another the noise is reseeded."""
         self.generator.load_state_dict(state["generator"])
         self.discriminator.load_state_dict(state["discriminator"])
-        self.generator_optimizer.load_state_dict(state["generator_optimizer"])
-        self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
+        for name, optimizer in self.optimizers.items():
+            load_optimizer(optimizer, state["optimizers"][name])
         if self.average:
             self.average.module.load_state_dict(state["average"])
         if state["noise_device"] == self.device.type:
-            self.noise.set_state(state["noise"].cpu())
+            self.noise.generator.set_state(state["noise"].cpu())
         else:
-            self.noise.manual_seed(self.experiment.seed + state["images_seen"])
+            self.noise.generator.manual_seed(self.experiment.seed + state["images_seen"])
         self.images_seen, self.step, self.seconds = state["images_seen"], state["step"], state["seconds"]
         self.meter.load_state_dict(state["meter"], self.device)
         self.meter_since = tuple(state["meter_since"])
-        self.history = list(state["history"])
+        self.history, self.evaluations = list(state["history"]), list(state["evaluations"])
         self.samples = [(seen, images) for seen, images in state["samples"]]
+        self.best = state["best"]
+
+    def _on_device(self, network: nn.Module) -> nn.Module:
+        for module in network.modules():
+            if isinstance(module, Dropout):
+                module.draw = self.noise.mask
+            elif isinstance(module, MinibatchDiscrimination | MinibatchStddev):
+                module.gather = self.ranks.gather
+        return self.ranks.synchronise_norms(network.to(self.device, memory_format=torch.channels_last))
 
     def _fixed_inputs(self) -> tuple[Tensor, Tensor | None]:
         """The same latents on every device; with few classes, each of them equally often."""
@@ -118,11 +161,9 @@ class TrainingState:
         return latents, labels
 
 
-def build_optimizer(network: nn.Module, config: Optimizer) -> torch.optim.Optimizer:
-    """The optimiser of one network. Fused: one kernel for all weights, on CPU and on GPU."""
-    return torch.optim.Adam(
-        network.parameters(), lr=config.learning_rate, betas=tuple(config.betas), fused=True
-    )
+def cpu_copy(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A copy on the CPU that later steps do not change."""
+    return {name: value.detach().cpu().clone() for name, value in weights.items()}
 
 
 def _all_finite(network: nn.Module) -> bool:

@@ -4,91 +4,108 @@ import torch
 from torch import Tensor
 
 from gan_core.config import Experiment
-from gan_core.images import to_network_range
-from gan_core.models import DiscriminatorOutput, draw_latents
-from gan_core.objectives import OBJECTIVES, class_loss, gradient_penalty
+from gan_core.models import DiscriminatorOutput
+from gan_core.objectives import class_loss, clip_weights, gradient_penalty, r1_penalty
+from gan_core.training.optimizers import learning_rate_factor, set_learning_rates
 from gan_core.training.state import TrainingState
+from gan_core.training.view import as_seen, real_batch
 
 
 def train_step(state: TrainingState, images: Tensor, labels: Tensor | None, total_images: int) -> None:
     """Advance `state` by one batch: uint8 (B, C, H, W) real images and their int64 (B,) labels.
 
+    Of several ranks each gets its share of the batch. Nothing here waits for the device.
+    """
+    updates_generator = prepare_step(state, total_images)
+    losses = update_networks(state, images, labels, updates_generator)
+    state.meter.add(losses)
+    finish_step(state, len(images) * state.ranks.size)
+
+
+def prepare_step(state: TrainingState, total_images: int) -> bool:
+    """Set what the next step reads from outside: rates and the noise level. Whether it updates G."""
+    left = max(0.0, 1.0 - state.images_seen / total_images)
+    factor = learning_rate_factor(state.experiment, state.images_seen, total_images)
+    set_learning_rates(state.optimizers, state.experiment, factor)
+    state.noise_level.fill_(left)
+    return (state.step + 1) % state.experiment.n_critic == 0
+
+
+def finish_step(state: TrainingState, count: int) -> None:
+    """Count the step of `count` real images."""
+    state.step += 1
+    state.images_seen += count
+
+
+def update_networks(
+    state: TrainingState, images: Tensor, labels: Tensor | None, updates_generator: bool
+) -> dict[str, Tensor]:
+    """The work of a step on the device; the losses and scores as scalar tensors, by name.
+
     The fakes are made once: where G is updated after this update of D, they keep their graph and D's new
     weights judge them again, as in PyTorch's DCGAN example; otherwise they are made without a graph. With
     batch norm, real and fake images go through D in separate batches (Radford et al. 2016, and the authors'
-    code). Nothing here waits for the device.
+    code).
     """
-    experiment = state.experiment
-    set_learning_rates(state, learning_rate_factor(experiment, state.images_seen, total_images))
-    updates_generator = (state.step + 1) % experiment.n_critic == 0
-    real = real_batch(images, experiment.horizontal_flips, state.noise)
+    real = real_batch(images, state.experiment, state.noise)
     with torch.set_grad_enabled(updates_generator):
         fake, fake_labels = _make_fakes(state, len(images))
-    _update_discriminator(state, real, labels, fake.detach(), fake_labels)
+    losses = _update_discriminator(state, real, labels, fake.detach(), fake_labels)
     if updates_generator:
-        _update_generator(state, fake, fake_labels)
-    state.step += 1
-    state.images_seen += len(images)
-
-
-def learning_rate_factor(experiment: Experiment, images_seen: int, total_images: int) -> float:
-    """1, or falling linearly from 1 at the start of the run to 0 at its end."""
-    if experiment.learning_rate_decay == "none":
-        return 1.0
-    return max(0.0, 1.0 - images_seen / total_images)
-
-
-def set_learning_rates(state: TrainingState, factor: float) -> None:
-    optimizers = state.experiment.optimizers
-    for optimizer, config in (
-        (state.generator_optimizer, optimizers.generator),
-        (state.discriminator_optimizer, optimizers.discriminator),
-    ):
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * factor
-
-
-def real_batch(images: Tensor, flips: bool, noise: torch.Generator) -> Tensor:
-    """uint8 (B, C, H, W) -> float in [-1, 1], channels last, each image mirrored with probability 1/2."""
-    real = to_network_range(images).contiguous(memory_format=torch.channels_last)
-    if flips:
-        mirrored = torch.rand((len(real), 1, 1, 1), generator=noise, device=real.device) < 0.5
-        real = torch.where(mirrored, real.flip(3), real)
-    return real
+        losses |= _update_generator(state, fake, fake_labels)
+    return losses
 
 
 def _make_fakes(state: TrainingState, count: int) -> tuple[Tensor, Tensor | None]:
-    z = draw_latents(state.experiment.latent, count, state.noise)
+    z = state.noise.latents(state.experiment.latent, count)
     n_classes = state.generator.n_classes
-    labels = (
-        torch.randint(n_classes, (count,), generator=state.noise, device=state.device) if n_classes else None
-    )
+    labels = state.noise.integers(n_classes, count) if n_classes else None
     with _autocast(state):
         return state.generator(z, labels), labels
 
 
+def _as_seen(state: TrainingState, images: Tensor) -> Tensor:
+    return as_seen(images, state.experiment, state.noise, state.noise_level)
+
+
 def _update_discriminator(
     state: TrainingState, real: Tensor, labels: Tensor | None, fake: Tensor, fake_labels: Tensor | None
-) -> None:
-    experiment, discriminator = state.experiment, state.discriminator
+) -> dict[str, Tensor]:
+    experiment = state.experiment
+    real, fake = _as_seen(state, real), _as_seen(state, fake)
     with _autocast(state):
-        of_real, of_fake = discriminator(real, labels), discriminator(fake, fake_labels)
-    adversarial = OBJECTIVES[experiment.objective.name].d_loss(of_real.score.float(), of_fake.score.float())
-    loss, losses = adversarial, {"d_loss": adversarial}
-    if experiment.objective.gradient_penalty:
-        penalty = gradient_penalty(
-            lambda points: discriminator(points, labels).score, real, fake, state.noise
-        )
-        loss = loss + experiment.objective.gradient_penalty * penalty
-        losses["gradient_penalty"] = penalty
-    if experiment.conditional:
+        of_real, of_fake = state.discriminator(real, labels), state.discriminator(fake, fake_labels)
+    real_scores, fake_scores = of_real.score.float(), of_fake.score.float()
+    adversarial = state.objective.d_loss(real_scores, fake_scores)
+    penalty, penalties = _penalties(state, real, fake, labels)
+    loss, losses = adversarial + penalty, {"d_loss": adversarial, **penalties}
+    if experiment.conditioning.name == "acgan":
         of_class = _discriminator_class_loss(experiment, of_real, labels, of_fake, fake_labels)
         loss = loss + experiment.conditioning.d_scale * of_class
         losses["d_class_loss"] = of_class
-    state.discriminator_optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    state.discriminator_optimizer.step()
-    state.meter.add(**losses, d_real_score=of_real.score.mean(), d_fake_score=of_fake.score.mean())
+    _descend(state, "discriminator", loss)
+    if experiment.objective.weight_clip:
+        clip_weights(state.discriminator.parameters(), experiment.objective.weight_clip)
+    return losses | _scores(state, real_scores.detach(), fake_scores.detach())
+
+
+def _penalties(
+    state: TrainingState, real: Tensor, fake: Tensor, labels: Tensor | None
+) -> tuple[Tensor | float, dict[str, Tensor]]:
+    """The weighted sum of the penalties on D's gradient, and each without its weight."""
+    objective, total, penalties = state.experiment.objective, 0.0, {}
+
+    def critic(points: Tensor) -> Tensor:
+        return state.discriminator(points, labels).score
+
+    if objective.gradient_penalty:
+        between = state.noise.uniform(len(real))
+        penalties["gradient_penalty"] = gradient_penalty(critic, real, fake, between)
+        total = total + objective.gradient_penalty * penalties["gradient_penalty"]
+    if objective.r1:
+        penalties["r1"] = r1_penalty(critic, real)
+        total = total + objective.r1 / 2 * penalties["r1"]
+    return total, penalties
 
 
 def _discriminator_class_loss(
@@ -105,22 +122,44 @@ def _discriminator_class_loss(
     return loss
 
 
-def _update_generator(state: TrainingState, fake: Tensor, fake_labels: Tensor | None) -> None:
+def _scores(state: TrainingState, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    """D's mean scores, and the shares of the real and of the generated images that it gets right."""
+    boundary = state.objective.boundary(real, fake)
+    if isinstance(boundary, Tensor):
+        state.ranks.average([boundary])
+    return {
+        "d_real_score": real.mean(),
+        "d_fake_score": fake.mean(),
+        "d_real_accuracy": (real > boundary).float().mean(),
+        "d_fake_accuracy": (fake < boundary).float().mean(),
+    }
+
+
+def _update_generator(state: TrainingState, fake: Tensor, fake_labels: Tensor | None) -> dict[str, Tensor]:
     experiment = state.experiment
+    seen = _as_seen(state, fake)
     with _autocast(state):
-        output = state.discriminator(fake, fake_labels)
-    adversarial = OBJECTIVES[experiment.objective.name].g_loss(output.score.float())
+        output = state.discriminator(seen, fake_labels)
+    adversarial = state.objective.g_loss(output.score.float())
     loss, losses = adversarial, {"g_loss": adversarial}
-    if experiment.conditional:
+    if experiment.conditioning.name == "acgan":
         of_class = class_loss(output.class_logits, fake_labels)
         loss = loss + experiment.conditioning.g_scale * of_class
         losses["g_class_loss"] = of_class
-    state.generator_optimizer.zero_grad(set_to_none=True)
-    loss.backward(inputs=list(state.generator.parameters()))  # D's own gradients are not computed
-    state.generator_optimizer.step()
+    _descend(state, "generator", loss)
     if state.average:
         state.average.update(state.generator)
-    state.meter.add(**losses)
+    return losses
+
+
+def _descend(state: TrainingState, network: str, loss: Tensor) -> None:
+    """One optimiser step of one network; the other network's gradients are not computed."""
+    parameters = list(getattr(state, network).parameters())
+    optimizer = state.optimizers[network]
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward(inputs=parameters)
+    state.ranks.average([parameter.grad for parameter in parameters if parameter.grad is not None])
+    optimizer.step()
 
 
 def _autocast(state: TrainingState) -> torch.autocast:

@@ -10,14 +10,16 @@ Result = TypeVar("Result")
 Post = Callable[[Callable[[], None]], None]
 
 
-def run_interruptible(work: Callable[[threading.Event, Post], Result]) -> Result:
+def run_interruptible(
+    work: Callable[[threading.Event, Post], Result], on_stop: Callable[[], None] = lambda: None
+) -> Result:
     """Run `work(stop, post)` in a thread of its own and return what it returns.
 
     Python raises interrupts (KeyboardInterrupt, and what Dagster raises in a signal handler) in the main
     thread, between any two instructions: in the middle of a training step they would leave half of it done.
     So the calling thread waits, and does what the work hands it through `post` (logging, observations). An
     exception here sets `stop`, waits until the work has ended of its own accord at its next consistent
-    point, and is raised again. No signal handler is touched.
+    point, and is raised again; `on_stop` is called once `stop` is set. No signal handler is touched.
     """
     calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
     stop = threading.Event()
@@ -38,6 +40,7 @@ def run_interruptible(work: Callable[[threading.Event, Post], Result]) -> Result
             call()
     except BaseException as interrupt:
         stop.set()
+        on_stop()
         if thread.ident is not None:
             thread.join()
             if outcome.exception() is not None:

@@ -7,7 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from gan_core.objectives import OBJECTIVES, class_loss, gradient_penalty
+from gan_core.config import Objective
+from gan_core.objectives import (
+    OBJECTIVES,
+    build_objective,
+    class_loss,
+    clip_weights,
+    gradient_penalty,
+    r1_penalty,
+)
 
 REAL, FAKE = [2.0, -1.0, 0.5], [-0.3, 1.5, 4.0]
 
@@ -16,26 +24,86 @@ def sigmoid(score: float) -> float:
     return 1 / (1 + math.exp(-score))
 
 
-def test_non_saturating():
-    losses = OBJECTIVES["non_saturating"]
-    d_loss = -np.mean([math.log(sigmoid(s)) for s in REAL]) - np.mean(
-        [math.log(1 - sigmoid(s)) for s in FAKE]
-    )
-    g_loss = -np.mean([math.log(sigmoid(s)) for s in FAKE])
+def losses_of(**values):
+    return build_objective(Objective.model_construct(**Objective().model_dump() | values))
+
+
+def bce(score: float, target: float) -> float:
+    return -target * math.log(sigmoid(score)) - (1 - target) * math.log(1 - sigmoid(score))
+
+
+EXPECTED = {
+    "minimax": (
+        np.mean([bce(s, 1) for s in REAL]) + np.mean([bce(s, 0) for s in FAKE]),
+        np.mean([math.log(1 - sigmoid(s)) for s in FAKE]),
+    ),
+    "non_saturating": (
+        np.mean([bce(s, 1) for s in REAL]) + np.mean([bce(s, 0) for s in FAKE]),
+        np.mean([bce(s, 1) for s in FAKE]),
+    ),
+    "least_squares": (
+        np.mean([(s - 1) ** 2 for s in REAL]) / 2 + np.mean([s**2 for s in FAKE]) / 2,
+        np.mean([(s - 1) ** 2 for s in FAKE]) / 2,
+    ),
+    "hinge": (
+        np.mean([max(0, 1 - s) for s in REAL]) + np.mean([max(0, 1 + s) for s in FAKE]),
+        -np.mean(FAKE),
+    ),
+    "wasserstein": (np.mean(FAKE) - np.mean(REAL), -np.mean(FAKE)),
+}
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_losses_against_their_formulae(name):
+    losses = losses_of(name=name)
+    d_loss, g_loss = EXPECTED[name]
     assert losses.d_loss(torch.tensor(REAL), torch.tensor(FAKE)).item() == pytest.approx(d_loss, rel=1e-6)
     assert losses.g_loss(torch.tensor(FAKE)).item() == pytest.approx(g_loss, rel=1e-6)
 
 
-def test_non_saturating_is_finite_for_a_certain_discriminator():
-    losses = OBJECTIVES["non_saturating"]
-    assert losses.g_loss(torch.tensor([-1e4])).item() == pytest.approx(1e4)
+@pytest.mark.parametrize("name", ["minimax", "non_saturating"])
+def test_label_smoothing_is_one_sided(name):
+    losses = losses_of(name=name, label_smoothing=0.1)
+    expected = np.mean([bce(s, 0.9) for s in REAL]) + np.mean([bce(s, 0) for s in FAKE])
+    assert losses.d_loss(torch.tensor(REAL), torch.tensor(FAKE)).item() == pytest.approx(expected, rel=1e-6)
+    # D's best answer to a real image is then the target itself.
+    score = torch.tensor(math.log(0.9 / 0.1), requires_grad=True)
+    losses.d_loss(score.view(1), torch.tensor([0.0])).backward()
+    assert score.grad.item() == pytest.approx(0, abs=1e-6)
+
+
+def test_label_smoothing_of_least_squares():
+    losses = losses_of(name="least_squares", label_smoothing=0.1)
+    expected = np.mean([(s - 0.9) ** 2 for s in REAL]) / 2 + np.mean([s**2 for s in FAKE]) / 2
+    assert losses.d_loss(torch.tensor(REAL), torch.tensor(FAKE)).item() == pytest.approx(expected, rel=1e-6)
+    assert losses.g_loss(torch.tensor([1.0])).item() == 0
+
+
+@pytest.mark.parametrize("name", ["minimax", "non_saturating"])
+def test_losses_are_finite_for_a_certain_discriminator(name):
+    losses = losses_of(name=name)
+    expected = {"non_saturating": 1e4, "minimax": 0.0}
+    assert losses.g_loss(torch.tensor([-1e4])).item() == pytest.approx(expected[name])
     assert losses.d_loss(torch.tensor([1e4]), torch.tensor([-1e4])).item() == 0
 
 
-def test_wasserstein():
-    losses = OBJECTIVES["wasserstein"]
-    assert losses.d_loss(torch.tensor(REAL), torch.tensor(FAKE)).item() == pytest.approx(5.2 / 3 - 0.5)
-    assert losses.g_loss(torch.tensor(FAKE)).item() == pytest.approx(-5.2 / 3)
+def test_minimax_gradient_vanishes_where_the_discriminator_wins():
+    gradients = {}
+    for name in ("minimax", "non_saturating"):
+        score = torch.tensor([-20.0], requires_grad=True)
+        losses_of(name=name).g_loss(score).backward()
+        gradients[name] = abs(score.grad.item())
+    assert gradients["minimax"] < 1e-8
+    assert gradients["non_saturating"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("name", "boundary"),
+    [("minimax", 0), ("non_saturating", 0), ("least_squares", 0.5), ("hinge", 0), ("wasserstein", 1.1166667)],
+)
+def test_boundary(name, boundary):
+    found = losses_of(name=name).boundary(torch.tensor(REAL), torch.tensor(FAKE))
+    assert float(found) == pytest.approx(boundary)
 
 
 @pytest.mark.parametrize("norm", [0.0, 1.0, 3.5])
@@ -43,7 +111,7 @@ def test_penalty_of_a_linear_critic(norm):
     weight = torch.randn(3, 4, 4)
     weight = weight / weight.norm() * norm
     real, fake = torch.randn(6, 3, 4, 4), torch.randn(6, 3, 4, 4)
-    penalty = gradient_penalty(lambda x: (x * weight).sum((1, 2, 3)), real, fake, torch.Generator())
+    penalty = gradient_penalty(lambda x: (x * weight).sum((1, 2, 3)), real, fake, torch.rand(6))
     assert penalty.item() == pytest.approx((norm - 1) ** 2, abs=1e-5)
 
 
@@ -51,9 +119,10 @@ def test_penalty_against_per_image_gradients():
     torch.manual_seed(0)
     critic = nn.Sequential(nn.Conv2d(2, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(4 * 9, 1))
     real, fake = torch.randn(5, 2, 5, 5), torch.randn(5, 2, 5, 5)
-    penalty = gradient_penalty(lambda x: critic(x).squeeze(1), real, fake, torch.Generator().manual_seed(3))
+    between = torch.rand(5)
+    penalty = gradient_penalty(lambda x: critic(x).squeeze(1), real, fake, between)
 
-    share = torch.rand((5, 1, 1, 1), generator=torch.Generator().manual_seed(3))
+    share = between.view(5, 1, 1, 1)
     points = share * real + (1 - share) * fake
     gradients = torch.func.vmap(torch.func.grad(lambda x: critic(x[None]).squeeze()))(points)
     expected = ((gradients.reshape(5, -1).norm(dim=1) - 1) ** 2).mean()
@@ -64,7 +133,7 @@ def test_penalty_trains_the_critic():
     weight = nn.Parameter(torch.full((4,), 1.0))  # norm 2: d/dw (|w| - 1)^2 = 2 (|w| - 1) w / |w| = w
     images = torch.randn(3, 1, 2, 2)
     penalty = gradient_penalty(
-        lambda x: x.flatten(1) @ weight, images, torch.randn(3, 1, 2, 2), torch.Generator()
+        lambda x: x.flatten(1) @ weight, images, torch.randn(3, 1, 2, 2), torch.rand(3)
     )
     penalty.backward()
     torch.testing.assert_close(weight.grad, torch.ones(4))
@@ -81,7 +150,7 @@ def test_penalty_is_fp32_under_autocast():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert nn.functional.linear(torch.ones(1, 4), torch.ones(1, 4)).dtype == torch.bfloat16
         images = torch.randn(3, 1, 2, 2).bfloat16()
-        penalty = gradient_penalty(critic, images, images, torch.Generator())
+        penalty = gradient_penalty(critic, images, images, torch.rand(3))
     assert seen == [torch.float32]
     assert penalty.dtype == torch.float32
 
@@ -92,3 +161,35 @@ def test_class_loss_has_one_softmax():
     expected = -(log_softmax[0, 0] + log_softmax[1, 1]) / 2
     loss = class_loss(torch.tensor(logits, dtype=torch.float32), torch.tensor([0, 1]))
     assert loss.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_penalty_of_a_flat_critic_has_a_finite_gradient():
+    weight = nn.Parameter(torch.zeros(4))
+    images = torch.randn(3, 1, 2, 2)
+    penalty = gradient_penalty(lambda x: x.flatten(1) @ weight, images, images, torch.rand(3))
+    penalty.backward()
+    assert penalty.item() == 1
+    assert weight.grad.isfinite().all()
+
+
+def test_r1_against_a_closed_form_and_per_image_gradients():
+    weight = nn.Parameter(torch.tensor([1.0, -2.0, 3.0, 0.5]))
+    real = torch.randn(6, 1, 2, 2)
+    penalty = r1_penalty(lambda x: x.flatten(1) @ weight, real)
+    assert penalty.item() == pytest.approx(14.25)  # |w|^2
+    penalty.backward()
+    torch.testing.assert_close(weight.grad, 2 * weight.detach())
+
+    critic = nn.Sequential(nn.Conv2d(1, 3, 2), nn.Tanh(), nn.Flatten(), nn.Linear(3, 1))
+    gradients = torch.func.vmap(torch.func.grad(lambda x: critic(x[None]).squeeze()))(real)
+    expected = gradients.flatten(1).square().sum(1).mean()
+    torch.testing.assert_close(r1_penalty(lambda x: critic(x).squeeze(1), real), expected)
+
+
+def test_clipping_is_numpy_clip():
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(2, 2))
+    before = [weight.detach().numpy().copy() for weight in network.parameters()]
+    clip_weights(network.parameters(), 0.1)
+    for weight, old in zip(network.parameters(), before, strict=True):
+        np.testing.assert_array_equal(weight.detach().numpy(), np.clip(old, -0.1, 0.1).astype(np.float32))
+        assert weight.requires_grad

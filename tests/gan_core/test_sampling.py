@@ -55,7 +55,7 @@ def make_generator(experiment: Experiment, *, seed: int = 0, channels: int = 3) 
         labels = torch.arange(32) % 3
         generator(torch.randn(32, 6), labels)
     with torch.no_grad():
-        generator.layers[-2].weight.mul_(300)
+        generator.layers[-1].weight.mul_(300)
     return generator.eval()
 
 

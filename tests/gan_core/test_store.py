@@ -246,7 +246,7 @@ def test_s3_failure_while_uploading_publishes_nothing(s3_store, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(s3fs.S3FileSystem, "_call_s3", fail)
-        with pytest.raises(OSError, match="reset"):
+        with pytest.raises(StoreError, match="cannot be written: connection reset"):
             make(s3_store, b"two", force=True)
     assert s3_store.current("thing", "p") == good
     assert s3_store.local(good, "sub/data.bin").read_bytes() == b"one"

@@ -100,3 +100,24 @@ def test_a_split_larger_than_the_memory_is_refused_before_it_is_read(store, fold
     store.local(shards, "train-000000.tar").unlink()
     with pytest.raises(StoreError, match="GB in memory, and .* GB are free: set the dataset's `limit` to"):
         load_resident(store, shards, "train")
+
+
+def test_the_free_memory_is_that_of_the_container_where_it_is_less(tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "CONTROL_GROUP", tmp_path)
+    of_the_machine = loading.free_memory()
+    assert of_the_machine > 10**8
+    (tmp_path / "memory.current").write_text("70000000\n")
+    (tmp_path / "memory.stat").write_text("anon 30000000\ninactive_file 25000000\nactive_file 15000000\n")
+    (tmp_path / "memory.max").write_text("100000000\n")
+    assert loading.free_memory() == 55_000_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert loading.free_memory() == pytest.approx(of_the_machine, rel=0.5)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_shard_with_other_images_than_its_manifest_says_is_refused(store, folder, monkeypatch, workers):
+    monkeypatch.setattr(loading, "WORTH_PROCESSES", 0)
+    shards, _ = written(store, folder, monkeypatch)
+    shards.details["splits"]["train"]["images_per_shard"] = [4, 6, 3]
+    with pytest.raises(StoreError, match="train-000000.tar cannot be decoded: .* more or fewer images"):
+        load_resident(store, shards, "train", workers=workers)

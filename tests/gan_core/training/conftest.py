@@ -39,6 +39,8 @@ def make_experiment():
             "length": {"images": 800},
             "checkpoint_every": 80,
             "sample_every": 200,
+            "evaluate_every": 200,
+            "evaluation_samples": 64,
             "log_every": 7,
         }
         return Experiment.model_validate({**base, **values})
@@ -48,27 +50,42 @@ def make_experiment():
 
 @pytest.fixture
 def make_shards():
-    """Write 50 random 16x16 images with labels as an `image_shards` artefact."""
+    """Write 50 random 16x16 images with labels as an `image_shards` artefact of one or more shards."""
 
-    def make(store: Store, *, classes: list[str] | None = CLASSES) -> Manifest:
+    def make(store: Store, *, classes: list[str] | None = CLASSES, count: int = 1) -> Manifest:
         numbers = np.random.default_rng(0)
         images = numbers.integers(0, 256, (IMAGES, 1, 16, 16), dtype=np.uint8)
 
         def build(work: Build) -> None:
-            samples = (
+            samples = [
                 (f"{index:06d}", encode_png(image), index % 3 if classes else None)
                 for index, image in enumerate(images)
-            )
-            write_tar(work.folder / "train-000000.tar", samples)
+            ]
+            names, each = [f"train-{number:06d}.tar" for number in range(count)], IMAGES // count
+            for number, name in enumerate(names):
+                write_tar(work.folder / name, samples[number * each : (number + 1) * each])
             work.details = {
-                "splits": {"train": {"images": IMAGES, "shards": ["train-000000.tar"]}},
+                "splits": {
+                    "train": {
+                        "images": IMAGES,
+                        "shards": names,
+                        "images_per_shard": [each] * count,
+                    }
+                },
                 "classes": classes,
                 "image_size": 16,
                 "channels": 1,
             }
 
         crop = "resize_then_crop"
-        config = {"image_size": 16, "channels": 1, "crop": crop, "images": IMAGES, "classes": classes}
+        config = {
+            "image_size": 16,
+            "channels": 1,
+            "crop": crop,
+            "images": IMAGES,
+            "classes": classes,
+            "shards": count,
+        }
         return store.produce("image_shards", "tiny", config=config, inputs={}, code_version="1", build=build)
 
     return make

@@ -1,13 +1,22 @@
 """Checkpoints: kept, verified, refused, removed; on a local store and on a remote one."""
 
 import json
+import logging
+import multiprocessing
+import resource
+import shutil
+import signal
+import subprocess
 import uuid
 from pathlib import Path
 
 import pytest
+import s3fs
 import torch
+from botocore.exceptions import EndpointConnectionError
+from moto.server import ThreadedMotoServer
 
-from gan_core.errors import TrainingError
+from gan_core.errors import StoreError, TrainingError
 from gan_core.store import Store
 from gan_core.training.checkpoints import Checkpoints
 
@@ -19,6 +28,23 @@ def any_store(request, tmp_path) -> Store:
     if request.param == "local":
         return Store(tmp_path / "store")
     return Store(f"memory://{uuid.uuid4().hex}", cache=tmp_path / "cache")
+
+
+@pytest.fixture
+def s3_store(tmp_path, monkeypatch):
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    s3fs.S3FileSystem.clear_instance_cache()
+    bucket = f"bucket-{uuid.uuid4().hex}"
+    s3fs.S3FileSystem().mkdir(bucket)
+    yield Store(f"s3://{bucket}/store", cache=tmp_path / "cache")
+    server.stop()
 
 
 def checkpoints(store: Store, lines: list[str] | None = None, fingerprint: str = KEY) -> Checkpoints:
@@ -101,17 +127,159 @@ def test_remove_all(any_store):
     assert not any_store.fs.exists(saving.folder)
 
 
-def test_a_store_that_fails_leaves_the_last_good_one(store, monkeypatch):
+def names(saving: Checkpoints) -> list[str]:
+    return saving.store.list_names(saving.relative)
+
+
+def kept(saving: Checkpoints) -> list[int]:
+    return [int(name[11:-3]) for name in names(saving) if name.endswith(".pt")]
+
+
+def test_the_best_stays_until_another_is_the_best(any_store):
+    saving = checkpoints(any_store)
+    assert saving.load_best() is None
+    saving.save(state(100))
+    saving.save(state(200), best=True)
+    for images_seen in (300, 400, 500):
+        saving.save(state(images_seen))
+    assert kept(saving) == [200, 400, 500]
+    assert checkpoints(any_store).load_best()["images_seen"] == 200
+    assert checkpoints(any_store).load_newest()["images_seen"] == 500
+    saving.save(state(600), best=True)
+    assert kept(saving) == [500, 600]
+    saving.save(state(600))  # saved again, as at an interrupt: still the best
+    for images_seen in (700, 800):
+        saving.save(state(images_seen))
+    assert kept(saving) == [600, 700, 800]
+    loading = checkpoints(any_store)
+    assert loading.load_best()["images_seen"] == 600
+    assert loading.last.endswith("checkpoint-000000000600.pt")
+
+
+def test_as_many_are_kept_as_asked_for(store):
+    saving = Checkpoints(store, "trained_gan", "small", KEY, lambda line: None, keep=3)
+    for images_seen in range(100, 700, 100):
+        saving.save(state(images_seen))
+    assert kept(saving) == [400, 500, 600]
+    with pytest.raises(ValueError, match="keep is 0"):
+        Checkpoints(store, "trained_gan", "small", KEY, lambda line: None, keep=0)
+
+
+def test_what_a_killed_write_has_left_goes_away_and_costs_no_good_one(store):
     saving = checkpoints(store)
     saving.save(state(100))
+    saving.save(state(200))
+    folder = Path(saving.folder)
+    (folder / ".checkpoint-000000000300.pt.0badf00d").write_bytes(b"half")
+    (folder / "checkpoint-000000000300.pt").write_bytes(b"without its json")
+    assert checkpoints(store).load_newest()["images_seen"] == 200
+    saving.save(state(400))
+    assert kept(saving) == [200, 400]
+    assert len(names(saving)) == 4
 
-    def full(relative, content):
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store, "write_atomically", full)
-    with pytest.raises(OSError, match="No space left"):
+# --- stores that fail -------------------------------------------------------------------------------------
+
+
+def check_failed_save(saving: Checkpoints, before: list[str], reason: str) -> None:
+    """A save fails in one clear error, and leaves what was there, whole, and nothing else."""
+    with pytest.raises(TrainingError) as caught:
+        saving.save(big_state(200))
+    message = str(caught.value)
+    assert "the checkpoint at 200 images seen could not be written" in message
+    assert reason in message
+    assert f"{saving.folder}/checkpoint-000000000100.pt (100 images seen)" in message
+    assert "materialise it again" in message
+    assert names(saving) == before
+    assert checkpoints(saving.store).load_newest()["images_seen"] == 100
+
+
+def big_state(images_seen: int) -> dict:
+    return {**state(images_seen), "big": torch.zeros(300_000)}
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A real file system of 1 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a file system needs root; the next test does not")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.skipif(shutil.which("mount") is None, reason="there is no `mount` here")
+def test_a_full_disk_leaves_the_last_good_one(small_disk):
+    saving = checkpoints(Store(small_disk))
+    saving.save(state(100))
+    check_failed_save(saving, names(saving), "No space left on device")
+    before, pages = names(saving), -(-(Path(saving.folder) / f"{names(saving)[1]}").stat().st_size // 4096)
+    # There is room for the checkpoint itself, then none for its description.
+    (small_disk / "ballast").write_bytes(b"0" * (shutil.disk_usage(small_disk).free - 4096 * pages))
+    with pytest.raises(TrainingError, match=r"No space left.*000100\.pt \(100 images seen\)"):
         saving.save(state(200))
-    assert checkpoints(store).load_newest()["images_seen"] == 100
+    assert names(saving) == before
+    assert checkpoints(saving.store).load_newest()["images_seen"] == 100
+    (small_disk / "ballast").unlink()
+    saving.save(state(300))
+    assert checkpoints(saving.store).load_newest()["images_seen"] == 300
+
+
+def _save_under_a_file_size_limit(root: str) -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    saving = checkpoints(Store(root))
+    saving.load_newest()
+    check_failed_save(saving, names(saving), "File too large")
+
+
+def test_a_write_that_the_system_refuses_half_way_leaves_the_last_good_one(store):
+    checkpoints(store).save(state(100))
+    process = multiprocessing.get_context("fork").Process(
+        target=_save_under_a_file_size_limit, args=(store.root,)
+    )
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+
+
+@pytest.mark.parametrize("ending", [".pt", ".json"])
+def test_s3_that_fails_leaves_the_last_good_one(s3_store, monkeypatch, ending):
+    saving = checkpoints(s3_store)
+    saving.save(state(100))
+    before = names(saving)
+    call = s3fs.S3FileSystem._call_s3
+
+    async def fail(self, method, *arguments, **options):
+        if method == "put_object" and options["Key"].endswith(ending):
+            raise EndpointConnectionError(endpoint_url="http://nowhere")
+        return await call(self, method, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(s3fs.S3FileSystem, "_call_s3", fail)
+        check_failed_save(saving, before, 'Could not connect to the endpoint URL: "http://nowhere"')
+    saving.save(state(200))
+    assert checkpoints(s3_store).load_newest()["images_seen"] == 200
+
+
+def test_s3_that_is_gone_is_one_clear_error(s3_store, monkeypatch):
+    saving = checkpoints(s3_store)
+    saving.save(state(100))
+
+    async def fail(self, method, *arguments, **options):
+        raise EndpointConnectionError(endpoint_url="http://nowhere")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(s3fs.S3FileSystem, "_call_s3", fail)
+        with pytest.raises(TrainingError, match="could not be written.*000100.pt.*could not be removed"):
+            saving.save(state(200))
+        with pytest.raises(StoreError, match="cannot be read: Could not connect"):
+            checkpoints(s3_store).load_newest()
+    assert checkpoints(s3_store).load_newest()["images_seen"] == 100
 
 
 def test_the_side_file_describes_the_checkpoint(store):

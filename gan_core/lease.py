@@ -1,0 +1,235 @@
+"""A lease on one artefact: of several that would make it at once, one does and the others wait."""
+
+import datetime
+import json
+import logging
+import os
+import re
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from gan_core.errors import StoreError, TrainingError
+from gan_core.store import Store
+
+logger = logging.getLogger("gan_core")
+# Also the name under which `Store.write_atomically` writes it before it is whole.
+LEASE = re.compile(r"(?P<written>\.?)lease-(?P<number>\d+)\.json(\.[0-9a-f]+)?")
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lease. `since` and `heartbeat` are seconds since 1970 by the clock of `host`.
+
+    `processes` names the set of processes that `pid` is counted in: two containers can share a host's name.
+    """
+
+    owner: str
+    host: str
+    processes: str
+    pid: int
+    since: float
+    heartbeat: float
+
+    def __str__(self) -> str:
+        since = datetime.datetime.fromtimestamp(self.since, datetime.UTC).isoformat(timespec="seconds")
+        return f"process {self.pid} on {self.host} since {since}"
+
+    def is_gone(self) -> bool:
+        """Whether it ran here and its process has ended; False where that cannot be known from here."""
+        if (self.host, self.processes) != (socket.gethostname(), _processes()):
+            return False
+        try:
+            process = psutil.Process(self.pid)
+            # One that began after the last heartbeat has only been given the same number. The system counts
+            # starts from a boot time in whole seconds.
+            return process.status() == psutil.STATUS_ZOMBIE or process.create_time() > self.heartbeat + 2
+        except psutil.NoSuchProcess:
+            return True
+        except psutil.AccessDenied:
+            return False
+
+
+class Lease:
+    """`with Lease(store, asset, partition, fingerprint, emit)`: the only one that makes this artefact.
+
+    A lease is a file `<artefact folder>/lease-<number>.json` that its holder alone could create, with its
+    name and a heartbeat every `heartbeat` seconds; the highest number holds. A lease is stale once its
+    holder's process is gone (seen on the same host), or once its heartbeat stood still for `stale_after`
+    seconds (several heartbeats) by the clock of the one who waits, so that hosts' clocks need not agree. Then
+    whoever creates the next number first has taken it over.
+
+    While another holds it, entering says so once through `emit`, waits up to `wait` seconds (default: a
+    little over `stale_after`) and then raises `TrainingError`. A holder that was suspended for so long that
+    another took over finds out by `check`, which is cheap enough for every step; `lost` is then set.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        asset: str,
+        partition: str,
+        fingerprint: str,
+        emit: Callable[[str], None] = logger.info,
+        *,
+        heartbeat: float = 10.0,
+        stale_after: float = 60.0,
+        wait: float | None = None,
+    ):
+        self.store, self.emit = store, emit
+        self.heartbeat, self.stale_after = heartbeat, stale_after
+        self.wait = stale_after + 2 * heartbeat if wait is None else wait
+        self.what = f"{asset}/{partition}"
+        self.relative = f"{asset}/{partition}/{fingerprint}"
+        self.lost = threading.Event()
+        self.owner = uuid.uuid4().hex
+        self.number = 0
+        self._looked = 0.0
+        self._done = threading.Event()
+
+    def __enter__(self) -> "Lease":
+        self._acquire()
+        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._done.set()
+        self._thread.join()
+        try:
+            if not self.lost.is_set() and self._numbers()[-1:] == [self.number]:
+                self._remove_up_to(self.number)
+        except StoreError as error:
+            # Not worth failing for, nor hiding the error of the work: it is stale in a minute.
+            logger.warning("the lease on %s could not be given back: %s", self.what, error)
+
+    def check(self) -> None:
+        """Raise `TrainingError` if another has taken the lease. Costs nothing, so that every step can ask.
+
+        The store is asked only where the heartbeat is late, as after a suspension: while it is not, nobody
+        can have found the lease stale.
+        """
+        if not self.lost.is_set() and abs(time.time() - self._looked) < 2 * self.heartbeat:
+            return
+        try:
+            self._look()
+        except StoreError as error:
+            # A store that is out of reach takes no checkpoint either: nothing can go wrong meanwhile.
+            logger.warning("the lease on %s could not be looked at: %s", self.what, error)
+
+    # -- inside
+
+    def _look(self) -> None:
+        self._looked = time.time()
+        numbers = self._numbers()
+        holder = self._read(numbers[-1]) if numbers else None
+        # The owner, too: a store without conditional writes lets two create the same number.
+        if numbers[-1:] == [self.number] and holder and holder.owner == self.owner:
+            return
+        self.lost.set()
+        raise TrainingError(
+            f"{self.what}: this process stood still for more than {self.stale_after:.0f} s and "
+            f"{holder or 'another process, which has ended since,'} took over; it stops here and writes "
+            "nothing more. There is nothing to mend: the other one's result counts"
+        )
+
+    def _acquire(self) -> None:
+        began = time.monotonic()
+        told, seen, still_since = False, None, began
+        while True:
+            numbers = self._numbers()
+            number = numbers[-1] if numbers else 0
+            holder = self._read(number) if numbers else None
+            now = time.monotonic()
+            if (number, holder) != seen:
+                seen, still_since = (number, holder), now
+            reason = self._stale(holder, now - still_since)
+            if not numbers or reason:
+                if not self._take(number):
+                    continue
+                if numbers:
+                    self.emit(f"{self.what}: {holder or 'the holder of its lease'} {reason}; took over")
+                return
+            if not told:
+                told = True
+                wait = f"waiting up to {self.wait:.0f} s for it to end"
+                self.emit(f"{self.what}: {holder or 'another process'} is making it; {wait}")
+            if now - began >= self.wait:
+                raise TrainingError(
+                    f"{self.what}: {holder or 'another process'} is still making it after {self.wait:.0f} s. "
+                    "Wait for it to end or stop it, and then materialise this again: it goes on from there. "
+                    f"(The lease: {self.store.address(f'{self.store.root}/{self._path(number)}')})"
+                )
+            time.sleep(min(1.0, self.heartbeat / 2, self.stale_after / 4))
+
+    def _stale(self, holder: Holder | None, still: float) -> str:
+        """Why a lease that stood still for so many seconds no longer counts; empty if it does."""
+        if holder and holder.is_gone():
+            return "has ended"
+        return f"gave no sign for {self.stale_after:.0f} s" if still >= self.stale_after else ""
+
+    def _take(self, previous: int) -> bool:
+        """Create the number after `previous` (0: none). False if another was quicker."""
+        now = time.time()
+        number = previous + 1
+        holder = Holder(self.owner, socket.gethostname(), _processes(), os.getpid(), now, now)
+        if not self.store.create(self._path(number), _encode(holder)):
+            return False
+        # Had `previous` meanwhile been given back, a new count may have begun that knows nothing of this.
+        if self._numbers()[-2:] != [n for n in (previous, number) if n]:
+            self.store.remove(self._path(number))
+            return False
+        self.number, self._holder, self._looked = number, holder, now
+        self._remove_up_to(previous)
+        return True
+
+    def _keep(self) -> None:
+        """Until the end: make the heartbeat go on, and see whether another has taken over."""
+        while not self._done.wait(self.heartbeat):
+            try:
+                self._look()
+                beat = Holder(**{**asdict(self._holder), "heartbeat": time.time()})
+                self.store.write_atomically(self._path(self.number), _encode(beat))
+            except TrainingError as error:
+                logger.error("%s", error)
+                return
+            except StoreError as error:
+                logger.warning("the lease on %s could not be renewed, trying again: %s", self.what, error)
+
+    def _numbers(self) -> list[int]:
+        found = (LEASE.fullmatch(name) for name in self.store.list_names(self.relative))
+        return sorted(int(match["number"]) for match in found if match and not match["written"])
+
+    def _path(self, number: int) -> str:
+        return f"{self.relative}/lease-{number:06d}.json"
+
+    def _read(self, number: int) -> Holder | None:
+        """None where it is gone again, or not yet whole."""
+        content = self.store.read_bytes(self._path(number))
+        with suppress(ValueError, TypeError):
+            return Holder(**json.loads(content or b""))
+        return None
+
+    def _remove_up_to(self, number: int) -> None:
+        """And what a killed holder has left half written."""
+        for name in self.store.list_names(self.relative):
+            match = LEASE.fullmatch(name)
+            if match and int(match["number"]) <= number:
+                self.store.remove(f"{self.relative}/{name}")
+
+
+def _encode(holder: Holder) -> bytes:
+    return json.dumps(asdict(holder)).encode()
+
+
+def _processes() -> str:
+    """Distinguishes containers on one host (Linux); empty elsewhere."""
+    namespace = Path("/proc/self/ns/pid")
+    return str(namespace.stat().st_ino) if namespace.exists() else ""

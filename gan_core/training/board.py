@@ -1,0 +1,37 @@
+"""A training's figures for TensorBoard, written while it runs."""
+
+from pathlib import Path
+
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from gan_core.store import Store
+from gan_core.training.history import Row
+
+FOLDER = "tensorboard"
+
+
+def board_folder(store: Store, experiment: str, fingerprint: str) -> Path:
+    """`tensorboard/<experiment>/<fingerprint>` in a local store, else in its local cache."""
+    root = Path(store.root) if store.is_local else store.cache
+    return root / FOLDER / experiment / fingerprint[:12]
+
+
+class Board:
+    """Scalars and sample images by images seen. A resumed run replaces what lies beyond its checkpoint."""
+
+    def __init__(self, folder: Path, images_seen: int):
+        self.writer = SummaryWriter(folder, purge_step=images_seen + 1)
+
+    def add(self, row: Row, group: str) -> None:
+        """A row of figures, each as `<group>/<name>`."""
+        for name, value in row.items():
+            if name != "images_seen":
+                self.writer.add_scalar(f"{group}/{name}", value, row["images_seen"])
+
+    def add_samples(self, images_seen: int, samples: Tensor) -> None:
+        """uint8 (n, C, H, W)."""
+        self.writer.add_images("samples", samples, images_seen)
+
+    def close(self) -> None:
+        self.writer.close()

@@ -1,0 +1,85 @@
+"""The small evaluation of a generator while it trains: a cheap FID, and how diverse its samples are."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gan_core.data.pixels import decode_png
+from gan_core.data.tars import read_tar
+from gan_core.evaluation.features import FeatureExtractor
+from gan_core.evaluation.statistics import FrechetReference, Gaussian, Moments, frechet_distance
+from gan_core.sampling import generate
+from gan_core.store import Manifest, Store
+from gan_core.training.history import Row
+from gan_core.training.strip import evenly_chosen
+
+BATCH_SIZE = 128
+# Nearest neighbours are sought among so many images at so many pixels: milliseconds at every size.
+COMPARED_IMAGES = 1_000
+COMPARED_SIDE = 32
+
+
+SHARDS_READ = 4
+
+
+def read_real_images(store: Store, shards: Manifest, count: int) -> Tensor:
+    """At most `count` train images, uint8 (n, C, H, W), evenly from a few shards that are evenly chosen."""
+    split = shards.details["splits"]["train"]
+    chosen = evenly_chosen(len(split["shards"]), SHARDS_READ)
+    available = [split["images_per_shard"][index] for index in chosen]
+    wanted = set(evenly_chosen(sum(available), count))
+    images, place = [], 0
+    for index in chosen:
+        for _, png, _ in read_tar(store.local(shards, split["shards"][index])):
+            if place in wanted:
+                images.append(decode_png(png))
+            place += 1
+    return torch.from_numpy(np.stack(images))
+
+
+class InTrainingEvaluation:
+    """Compares samples of fixed latents with real images, uint8 (n, C, H, W), as many of each.
+
+    `extractor` gives the features of the FID; without one only the diversity is measured. The figures are
+    for comparing moments of one run: so few images make an FID higher than the one of the leaderboard.
+    """
+
+    def __init__(self, real: Tensor, extractor: FeatureExtractor | None, seed: int):
+        self.extractor, self.seed, self.count = extractor, seed, len(real)
+        self.real_distance = nearest_neighbour_distance(real)
+        self.reference = FrechetReference.of(self._gaussian(real.split(BATCH_SIZE))) if extractor else None
+
+    def measure(self, sampler: nn.Module) -> Row:
+        """`fid` (where there is an extractor) and `diversity`: the samples' mean distance to their nearest
+        neighbour over that of the real images. Near 1 they spread as real images do; near 0 they repeat
+        themselves. `sampler` is in evaluation mode."""
+        batches = [
+            images for images, _ in generate(sampler, self.count, seed=self.seed, batch_size=BATCH_SIZE)
+        ]
+        row: Row = {}
+        if self.reference:
+            row["fid"] = frechet_distance(self.reference, self._gaussian(batches))
+        distance = nearest_neighbour_distance(torch.cat(batches))
+        # Real images that are all the same leave nothing to be less diverse than.
+        row["diversity"] = distance / self.real_distance if self.real_distance else 1.0
+        return row
+
+    def _gaussian(self, batches) -> Gaussian:
+        moments = Moments()
+        for images in batches:
+            moments.update(self.extractor.extract(images)[0])
+        return moments.gaussian()
+
+
+def nearest_neighbour_distance(images: Tensor) -> float:
+    """Mean Euclidean distance of each of the first 1,000 images to its nearest neighbour among them.
+
+    uint8 (n, C, H, W), n at least 2, compared at 32 pixels or fewer.
+    """
+    small = images[:COMPARED_IMAGES].float()
+    if small.shape[-1] > COMPARED_SIDE:
+        small = functional.adaptive_avg_pool2d(small, COMPARED_SIDE)
+    flat = small.flatten(start_dim=1)
+    distances = torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist")
+    return float(distances.fill_diagonal_(torch.inf).min(dim=1).values.double().mean())

@@ -1,0 +1,54 @@
+"""The optimisers of the two networks, and the rates that they have at each moment."""
+
+import torch
+from torch import Tensor, nn
+
+from gan_core.config import Experiment, Optimizer
+
+
+def build_optimizer(network: nn.Module, config: Optimizer, device: torch.device) -> torch.optim.Optimizer:
+    """The optimiser of one network, with as few kernels a step as torch has for it.
+
+    On CUDA the rate is a tensor, so that a step that was captured as a graph reads today's.
+    """
+    on_cuda = device.type == "cuda"
+    common = {
+        "lr": torch.tensor(config.learning_rate, device=device) if on_cuda else config.learning_rate,
+        "weight_decay": config.weight_decay,
+    }
+    parameters = list(network.parameters())
+    if config.name == "adam":
+        return torch.optim.Adam(
+            parameters, betas=tuple(config.betas), fused=True, capturable=on_cuda, **common
+        )
+    if config.name == "rmsprop":
+        return torch.optim.RMSprop(
+            parameters, alpha=config.smoothing, momentum=config.momentum, capturable=on_cuda, **common
+        )
+    return torch.optim.SGD(parameters, momentum=config.momentum, fused=True, **common)
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
+    """Take over the moments of a saved state; the settings stay those of this device."""
+    settings = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state["state"], "param_groups": settings})
+
+
+def set_learning_rates(
+    optimizers: dict[str, torch.optim.Optimizer], experiment: Experiment, factor: float
+) -> None:
+    """Each network's configured rate times `factor`."""
+    for name, optimizer in optimizers.items():
+        rate = getattr(experiment.optimizers, name).learning_rate * factor
+        for group in optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
+
+def learning_rate_factor(experiment: Experiment, images_seen: int, total_images: int) -> float:
+    """1, or falling linearly from 1 at the start of the run to 0 at its end."""
+    if experiment.learning_rate_decay == "none":
+        return 1.0
+    return max(0.0, 1.0 - images_seen / total_images)

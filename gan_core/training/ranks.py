@@ -1,0 +1,149 @@
+"""The processes that train one GAN together: each has a share of every batch, all have the same weights."""
+
+from typing import TypeVar
+
+import torch
+import torch.distributed as distributed
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from gan_core.errors import TrainingError
+
+Value = TypeVar("Value")
+
+
+class Ranks:
+    """One process on its own, or this process's place among those that torchrun started.
+
+    `rank` counts from 0, `size` is the number of processes. With one process every method returns what it
+    was given. All ranks call the same methods in the same order. What decides where the run goes travels
+    through gloo on the CPU, so that no step waits for a GPU; gradients through the device's own backend.
+
+    Every method raises `TrainingError` where another process is gone.
+    """
+
+    def __init__(self, rank: int = 0, size: int = 1):
+        self.rank, self.size = rank, size
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+    def any(self, flag: bool) -> bool:
+        """Whether it is true on any rank: how all of them stop at the same step."""
+        if self.size == 1:
+            return flag
+        count = torch.tensor(int(flag))
+        _add_up(count)
+        return bool(count)
+
+    def of_first(self, value: Value) -> Value:
+        """Rank 0's value, on every rank."""
+        if self.size == 1:
+            return value
+        box = [value]
+        try:
+            distributed.broadcast_object_list(box, src=0, device=torch.device("cpu"))
+        except RuntimeError as error:
+            raise _lost(error) from error
+        return box[0]
+
+    @torch.no_grad()
+    def average(self, tensors: list[Tensor]) -> None:
+        """Make every tensor the mean over the ranks, in place; they have the same device and type."""
+        if self.size == 1 or not tensors:
+            return
+        flat = torch.cat([tensor.flatten() for tensor in tensors])
+        _add_up(flat)
+        flat /= self.size
+        parts = flat.split([tensor.numel() for tensor in tensors])
+        shaped = [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
+        torch._foreach_copy_(tensors, shaped)
+
+    def share(self, whole: Tensor) -> Tensor:
+        """This rank's rows of a tensor that has those of all ranks, in order."""
+        if self.size == 1:
+            return whole
+        count = len(whole) // self.size
+        return whole[self.rank * count : (self.rank + 1) * count]
+
+    def gather(self, mine: Tensor) -> Tensor:
+        """The rows of all ranks, in order, of which `mine` (n, ...) are this one's. Differentiable, twice.
+
+        The gradient of a rank's rows is the sum of what all ranks have for them. Averaging the weights'
+        gradients over the ranks then makes it that of the mean loss over the whole batch.
+        """
+        if self.size == 1:
+            return mine
+        before, after = self.rank * len(mine), (self.size - 1 - self.rank) * len(mine)
+        padding = (0, 0) * (mine.dim() - 1) + (before, after)
+        return _Sum.apply(nn.functional.pad(mine, padding))
+
+    def synchronise_norms(self, network: nn.Module) -> nn.Module:
+        """The network, on its device, with batch norms that take their statistics over all ranks."""
+        if self.size == 1:
+            return network
+        if next(network.parameters()).is_cuda:
+            return nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        for module in network.modules():
+            if type(module) in (nn.BatchNorm1d, nn.BatchNorm2d):
+                module.__class__ = BatchNormOverRanks
+        return network
+
+
+class BatchNormOverRanks(_BatchNorm):
+    """Batch norm of the whole batch, which torch's own SyncBatchNorm does on GPUs only.
+
+    Takes (B, C, ...), with the same B on every rank.
+    """
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        pass  # nothing depends on it here
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(input)
+        axes = [axis for axis in range(input.dim()) if axis != 1]
+        shape = (1, -1, *(1,) * (input.dim() - 2))
+        ranks = distributed.get_world_size()
+        mean = _Sum.apply(input.mean(axes)) / ranks
+        centred = input - mean.view(shape)
+        variance = _Sum.apply(centred.square().mean(axes)) / ranks
+        self._remember(mean.detach(), variance.detach(), ranks * input.numel() // input.shape[1])
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return centred * scale.view(shape) + self.bias.view(shape)
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over the ranks; its gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        total = x.clone(memory_format=torch.contiguous_format)
+        _add_up(total)
+        return total
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        return _Sum.apply(gradient)
+
+
+def _add_up(tensor: Tensor) -> None:
+    try:
+        distributed.all_reduce(tensor)
+    except RuntimeError as error:
+        raise _lost(error) from error
+
+
+def _lost(error: RuntimeError) -> TrainingError:
+    return TrainingError(
+        "another process of this training has ended or does not answer, so this one stops, too. Its own "
+        "message says why; one that left none was killed, for example because memory ran out. Start the "
+        f"training again: it goes on from its last checkpoint. ({str(error).splitlines()[0]})"
+    )

@@ -1,0 +1,411 @@
+"""Resident and streamed images are the same bytes at every place; streaming stays within its bounds."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from gan_core import store as store_module
+from gan_core.data.shards import encode_png, write_tar
+from gan_core.errors import ConfigError, StoreError
+from gan_core.store import Build, Manifest, Store
+from gan_core.training import feed as feed_module
+from gan_core.training.feed import MEMORY_LIMIT, FeedInterrupted, ResidentFeed, StreamedFeed, open_feed
+from gan_core.training.order import EpochOrder
+
+SIZES = [20, 13, 20, 7, 20, 1, 19]  # images a shard; 100 in all
+SIDE, CPU = 16, torch.device("cpu")
+IMAGES = np.random.default_rng(0).integers(0, 256, (sum(SIZES), 3, SIDE, SIDE), dtype=np.uint8)
+LABELS = np.arange(len(IMAGES)) % 7
+
+
+@pytest.fixture(autouse=True)
+def no_limit_of_the_machine(monkeypatch):
+    for name in (MEMORY_LIMIT, "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def shards(store) -> Manifest:
+    return write_shards(store, IMAGES, LABELS, SIZES)
+
+
+def write_shards(store: Store, images: np.ndarray, labels: np.ndarray | None, sizes: list[int]) -> Manifest:
+    def build(work: Build) -> None:
+        names, first = [], 0
+        for number, size in enumerate(sizes):
+            names.append(f"train-{number:06d}.tar")
+            samples = (
+                (f"{index:06d}", encode_png(images[index]), None if labels is None else int(labels[index]))
+                for index in range(first, first + size)
+            )
+            first += write_tar(work.folder / names[-1], samples)
+        work.details = {
+            "splits": {"train": {"images": first, "shards": names, "images_per_shard": sizes}},
+            "classes": [] if labels is None else [str(label) for label in range(7)],
+            "image_size": images.shape[-1],
+            "channels": images.shape[1],
+        }
+
+    return store.produce("image_shards", "tiny", config={}, inputs={}, code_version="1", build=build)
+
+
+@contextlib.contextmanager
+def streamed(store, shards, *, window=30, batch_size=8, labelled=True, device=CPU, **ranks):
+    order = EpochOrder(shards.details["splits"]["train"]["images_per_shard"], window, seed=3)
+    feed = StreamedFeed(
+        store, shards, "train", order, batch_size=batch_size, labelled=labelled, device=device, **ranks
+    )
+    with contextlib.closing(feed):
+        yield feed
+
+
+def resident(window=30, device=CPU, **ranks) -> ResidentFeed:
+    order = EpochOrder(SIZES, window, seed=3)
+    return ResidentFeed(
+        torch.from_numpy(IMAGES).to(device), torch.from_numpy(LABELS).to(device), order, **ranks
+    )
+
+
+def same(one, other) -> bool:
+    return torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])
+
+
+def opened(store, shards, *, lines=None, **changes):
+    values = {"order_seed": 3, "window": 30, "batch_size": 8, "labelled": True, "device": CPU}
+    emit = (lambda line: None) if lines is None else lines.append
+    return contextlib.closing(open_feed(store, shards, "train", emit=emit, **{**values, **changes}))
+
+
+def test_resident_batches_are_the_images_of_the_order():
+    feed, order = resident(), EpochOrder(SIZES, 30, seed=3)
+    for start, size in [(0, 8), (96, 8), (250, 100), (90, 230)]:
+        numbers = order.batch(start, size).numpy()
+        images, labels = feed.batch(start, size)
+        assert (images.dtype, labels.dtype) == (torch.uint8, torch.int64)
+        np.testing.assert_array_equal(images.numpy(), IMAGES[numbers])
+        np.testing.assert_array_equal(labels.numpy(), LABELS[numbers])
+
+
+@pytest.mark.parametrize("window", [1, 30, 55, 100, 65_536])
+def test_streamed_and_resident_batches_are_the_same_bytes(store, shards, window):
+    with streamed(store, shards, window=window) as feed:
+        assert len(feed) == 100
+        for start in range(0, 330, 8):
+            assert same(feed.batch(start, 8), resident(window).batch(start, 8))
+
+
+def test_streaming_begins_and_goes_on_anywhere(store, shards):
+    with streamed(store, shards) as feed:
+        for start in np.random.default_rng(1).integers(0, 1_000, 40).tolist():
+            for place in (start, start + 8):
+                assert same(feed.batch(place, 8), resident().batch(place, 8))
+
+
+def test_a_batch_may_be_larger_than_windows_and_epochs(store, shards):
+    with streamed(store, shards) as feed:
+        assert same(feed.batch(60, 250), resident().batch(60, 250))
+
+
+def test_beginning_somewhere_reads_only_the_window_there_and_the_next(store, shards):
+    order = EpochOrder(SIZES, 30, seed=3)
+    place = 250
+    window = order.window_at(place)
+    needed = {*window.shards, *order.window_at(window.end).shards}
+    assert len(needed) < len(SIZES) - 1
+    for shard in set(range(len(SIZES))) - needed:
+        store.local(shards, f"train-{shard:06d}.tar").unlink()
+    with streamed(store, shards) as feed:
+        assert same(feed.batch(place, 4), resident().batch(place, 4))
+
+
+def test_without_labels(store, tmp_path):
+    bare = write_shards(store, IMAGES, None, SIZES)
+    for changes in ({}, {"memory_limit_bytes": 60_000}):
+        with opened(store, bare, labelled=False, **changes) as feed:
+            images, labels = feed.batch(0, 8)
+            assert labels is None
+            assert torch.equal(images, resident().batch(0, 8)[0])
+
+
+@pytest.mark.parametrize("window", [1, 30, 100])
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_ranks_together_have_the_batch_of_one(store, shards, ranks, window):
+    with contextlib.ExitStack() as stack:
+        places = [{"rank": rank, "world_size": ranks} for rank in range(ranks)]
+        streams = [stack.enter_context(streamed(store, shards, window=window, **place)) for place in places]
+        residents = [resident(window, **place) for place in places]
+        for start in range(0, 240, 8):
+            whole = resident(window).batch(start, 8)
+            for feeds in (streams, residents):
+                parts = [feed.batch(start, 8) for feed in feeds]
+                assert all(len(images) == 8 // ranks for images, _ in parts)
+                joined = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+                assert same(joined, whole)
+
+
+def test_a_rank_decodes_only_its_own_images(store, shards, monkeypatch):
+    decoded = []
+    submit = feed_module.DecoderPool.submit
+
+    def counted(pool, locate, rows, images, labels):
+        decoded.append(len(images))
+        return submit(pool, locate, rows, images, labels)
+
+    monkeypatch.setattr(feed_module.DecoderPool, "submit", counted)
+    with streamed(store, shards, window=100, rank=1, world_size=4) as feed:
+        feed.batch(0, 8)
+        assert sum(decoded) == pytest.approx(2 * 100 / 4, abs=4)  # this window and the next
+        assert len(feed._current.images) < 40
+
+
+def test_ranks_refuse_parts_of_batches(store, shards):
+    with streamed(store, shards, rank=0, world_size=2) as feed:
+        for start, size in ((4, 8), (0, 4)):
+            with pytest.raises(ValueError, match="whole batches of 8"):
+                feed.batch(start, size)
+
+
+def test_a_store_elsewhere(tmp_path):
+    store = Store(f"memory://{tmp_path.name}", cache=tmp_path / "cache")
+    shards = write_shards(store, IMAGES, LABELS, SIZES)
+    with streamed(store, shards) as feed:
+        assert same(feed.batch(0, 130), resident().batch(0, 130))
+
+
+def test_a_shard_is_hashed_once(store, shards, monkeypatch):
+    hashed = []
+    monkeypatch.setattr(
+        store_module, "sha256_of", lambda path: hashed.append(path.name) or shards.files[path.name].sha256
+    )
+    with streamed(store, shards) as feed:
+        for start in range(0, 300, 10):
+            feed.batch(start, 10)
+    assert sorted(hashed) == sorted(shards.files)
+
+
+# --- what goes wrong
+
+
+def damage(store: Store, shards: Manifest, name: str) -> None:
+    """Turn the pixels of a shard's first image into rubbish, leaving the tar as it was."""
+    path = store.local(shards, name, verify=False)
+    content = bytearray(path.read_bytes())
+    content[600:640] = bytes(40)
+    path.write_bytes(content)
+
+
+def last_shard(seed: int = 3) -> str:
+    """The shard that an epoch ends with."""
+    return f"train-{EpochOrder(SIZES, 30, seed).window_at(99).shards[-1]:06d}.tar"
+
+
+def test_a_damaged_shard_is_named_when_its_images_are_due(store, shards):
+    damage(store, shards, last_shard())
+    with streamed(store, shards) as feed:
+        good = 0
+        with pytest.raises(StoreError, match=f"{last_shard()} does not match its manifest"):
+            for good in range(0, 100, 4):
+                feed.batch(good, 4)
+        assert good >= 20
+        with pytest.raises(StoreError, match=last_shard()):
+            feed.batch(good, 4)
+
+
+def test_a_shard_that_is_damaged_after_it_was_verified_is_named(store, shards):
+    with streamed(store, shards) as feed:
+        for start in range(0, 100, 10):
+            feed.batch(start, 10)
+        for name in shards.files:
+            damage(store, shards, name)
+        with pytest.raises(StoreError, match=r"train-\d+.tar cannot be decoded: .* materialise image_shards"):
+            for start in range(100, 300, 10):
+                feed.batch(start, 10)
+
+
+def test_a_missing_shard_is_named(store, shards):
+    store.local(shards, last_shard()).unlink()
+    with streamed(store, shards) as feed, pytest.raises(StoreError, match=f"{last_shard()} is missing"):
+        feed.batch(0, 100)
+
+
+def test_a_killed_decoder_is_noticed(store, shards):
+    with streamed(store, shards) as feed:
+        feed.batch(0, 8)
+        for child in decoders():
+            child.kill()
+        with pytest.raises(StoreError, match="has ended with code -9"):
+            for start in range(0, 300, 10):
+                feed.batch(start, 10)
+
+
+def decoders() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "gan_core.data.decoding" in child.cmdline()]
+
+
+def test_a_wait_for_images_can_be_interrupted(store, shards, monkeypatch):
+    blocked = threading.Event()
+    monkeypatch.setattr(StreamedFeed, "_locate", lambda *_: blocked.wait(30))
+    with streamed(store, shards) as feed:
+        threading.Timer(0.3, feed.interrupt).start()
+        with pytest.raises(FeedInterrupted):
+            feed.batch(0, 8)
+        blocked.set()
+
+
+@pytest.mark.parametrize("batches", [0, 1, 30])
+def test_nothing_runs_after_close(store, shards, batches):
+    threads = set(threading.enumerate())
+    with streamed(store, shards) as feed:
+        for start in range(0, 10 * batches, 10):
+            feed.batch(start, 10)
+    assert not decoders()
+    assert set(threading.enumerate()) <= threads
+    feed.close()
+
+
+# --- how much memory
+
+
+def test_what_fits_is_resident_and_what_does_not_is_streamed(store, shards):
+    lines = []
+    with opened(store, shards, lines=lines) as whole:
+        assert isinstance(whole, ResidentFeed)
+        with opened(store, shards, lines=lines, memory_limit_bytes=60_000) as part:
+            assert isinstance(part, StreamedFeed)
+            assert same(whole.batch(77, 40), part.batch(77, 40))
+    assert lines == [
+        "tiny train: resident on cpu, 100 images, 0.0768 MB",
+        "tiny train: streamed in windows of 30 images, 100 images, 0.0466 MB for two windows",
+    ]
+
+
+def test_the_environment_sets_the_limit(store, shards, monkeypatch):
+    monkeypatch.setenv(MEMORY_LIMIT, "60KB")
+    with opened(store, shards) as feed:
+        assert isinstance(feed, StreamedFeed)
+    with opened(store, shards, memory_limit_bytes=10**6) as feed:
+        assert isinstance(feed, ResidentFeed)
+    monkeypatch.setenv(MEMORY_LIMIT, "plenty")
+    with pytest.raises(ConfigError, match="GAN_MEMORY_LIMIT is `plenty`: give a size such as 500MB"):
+        opened(store, shards)
+
+
+def test_the_free_memory_is_a_limit_that_ranks_share(store, shards, monkeypatch):
+    monkeypatch.setattr(feed_module, "free_memory", lambda: 100_000)
+    with opened(store, shards, memory_limit_bytes=10**9) as feed:
+        assert isinstance(feed, StreamedFeed)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(StoreError, match="shuffle_window"):
+        opened(store, shards)
+
+
+def test_a_limit_too_small_for_two_windows_says_which_value_would_do(store, shards):
+    with pytest.raises(StoreError, match="set the experiment's `shuffle_window` to 29 or less") as error:
+        opened(store, shards, memory_limit_bytes=48_000)
+    assert "train split of tiny does not fit into 0.048 MB of memory" in str(error.value)
+    with opened(store, shards, memory_limit_bytes=48_000, window=29) as feed:
+        assert isinstance(feed, StreamedFeed)
+
+
+def test_where_no_window_is_small_enough_smaller_shards_are_asked_for(store, shards):
+    for window in (1, 30):
+        with pytest.raises(StoreError, match="one shard of 20 images, .* dataset's `max_shard_mb`"):
+            opened(store, shards, memory_limit_bytes=20_000, window=window)
+
+
+def test_a_batch_that_ranks_cannot_share_is_refused(store, shards):
+    with pytest.raises(ConfigError, match="batch_size 8 cannot be shared evenly by 3 processes"):
+        opened(store, shards, rank=0, world_size=3)
+
+
+STREAM = """
+import sys, psutil, torch
+from gan_core.store import Store
+from gan_core.training.feed import open_feed
+
+store = Store(sys.argv[1])
+shards = store.require("image_shards", "tiny")
+own = psutil.Process()
+
+
+def in_memory(process):
+    # Without what is mapped from files: the program itself.
+    return process.memory_info().rss - process.memory_info().shared
+
+
+torch.zeros(2).index_select(0, torch.zeros(1, dtype=torch.int64))
+before, largest, decoders, seen = in_memory(own), 0, 0, set()
+feed = open_feed(
+    store, shards, "train", order_seed=0, window=100, batch_size=8, labelled=True,
+    device=torch.device("cpu"), emit=lambda line: None,
+)
+for start in range(0, 2400, 8):
+    images, labels = feed.batch(start, 8)
+    assert (images[:, 0, 0, 0].long() == labels % 7).all()
+    seen |= set(labels.tolist())
+    largest = max(largest, in_memory(own))
+    decoders = max([decoders, *(in_memory(child) for child in own.children())])
+feed.close()
+print(type(feed).__name__, len(seen), largest - before, decoders)
+"""
+
+
+def test_a_split_larger_than_the_limit_is_trained_on_within_it(tmp_path):
+    """118 MB of images through 16 MB: the memory of the process grows by less than that while it streams."""
+    side, count, limit = 128, 2_400, 16_000_000
+    store = Store(tmp_path / "store")
+    encoded = [encode_png(np.full((3, side, side), value, np.uint8)) for value in range(7)]
+
+    def build(work: Build) -> None:
+        names = [f"train-{number:06d}.tar" for number in range(24)]
+        for number, name in enumerate(names):
+            numbers = range(100 * number, 100 * number + 100)
+            write_tar(work.folder / name, ((f"{i:06d}", encoded[i % 7], i) for i in numbers))
+        split = {"images": count, "shards": names, "images_per_shard": [100] * 24}
+        work.details = {
+            "splits": {"train": split},
+            "classes": [str(i) for i in range(count)],
+            "image_size": side,
+            "channels": 3,
+        }
+
+    store.produce("image_shards", "tiny", config={}, inputs={}, code_version="1", build=build)
+    root = Path(feed_module.__file__).parents[2]
+    ran = subprocess.run(
+        [sys.executable, "-c", STREAM, str(tmp_path / "store")],
+        capture_output=True,
+        text=True,
+        cwd=root,
+        env={**os.environ, MEMORY_LIMIT: str(limit)},
+    )
+    assert ran.returncode == 0, ran.stderr
+    kind, seen, grown, decoder = ran.stdout.split()
+    assert (kind, int(seen)) == ("StreamedFeed", count)
+    assert int(grown) < limit
+    assert int(decoder) < 120_000_000
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_both_feeds_give_what_the_cpu_gives(store, shards):
+    device = torch.device("cuda")
+    with opened(store, shards, device=device) as whole, streamed(store, shards, device=device) as part:
+        assert isinstance(whole, ResidentFeed)
+        for start in range(0, 330, 8):
+            expected = resident().batch(start, 8)
+            for feed in (whole, part):
+                images, labels = feed.batch(start, 8)
+                assert images.device.type == labels.device.type == "cuda"
+                assert same((images.cpu(), labels.cpu()), expected)

@@ -1,0 +1,109 @@
+"""The in-training evaluation: its figures against scipy, and what they say of a collapsed generator."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import sqrtm
+from scipy.spatial.distance import cdist
+from torch import nn
+
+from gan_core.config import Latent
+from gan_core.training.monitor import InTrainingEvaluation, nearest_neighbour_distance, read_real_images
+
+
+class Flat:
+    """Features: the pixels' means over the quadrants."""
+
+    name = "flat"
+
+    def extract(self, images):
+        return nn.functional.adaptive_avg_pool2d(images.float(), 2).flatten(1), None
+
+
+class Drawing(nn.Module):
+    """A generator whose images are `images`, chosen by the first latent number."""
+
+    n_classes, image_range, latent = 0, (-1.0, 1.0), Latent(size=2)
+
+    def __init__(self, images):
+        super().__init__()
+        self.images = nn.Parameter(images.float() / 127.5 - 1)
+
+    def forward(self, z, labels=None):
+        place = (torch.special.ndtr(z[:, 0]) * len(self.images)).long().clamp(max=len(self.images) - 1)
+        return self.images[place]
+
+
+def random_images(count: int, seed: int) -> torch.Tensor:
+    numbers = torch.Generator().manual_seed(seed)
+    base = torch.randint(0, 200, (count, 1, 2, 2), generator=numbers)
+    return (
+        base.repeat_interleave(8, 2).repeat_interleave(8, 3)
+        + torch.randint(0, 50, (count, 1, 16, 16), generator=numbers)
+    ).to(torch.uint8)
+
+
+def test_nearest_neighbour_distance_against_scipy():
+    images = random_images(60, 0)
+    flat = images.flatten(1).numpy().astype(float)
+    distances = cdist(flat, flat)
+    np.fill_diagonal(distances, np.inf)
+    assert nearest_neighbour_distance(images) == pytest.approx(distances.min(axis=1).mean(), rel=1e-5)
+
+
+def test_large_images_are_compared_at_32_pixels():
+    images = torch.randint(0, 256, (20, 3, 64, 64), dtype=torch.uint8)
+    small = images.numpy().reshape(20, 3, 32, 2, 32, 2).mean(axis=(3, 5)).reshape(20, -1)
+    distances = cdist(small, small)
+    np.fill_diagonal(distances, np.inf)
+    assert nearest_neighbour_distance(images) == pytest.approx(distances.min(axis=1).mean(), rel=1e-5)
+
+
+def test_fid_against_scipy():
+    real, fake = random_images(200, 0), random_images(150, 1)
+    evaluation = InTrainingEvaluation(real, Flat(), seed=3)
+    sampler = Drawing(fake).eval()
+    row = evaluation.measure(sampler)
+
+    from gan_core.sampling import generate
+
+    drawn = torch.cat([images for images, _ in generate(sampler, 200, seed=3)])
+    gaussians = []
+    for images in (real, drawn):
+        features = Flat().extract(images)[0].double().numpy()
+        gaussians.append((features.mean(axis=0), np.cov(features, rowvar=False)))
+    (mean_a, cov_a), (mean_b, cov_b) = gaussians
+    expected = ((mean_a - mean_b) ** 2).sum() + np.trace(cov_a + cov_b - 2 * sqrtm(cov_a @ cov_b).real)
+    assert row["fid"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_diversity_tells_a_collapsed_generator():
+    real = random_images(200, 0)
+    evaluation = InTrainingEvaluation(real, None, seed=0)
+    figures = {
+        name: evaluation.measure(Drawing(images).eval())
+        for name, images in {
+            "as many": random_images(20_000, 1),
+            "one": random_images(1, 1),
+            "ten": random_images(10, 1),
+        }.items()
+    }
+    assert "fid" not in figures["one"]
+    assert figures["as many"]["diversity"] == pytest.approx(1, abs=0.1)
+    assert figures["one"]["diversity"] == 0
+    assert figures["ten"]["diversity"] < 0.1
+
+
+def test_real_images_that_are_all_the_same():
+    same = torch.zeros(10, 1, 16, 16, dtype=torch.uint8)
+    assert InTrainingEvaluation(same, None, seed=0).measure(Drawing(same).eval())["diversity"] == 1
+
+
+def test_real_images_come_evenly_from_the_split(store, make_shards):
+    shards = make_shards(store)
+    everything = read_real_images(store, shards, 1000)
+    assert everything.shape == (50, 1, 16, 16)
+    some = read_real_images(store, shards, 8)
+    assert some.shape == (8, 1, 16, 16)
+    places = [next(i for i, image in enumerate(everything) if torch.equal(image, one)) for one in some]
+    assert places == [0, 7, 14, 21, 28, 35, 42, 49]

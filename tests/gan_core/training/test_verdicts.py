@@ -1,0 +1,160 @@
+"""In-training evaluation, the best generator, and the guards, on real trainings."""
+
+import pandas
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gan_core.evaluation.classifier import train_classifier
+from gan_core.training import engine, train_gan
+from gan_core.training.board import board_folder
+
+
+def quiet(line: str) -> None:
+    pass
+
+
+@pytest.fixture
+def classifier(store, make_shards, dataset):
+    return train_classifier(store, dataset, make_shards(store), emit=quiet)
+
+
+def poison(monkeypatch, at: int) -> None:
+    """Make a weight of G NaN after so many images."""
+    step = engine.train_step
+
+    def poisoned(state, *arguments):
+        step(state, *arguments)
+        if state.images_seen == at:
+            with torch.no_grad():
+                state.generator.project.weight[0, 0] = float("nan")
+
+    monkeypatch.setattr(engine, "train_step", poisoned)
+
+
+def test_the_best_generator_is_kept(store, make_shards, make_experiment, dataset, classifier):
+    experiment = make_experiment(ema_decay=0.9)
+    manifest = train_gan(store, experiment, dataset, make_shards(store), classifier, emit=quiet)
+    evaluations = pandas.read_parquet(store.local(manifest, "evaluations.parquet"))
+    assert evaluations["images_seen"].tolist() == [200, 400, 600, 800]
+    assert (evaluations["fid"] > 0).all()
+    best = evaluations.loc[evaluations["fid"].idxmin()]
+    assert manifest.figures["fid_best"] == best["fid"]
+    assert manifest.figures["images_seen_best"] == best["images_seen"]
+    assert manifest.figures["fid_in_training"] == evaluations["fid"].iloc[-1]
+    assert manifest.details["published"] == {"images_seen": 800, "which": "last"}
+    assert manifest.details["in_training_classifier"] == classifier.version
+
+    best_one = make_experiment(ema_decay=0.9, publish="best")
+    published = train_gan(store, best_one, dataset, make_shards(store), classifier, emit=quiet)
+    assert published.fingerprint != manifest.fingerprint
+    assert published.details["published"] == {"images_seen": best["images_seen"], "which": "best"}
+    of_best = load_file(store.local(manifest, "generator_best.safetensors"))
+    found = load_file(store.local(published, "generator.safetensors"))
+    assert all(torch.equal(found[name], of_best[name]) for name in of_best)
+
+
+def test_the_classifier_changes_no_weight_and_no_fingerprint(
+    store, make_shards, make_experiment, dataset, classifier
+):
+    shards, experiment = make_shards(store), make_experiment()
+    without = train_gan(store, experiment, dataset, shards, emit=quiet)
+    content = store.local(without, "generator.safetensors").read_bytes()
+    assert "fid_in_training" not in {k for k, v in without.figures.items() if v is not None}
+    assert without.figures["diversity"] >= 0
+    again = train_gan(store, experiment, dataset, shards, classifier, force=True, emit=quiet)
+    assert again.fingerprint == without.fingerprint
+    assert store.local(again, "generator.safetensors").read_bytes() == content
+
+
+def test_a_training_that_diverged_keeps_its_best(
+    store, make_shards, make_experiment, dataset, classifier, monkeypatch
+):
+    poison(monkeypatch, at=504)
+    lines: list[str] = []
+    manifest = train_gan(store, make_experiment(), dataset, make_shards(store), classifier, emit=lines.append)
+    assert manifest.figures["verdict"] == "not finite"
+    assert manifest.details["stopped_by"] == "not_finite"
+    (verdict,) = manifest.details["verdicts"]
+    assert "NaN or infinite" in verdict["text"]
+    assert verdict["keys"]
+    assert manifest.details["published"]["which"] == "best"
+    assert manifest.details["published"]["images_seen"] <= 400
+    weights = load_file(store.local(manifest, "generator.safetensors"))
+    assert all(value.isfinite().all() for value in weights.values())
+    history = pandas.read_parquet(store.local(manifest, "history.parquet"))
+    assert history.notna().all(axis=None)
+    assert any("stopped by the guard `not_finite`" in line for line in lines)
+
+
+def test_a_guard_can_stop_a_run(store, make_shards, make_experiment, dataset, classifier):
+    # A rate of almost nothing: G goes on drawing the same grey, which is as collapsed as can be.
+    slow = {"name": "sgd", "learning_rate": 1e-12}
+    values = {"optimizers": {"generator": slow, "discriminator": slow}, "latent": {"size": 1}}
+    watched = train_gan(store, make_experiment(**values), dataset, make_shards(store), classifier, emit=quiet)
+    assert watched.figures["verdict"] == "mode collapse"
+    assert watched.figures["images_seen"] == 800
+    assert watched.details["stopped_by"] is None
+    stopped = train_gan(
+        store,
+        make_experiment(**values, stop_on=["mode_collapse"]),
+        dataset,
+        make_shards(store),
+        classifier,
+        emit=quiet,
+    )
+    assert stopped.figures["images_seen"] == 200
+    assert stopped.details["stopped_by"] == "mode_collapse"
+    assert stopped.figures["verdict"] == "mode collapse"
+    (verdict,) = stopped.details["verdicts"]
+    assert verdict["figure"] < 0.3
+
+
+def test_a_discriminator_that_always_wins_is_named(store, make_shards, make_experiment, dataset):
+    values = {
+        "optimizers": {
+            "generator": {"learning_rate": 1e-7},
+            "discriminator": {"learning_rate": 2e-3},
+        },
+        "length": {"images": 1600},
+    }
+    manifest = train_gan(store, make_experiment(**values), dataset, make_shards(store), emit=quiet)
+    assert "discriminator wins" in manifest.figures["verdict"]
+    history = pandas.read_parquet(store.local(manifest, "history.parquet"))
+    assert (history[["d_real_accuracy", "d_fake_accuracy"]].tail(5) > 0.99).all(axis=None)
+
+
+def test_rows_have_gradient_norms_that_autograd_gives(
+    store, make_shards, make_experiment, dataset, monkeypatch
+):
+    seen = []
+    step = engine.train_step
+
+    def watched(state, *arguments):
+        step(state, *arguments)
+        seen.append(
+            [
+                torch.cat([weight.grad.flatten() for weight in network.parameters()]).norm().item()
+                for network in (state.discriminator, state.generator)
+            ]
+        )
+
+    monkeypatch.setattr(engine, "train_step", watched)
+    manifest = train_gan(store, make_experiment(), dataset, make_shards(store), emit=quiet)
+    history = pandas.read_parquet(store.local(manifest, "history.parquet"))
+    for row in history.itertuples():
+        assert [row.d_gradient_norm, row.g_gradient_norm] == pytest.approx(seen[row.step - 1], rel=1e-5)
+
+
+def test_tensorboard_has_every_row(store, make_shards, make_experiment, dataset, classifier):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    manifest = train_gan(store, make_experiment(), dataset, make_shards(store), classifier, emit=quiet)
+    events = EventAccumulator(str(board_folder(store, "small", manifest.fingerprint)))
+    events.Reload()
+    history = pandas.read_parquet(store.local(manifest, "history.parquet"))
+    losses = events.Scalars("training/d_loss")
+    assert [event.step for event in losses] == history["images_seen"].tolist()
+    assert [event.value for event in losses] == pytest.approx(history["d_loss"].tolist(), rel=1e-6)
+    assert len(events.Scalars("evaluation/fid")) == 4
+    assert events.Tags()["images"]
