@@ -68,7 +68,8 @@ def load_configs(folder: Path | None = None) -> Configs:
     datasets = _load_folder(folder / "datasets", load_dataset, mistakes)
     experiments = _load_folder(folder / "experiments", load_experiments, mistakes)
     for experiment, where in experiments.values():
-        mistakes.extend(f"{where}: {text}" for text in _against_datasets(experiment, datasets))
+        for key, text in _against_datasets(experiment, datasets):
+            mistakes.append(f"{_Document(where).at(*key.split('.'))}: {text}")
     nightly = Nightly()
     nightly_path = folder / "nightly.yaml"
     if nightly_path.exists():
@@ -152,23 +153,29 @@ def _load_folder(folder: Path, load, mistakes: list[str]) -> dict[str, tuple[Any
     return found
 
 
-def _against_datasets(experiment: Experiment, datasets: dict[str, tuple[Dataset, Path]]) -> list[str]:
+def _against_datasets(
+    experiment: Experiment, datasets: dict[str, tuple[Dataset, Path]]
+) -> list[tuple[str, str]]:
+    """What does not fit to the dataset: the dotted key to look at, and what is wrong."""
     if experiment.dataset not in datasets:
         known = _quoted(sorted(datasets)) or "none"
-        return [f"dataset `{experiment.dataset}` is not in configs/datasets (there are: {known})"]
+        text = f"dataset `{experiment.dataset}` is not in configs/datasets (there are: {known})"
+        return [("dataset", text)]
     dataset = datasets[experiment.dataset][0]
     mistakes = []
     sizes = ARCHITECTURE_SIZES[experiment.architecture.name]
     if dataset.image_size not in sizes:
-        mistakes.append(
+        text = (
             f"architecture `{experiment.architecture.name}` makes images of {', '.join(map(str, sizes))} "
             f"pixels, but dataset `{dataset.name}` has image_size {dataset.image_size}: change one of them"
         )
+        mistakes.append(("architecture.name", text))
     if experiment.conditional and not dataset.labelled:
-        mistakes.append(
+        text = (
             f"conditioning `{experiment.conditioning.name}` needs labels, but dataset `{dataset.name}` has "
             "none: set its `classes`, or conditioning to `none`"
         )
+        mistakes.append(("conditioning.name", text))
     return mistakes
 
 

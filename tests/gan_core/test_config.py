@@ -63,20 +63,101 @@ def test_wrong_value_names_file_line_value_and_remedy(folder, file, old, new, li
 
 
 @pytest.mark.parametrize(
-    ("addition", "expected"),
+    ("addition", "line", "expected"),
     [
-        ("objective: {name: wasserstein}\n", "needs `gradient_penalty`"),
+        ("objective: {name: wasserstein}", 4, "needs `gradient_penalty`"),
         (
-            "objective: {name: wasserstein, gradient_penalty: 10}\n"
-            "architecture: {discriminator_norm: batch}\n",
+            "objective: {gradient_penalty: 10}\narchitecture:\n  width: 8\n  discriminator_norm: batch",
+            7,
             "set architecture.discriminator_norm to `layer` or `none`",
         ),
-        ("conditioning: {name: acgan}\n", "needs labels, but dataset `tiny` has none"),
+        (
+            "architecture: {discriminator_norm: batch}\nobjective: {r1: 1}",
+            4,
+            "set architecture.discriminator_norm to `layer` or `none`",
+        ),
+        ("conditioning: {name: acgan}", 4, "needs labels, but dataset `tiny` has none"),
+        ("conditioning: {name: projection}", 4, "needs labels, but dataset `tiny` has none"),
+        (
+            "output:\n  activation: sigmoid\n  image_range: [-1, 1]",
+            6,
+            "`sigmoid` draws images in [0, 1], but image_range is [-1, 1]",
+        ),
+        ("output: {image_range: [0, 1]}", 4, "`tanh` draws images in [-1, 1], but image_range is [0, 1]"),
+        ("objective: {weight_clip: 0.1}", 4, "weight_clip is for objective `wasserstein`"),
+        (
+            "objective:\n  name: wasserstein\n  gradient_penalty: 10\n  weight_clip: 0.1",
+            7,
+            "both bound the critic: keep one",
+        ),
+        (
+            "objective: {name: wasserstein, weight_clip: 0.1}\narchitecture: {spectral_norm: true}",
+            4,
+            "weight_clip has no effect",
+        ),
+        (
+            "objective:\n  name: hinge\n  label_smoothing: 0.1",
+            6,
+            "objective `hinge` has no labels to smooth",
+        ),
+        (
+            "architecture:\n  minibatch_discrimination: 10\n"
+            "objective: {name: wasserstein, gradient_penalty: 10}",
+            5,
+            "minibatch_discrimination mixes the images of a batch",
+        ),
+        ("architecture: {name: mlp, minibatch_stddev: true}", 4, "use minibatch_discrimination"),
+        ("architecture: {name: dense_dcgan}", 4, "makes images of 64 pixels, but dataset `tiny` has"),
+        ("conditioning: {g_scale: 0.1}", 4, "are for conditioning `acgan`"),
+        (
+            "optimizers:\n  generator: {name: rmsprop, betas: [0.0, 0.9]}",
+            5,
+            "betas is no setting of `rmsprop`",
+        ),
+        ("optimizers:\n  discriminator:\n    momentum: 0.9", 6, "momentum is no setting of `adam`"),
+        ("latent: {size: 10001}", 4, "`latent.size` is 10001"),
+        ("latent: {size: 0}", 4, "`latent.size` is 0"),
+        ("stop_on: [boredom]", 4, "`stop_on.0` is 'boredom'"),
+        ("objective: {differentiable_augmentation: [color, color]}", 4, "names one twice"),
     ],
 )
-def test_contradictions_are_refused(folder, addition, expected):
-    (folder / "experiments" / "first.yaml").write_text(EXPERIMENT + addition)
-    assert expected in mistakes(folder)
+def test_contradictions_name_the_line_and_what_is_right(folder, addition, line, expected):
+    path = folder / "experiments" / "first.yaml"
+    path.write_text(EXPERIMENT + addition + "\n")
+    text = mistakes(folder)
+    assert expected in text
+    assert f"{path}:{line}: " in text
+
+
+def test_a_contradiction_in_a_grid_names_the_grid_line(folder):
+    path = folder / "experiments" / "first.yaml"
+    path.write_text(EXPERIMENT + "output: {activation: sigmoid}\ngrid:\n  output.image_range: [[-1, 1]]\n")
+    assert f"{path}:6: `sigmoid` draws images in [0, 1]" in mistakes(folder)
+
+
+def test_what_follows_from_other_keys_is_filled_in():
+    def built(**values):
+        return Experiment.model_validate({"name": "a", "dataset": "b", "length": {"images": 1}, **values})
+
+    assert built().architecture.width == 64
+    assert built(architecture={"name": "dense_dcgan"}).architecture.discriminator_width == 32
+    assert built(architecture={"width": 16}).architecture.discriminator_width == 16
+    assert built(architecture={"spectral_norm": True}).architecture.discriminator_norm == "none"
+    assert built(objective={"r1": 1}).architecture.discriminator_norm == "layer"
+    assert built(architecture={"name": "mlp"}).architecture.generator_norm == "none"
+    assert built(output={"activation": "sigmoid"}).output.image_range == (0, 1)
+    again = Experiment.model_validate({**built().training_config(), "name": "c"})
+    assert again.training_config() == built().training_config()
+
+
+def test_watching_changes_the_fingerprint_only_where_it_decides_something():
+    def config(**values):
+        given = {"name": "a", "dataset": "b", "length": {"images": 1}, **values}
+        return Experiment.model_validate(given).training_config()
+
+    assert config(evaluate_every=7, log_every=3, checkpoint_every=9, keep_checkpoints=5) == config()
+    assert config(publish="best", evaluate_every=7) != config(publish="best")
+    assert config(stop_on=["mode_collapse"], evaluate_every=7) != config(stop_on=["mode_collapse"])
 
 
 def test_size_that_the_network_cannot_make(folder):

@@ -182,3 +182,107 @@ def test_building_a_state_leaves_the_global_random_numbers_alone(make_experiment
     assert torch.equal(first.generator.project.weight, second.generator.project.weight)
     other = fresh_state(make_experiment(seed=1))
     assert not torch.equal(first.generator.project.weight, other.generator.project.weight)
+
+
+def updated(make_experiment, images, steps=1, **values) -> TrainingState:
+    state = fresh_state(make_experiment(**values))
+    for _ in range(steps):
+        train_step(state, images, None, 800)
+    return state
+
+
+def test_weights_stay_within_the_clip(make_experiment):
+    images, _ = real_images()
+    rmsprop = {"name": "rmsprop", "learning_rate": 0.01}
+    state = updated(
+        make_experiment,
+        images,
+        steps=3,
+        objective={"name": "wasserstein", "weight_clip": 0.02},
+        optimizers={"generator": rmsprop, "discriminator": rmsprop},
+    )
+    largest = max(weight.abs().max().item() for weight in state.discriminator.parameters())
+    assert largest == pytest.approx(0.02)
+    assert max(weight.abs().max().item() for weight in state.generator.parameters()) > 0.02
+
+
+@pytest.mark.parametrize(
+    ("config", "reference"),
+    [
+        (
+            {"name": "adam", "learning_rate": 1e-3, "betas": [0.0, 0.9], "weight_decay": 0.1},
+            lambda weights: torch.optim.Adam(weights, 1e-3, (0.0, 0.9), weight_decay=0.1, foreach=False),
+        ),
+        (
+            {"name": "rmsprop", "learning_rate": 1e-3, "smoothing": 0.9, "momentum": 0.5},
+            lambda weights: torch.optim.RMSprop(weights, 1e-3, 0.9, momentum=0.5, foreach=False),
+        ),
+        (
+            {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.01},
+            lambda weights: torch.optim.SGD(weights, 0.1, 0.9, weight_decay=0.01, foreach=False),
+        ),
+    ],
+    ids=["adam", "rmsprop", "sgd"],
+)
+def test_optimizers_against_torchs_plain_ones(make_experiment, config, reference):
+    images, _ = real_images()
+    state = fresh_state(make_experiment(optimizers={"discriminator": config, "generator": config}))
+    copied = copy.deepcopy(state.discriminator)
+    optimizer = reference(list(copied.parameters()))
+    for _ in range(3):
+        train_step(state, images, None, 800)
+        for mine, theirs in zip(state.discriminator.parameters(), copied.parameters(), strict=True):
+            theirs.grad = mine.grad.clone()
+        optimizer.step()
+    for mine, theirs in zip(state.discriminator.parameters(), copied.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_each_network_has_its_own_rate(make_experiment):
+    images, _ = real_images()
+    sgd = {"name": "sgd", "momentum": 0.0}
+    rates = {"generator": 0.3, "discriminator": 0.01}
+    optimizers = {name: sgd | {"learning_rate": rate} for name, rate in rates.items()}
+    state = fresh_state(make_experiment(optimizers=optimizers))
+    for name, rate in rates.items():
+        assert state.optimizers[name].param_groups[0]["lr"] == rate
+    before = {name: [w.detach().clone() for w in getattr(state, name).parameters()] for name in rates}
+    train_step(state, images, None, 800)
+    for name, rate in rates.items():
+        for old, new in zip(before[name], getattr(state, name).parameters(), strict=True):
+            torch.testing.assert_close(new.detach(), old - rate * new.grad, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"objective": {"name": "hinge"}, "architecture": {"width": 4, "spectral_norm": True}},
+        {"objective": {"name": "least_squares", "label_smoothing": 0.1}},
+        {"objective": {"name": "minimax", "instance_noise": 0.3}},
+        {"objective": {"r1": 10, "differentiable_augmentation": ["color", "translation", "cutout"]}},
+        {"architecture": {"width": 4, "minibatch_discrimination": 3, "dropout": 0.3}},
+        {"architecture": {"width": 4, "minibatch_stddev": True, "initialization": "orthogonal"}},
+        {"architecture": {"name": "mlp", "width": 8}, "latent": {"size": 1, "distribution": "uniform"}},
+        {"output": {"activation": "sigmoid"}},
+    ],
+    ids=str,
+)
+def test_every_option_trains_and_repeats_itself(make_experiment, values):
+    images, _ = real_images()
+    first, second = (updated(make_experiment, images, steps=3, **values) for _ in range(2))
+    assert first.not_finite() == []
+    fresh = fresh_state(make_experiment(**values))
+    for network in ("generator", "discriminator"):
+        states = [getattr(state, network).state_dict() for state in (first, second, fresh)]
+        assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+        assert not all(torch.equal(states[0][name], states[2][name]) for name in states[0])
+
+
+def test_accuracies_are_shares_of_the_batch(make_experiment):
+    images, _ = real_images()
+    state = fresh_state(make_experiment())
+    with torch.no_grad():
+        state.discriminator.score.bias.fill_(1e3)  # it takes everything for real
+    train_step(state, images, None, 800)
+    means = state.meter.means()
+    assert (means["d_real_accuracy"], means["d_fake_accuracy"]) == (1, 0)
