@@ -104,6 +104,24 @@ def experiment_checks(partitions: dg.PartitionsDefinition) -> list[dg.AssetCheck
         return dg.AssetCheckResult(passed=bad == 0, metadata={"rows": len(history), "rows_not_finite": bad})
 
     @dg.asset_check(
+        asset="trained_gan",
+        partitions_def=partitions,
+        description="The guards found nothing wrong with the training; else they say what usually helps.",
+    )
+    def training_is_healthy(
+        context: dg.AssetCheckExecutionContext, store: dg.ResourceParam[Store]
+    ) -> dg.AssetCheckResult:
+        from gan_core.report.verdicts import HEALTHY, verdict_markdown, verdict_text
+
+        manifest = store.require("trained_gan", context.partition_key)
+        verdict = verdict_text(manifest)
+        return dg.AssetCheckResult(
+            passed=verdict == HEALTHY,
+            severity=WARN,
+            metadata={"verdict": verdict, "findings": dg.MetadataValue.md(verdict_markdown(manifest))},
+        )
+
+    @dg.asset_check(
         asset="evaluation",
         partitions_def=partitions,
         description="The FID is under half of the untrained generator's, by the same protocol.",
@@ -115,8 +133,8 @@ def experiment_checks(partitions: dg.PartitionsDefinition) -> list[dg.AssetCheck
         fid, untrained = figures["fid"], figures["fid_untrained"]
         return dg.AssetCheckResult(
             passed=fid < untrained / 2,
-            severity=dg.AssetCheckSeverity.WARN,
+            severity=WARN,
             metadata={"fid": fid, "fid_untrained": untrained},
         )
 
-    return [finite_losses, better_than_untrained]
+    return [finite_losses, training_is_healthy, better_than_untrained]

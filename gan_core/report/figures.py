@@ -88,6 +88,28 @@ FIGURES = {
         "was asked for. Higher is better.",
         percent,
     ),
+    "verdict": Figure(
+        "Verdict",
+        None,
+        "What the guards say of the training at its end: healthy, or what went wrong; (stopped) where one of "
+        "them ended the run. Unknown where it was trained before there were guards.",
+    ),
+    "fid_in_training": Figure(
+        "In-training FID",
+        "lower",
+        "A cheap FID of few samples, measured while training. It compares moments of one run and is not "
+        "comparable with the FID of the leaderboard, which is of many more samples.",
+    ),
+    "fid_best": Figure("In-training FID, best", "lower", "The lowest in-training FID of a run."),
+    "images_seen_best": Figure(
+        "Images seen at the best", None, "Where the lowest in-training FID was measured.", count
+    ),
+    "diversity": Figure(
+        "Diversity",
+        "higher",
+        "How far the samples are from their nearest neighbour, over the same distance of real images: near 1 "
+        "they differ as much as real images do, near 0 they repeat themselves (mode collapse).",
+    ),
     "images_seen": Figure(
         "Images seen",
         None,
@@ -123,3 +145,10 @@ def write_inception_score(score: Any, std: Any) -> str:
     """`7.95 ± 0.08`, without the spread where it is missing."""
     text = write_figure("inception_score", score)
     return text if is_missing(score) or is_missing(std) else f"{text} ± {std:.2f}"
+
+
+def escape_markdown(text: str) -> str:
+    """Text that Markdown shows as it is, in one line."""
+    for character in "\\|`*_<>[]":
+        text = text.replace(character, f"\\{character}")
+    return text.replace("\n", " ")

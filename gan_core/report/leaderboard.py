@@ -9,7 +9,8 @@ import pandas
 
 from gan_core.config import Experiment
 from gan_core.errors import EvaluationError
-from gan_core.report.figures import FIGURES, write_figure, write_inception_score
+from gan_core.report.figures import FIGURES, escape_markdown, write_figure, write_inception_score
+from gan_core.report.verdicts import UNKNOWN, verdict_text
 from gan_core.store import Build, Manifest, Store
 from gan_core.versions import CODE_VERSIONS
 
@@ -24,6 +25,7 @@ COLUMN_TYPES = {
     "objective": "str",
     "conditioning": "str",
     "seed": "int64",
+    "verdict": "str",
     "images_seen": "Int64",
     "fid": "float64",
     "kid": "float64",
@@ -49,15 +51,15 @@ def build_leaderboard(
     """Publish the leaderboard of all evaluated `experiments` as CSV and Parquet.
 
     A row describes the training that was really evaluated, found through the lineage evaluation → samples →
-    trained_gan; where that is not today's configuration or today's training, `details["stale"]` says so by
-    experiment. Evaluations of experiments that are no longer configured are left out and named in
-    `details["left_out"]`. Both files also go, atomically, to `STORE/leaderboard/`.
+    trained_gan, with the guards' verdict on it; where that is not today's configuration or today's training,
+    `details["stale"]` says so by experiment. Evaluations of experiments that are no longer configured are
+    left out and named in `details["left_out"]`. Both files also go, atomically, to `STORE/leaderboard/`.
 
     Raises `EvaluationError` for an evaluation that states no protocol.
     """
     listed = {name: evaluations[name] for name in sorted(experiments) if name in evaluations}
     evaluated = {name: _evaluated_training(store, item, trained.get(name)) for name, item in listed.items()}
-    rows = [_row(experiments[name], evaluated[name], listed[name]) for name in listed]
+    rows = [_row(store, experiments[name], evaluated[name], listed[name]) for name in listed]
     stale = {
         name: _staleness(store, experiments[name], evaluations[name], evaluated[name], trained.get(name))
         for name in listed
@@ -93,7 +95,10 @@ def build_leaderboard(
 
 def read_leaderboard(store: Store, leaderboard: Manifest) -> pandas.DataFrame:
     """The published leaderboard as a frame with `COLUMNS`."""
-    return pandas.read_parquet(store.local(leaderboard, PARQUET)).astype(COLUMN_TYPES)
+    frame = pandas.read_parquet(store.local(leaderboard, PARQUET))
+    if "verdict" not in frame:  # made before there were verdicts
+        frame["verdict"] = UNKNOWN
+    return frame[COLUMNS].astype(COLUMN_TYPES)
 
 
 def leaderboard_frame(rows: list[dict[str, Any]]) -> pandas.DataFrame:
@@ -120,13 +125,13 @@ def leaderboard_markdown(frame: pandas.DataFrame) -> str:
     """The leaderboard as Markdown: a heading and a table for each dataset and protocol."""
     parts = []
     for dataset, protocol, rows in leaderboard_groups(frame):
-        cells = [[_escape_markdown(cell) for cell in row] for row in _table(rows)]
+        cells = [[escape_markdown(cell) for cell in row] for row in _table(rows)]
         lines = ["| " + " | ".join(row) + " |" for row in cells]
         lines.insert(
             1, "|" + "|".join(["---"] * TEXT_COLUMNS + ["---:"] * (len(cells[0]) - TEXT_COLUMNS)) + "|"
         )
-        heading = f"#### {_escape_markdown(dataset)}"
-        note = f"Protocol: {_escape_markdown(protocol)}"
+        heading = f"#### {escape_markdown(dataset)}"
+        note = f"Protocol: {escape_markdown(protocol)}"
         parts.append("\n\n".join([heading, "\n".join(lines), note]))
     return "\n\n".join(parts) or NO_ROWS
 
@@ -146,13 +151,25 @@ def leaderboard_text(frame: pandas.DataFrame) -> str:
 # --- inside -----------------------------------------------------------------------------------------------
 
 NO_ROWS = "No experiment is evaluated yet: materialise `evaluation` for at least one."
-TEXT_COLUMNS = 4
+TEXT_COLUMNS = 5
 
 
 def objective_name(objective: dict[str, Any]) -> str:
-    """`wasserstein-gp` for the Wasserstein objective with a gradient penalty, `non-saturating`, …"""
+    """The loss with what is added to it: `hinge`, `wasserstein-gp`, `wasserstein-clip`, `minimax+r1`."""
     name = objective["name"].replace("_", "-")
-    return f"{name}-gp" if objective.get("gradient_penalty") else name
+    if name == "wasserstein":
+        bounds = {"gradient_penalty": "-gp", "weight_clip": "-clip"}
+    else:
+        bounds = {"gradient_penalty": "+gp"}
+    return name + "".join(text for key, text in (bounds | ADDITIONS).items() if objective.get(key))
+
+
+ADDITIONS = {
+    "r1": "+r1",
+    "label_smoothing": "+smoothing",
+    "instance_noise": "+noise",
+    "differentiable_augmentation": "+augmentation",
+}
 
 
 def config_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
@@ -172,6 +189,19 @@ def _evaluated_training(store: Store, evaluation: Manifest, latest: Manifest | N
     if not fingerprint or (latest and latest.fingerprint == fingerprint):
         return latest
     return store.read_manifest("trained_gan", evaluation.partition, fingerprint)
+
+
+def _is_the_evaluated_one(store: Store, evaluation: Manifest, trained: Manifest) -> bool:
+    """Whether `trained` still is what was evaluated: made again with `force`, it takes the place of it."""
+    samples_fingerprint = evaluation.inputs.get("samples")
+    if samples_fingerprint is None:
+        return True
+    samples = store.read_manifest("samples", evaluation.partition, samples_fingerprint)
+    if samples is None:
+        return True
+    return store.is_made_from(evaluation, samples=samples) and store.is_made_from(
+        samples, trained_gan=trained
+    )
 
 
 def _staleness(
@@ -199,7 +229,9 @@ def _staleness(
     return None
 
 
-def _row(experiment: Experiment, trained: Manifest | None, evaluation: Manifest) -> dict[str, Any]:
+def _row(
+    store: Store, experiment: Experiment, trained: Manifest | None, evaluation: Manifest
+) -> dict[str, Any]:
     protocol = evaluation.details.get("protocol")
     if not protocol:
         raise EvaluationError(
@@ -207,7 +239,8 @@ def _row(experiment: Experiment, trained: Manifest | None, evaluation: Manifest)
             "figures compare with nothing: materialise it again with force"
         )
     config = trained.config if trained else experiment.training_config()
-    speed = trained.figures if trained else {}
+    known = trained if trained and _is_the_evaluated_one(store, evaluation, trained) else None
+    speed = known.figures if known else {}
     return {
         "experiment": experiment.name,
         "dataset": config["dataset"],
@@ -215,6 +248,7 @@ def _row(experiment: Experiment, trained: Manifest | None, evaluation: Manifest)
         "objective": objective_name(config["objective"]),
         "conditioning": config["conditioning"]["name"],
         "seed": config["seed"],
+        "verdict": verdict_text(known),
         "images_seen": speed.get("images_seen"),
         **{
             name: evaluation.figures.get(name)
@@ -227,7 +261,7 @@ def _row(experiment: Experiment, trained: Manifest | None, evaluation: Manifest)
 
 def _table(rows: pandas.DataFrame) -> list[list[str]]:
     """Heading and rows of one group as text; the first `TEXT_COLUMNS` are words, the rest numbers."""
-    words = ["experiment", "architecture", "objective", "conditioning"]
+    words = ["experiment", "architecture", "objective", "conditioning", "verdict"]
     numbers = ["fid", "kid", "inception_score", "images_seen", "images_per_second"]
     cells = [words + ["seed"] + [FIGURES[name].heading for name in numbers]]
     for row in rows.to_dict("records"):
@@ -243,12 +277,6 @@ def _aligned(row: list[str], widths: list[int]) -> str:
         for i, (cell, width) in enumerate(zip(row, widths, strict=True))
     ]
     return "  ".join(cells).rstrip()
-
-
-def _escape_markdown(text: str) -> str:
-    for character in "\\|`*_<>[]":
-        text = text.replace(character, f"\\{character}")
-    return text.replace("\n", " ")
 
 
 def _flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -11,13 +11,27 @@ from typing import Any
 
 import jinja2
 import pandas
+from markupsafe import Markup
 from PIL import Image
 
 from gan_core.config import Configs, Dataset, Experiment
 from gan_core.progress import format_seconds
+from gan_core.report.curves import panel_figure, panels_of, read_curves
+from gan_core.report.drawing import svg
 from gan_core.report.figures import FIGURES, MISSING, is_missing, write_figure, write_inception_score
 from gan_core.report.leaderboard import config_changes, leaderboard_groups, objective_name, read_leaderboard
-from gan_core.report.plots import FidBar, fid_comparison_svg, loss_curves_svg
+from gan_core.report.plots import FidBar, fid_comparison_svg
+from gan_core.report.verdicts import (
+    NOT_RECORDED,
+    STOPPED,
+    Level,
+    course,
+    finding_figure,
+    finding_title,
+    findings,
+    verdict_level,
+    verdict_text,
+)
 from gan_core.store import Build, Manifest, Store
 from gan_core.versions import CODE_VERSIONS
 
@@ -112,6 +126,7 @@ def render_report(store: Store, configs: Configs, artefacts: "Artefacts") -> byt
         newest=_date(max(item.created_at for item in artefacts.inputs().values())),
         leaderboard=artefacts.leaderboard,
         missing=MISSING,
+        not_recorded=NOT_RECORDED,
     )
     return text.encode()
 
@@ -126,6 +141,9 @@ GLOSSARY = (
     "kid",
     "inception_score",
     "class_accuracy",
+    "verdict",
+    "fid_in_training",
+    "diversity",
     "images_seen",
     "images_per_second",
 )
@@ -221,20 +239,42 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Badge:
+    """The verdict on a training in a word or two; `level` is how bad it is."""
+
+    text: str
+    level: Level
+
+
+@dataclass(frozen=True)
+class FindingView:
+    """What one guard found: its name, what was seen, the figure behind it, and what usually helps."""
+
+    title: str
+    text: str
+    figure: str
+    keys: list[str]
+
+
+@dataclass(frozen=True)
 class ExperimentView:
-    """One experiment's section."""
+    """One experiment's section. `course`: where a guard ended the run, and which generator was published."""
 
     name: str
     description: str
     status: str
+    verdict: Badge | None
+    course: list[str]
+    findings: list[FindingView]
     problems: list[str]
     measured: list["Measured"]
     training: list[tuple[str, str]]
+    watched: bool
     settings: list[tuple[str, str]]
     lineage: list[tuple[str, str, str]]
     grid: Picture | None = None
     progress: Picture | None = None
-    losses: Picture | None = None
+    curves: list[tuple[str, Picture]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -256,6 +296,7 @@ def _group(
     rows = frame.to_dict("records")
     for row in rows:
         row |= _extra_figures(store, artefacts, row["experiment"])
+        row["badge"] = Badge(row["verdict"], verdict_level(row["verdict"]))
         row["stale"] = artefacts.leaderboard.details["stale"].get(row["experiment"])
     shown = [
         column
@@ -311,11 +352,16 @@ def _cell(column: str, row: dict[str, Any], best: float | None) -> Cell:
 
 def _fid_chart(rows: list[dict[str, Any]], floor: float | None) -> Picture | None:
     bars = [
-        FidBar(row["experiment"], row["fid"], row["fid_untrained"])
+        FidBar(_chart_label(row), row["fid"], row["fid_untrained"])
         for row in rows
         if not is_missing(row["fid"])
     ]
     return _svg_picture(fid_comparison_svg(bars, floor), 760) if bars else None
+
+
+def _chart_label(row: dict[str, Any]) -> str:
+    stopped = row["badge"].level == "stopped"
+    return f"{row['experiment']} {STOPPED}" if stopped else row["experiment"]
 
 
 def _experiment_view(store: Store, artefacts: Artefacts, experiment: Experiment) -> ExperimentView:
@@ -328,14 +374,18 @@ def _experiment_view(store: Store, artefacts: Artefacts, experiment: Experiment)
         name=name,
         description=experiment.description,
         status=_status(trained, evaluation, problems),
+        verdict=_badge(trained) if trained else None,
+        course=course(trained) if trained else [],
+        findings=[_finding_view(finding) for finding in findings(trained)] if trained else [],
         problems=problems,
         measured=_measured(evaluation) if evaluation else [],
         training=_training_rows(trained) if trained else [],
+        watched=trained is not None and not is_missing(trained.figures.get("fid_in_training")),
         settings=_settings(config),
         lineage=_lineage(trained, samples, evaluation),
         grid=_stored_picture(store, samples, "grid.png"),
         progress=_stored_picture(store, trained, "progress.png"),
-        losses=_loss_picture(store, trained),
+        curves=_curves(store, trained) if trained else [],
     )
 
 
@@ -363,6 +413,20 @@ def _problems(artefacts: Artefacts, experiment: Experiment) -> list[str]:
     if artefacts.leaderboard.inputs.get(f"evaluation/{name}") != evaluation.fingerprint:
         found.append("Evaluated after the leaderboard was made: materialise leaderboard again.")
     return found
+
+
+def _badge(trained: Manifest) -> Badge:
+    text = verdict_text(trained)
+    return Badge(text, verdict_level(text))
+
+
+def _finding_view(finding: dict[str, Any]) -> FindingView:
+    return FindingView(
+        finding_title(finding),
+        finding["text"],
+        finding_figure(finding),
+        [str(key) for key in finding["keys"]],
+    )
 
 
 def _status(trained: Manifest | None, evaluation: Manifest | None, problems: list[str]) -> str:
@@ -407,8 +471,14 @@ def _training_rows(trained: Manifest) -> list[tuple[str, str]]:
     figures = trained.figures
     seconds = figures.get("seconds_training")
     parameters = figures.get("parameters_generator")
+    watched = [
+        (FIGURES[name].label, write_figure(name, figures[name]))
+        for name in ("fid_in_training", "fid_best", "images_seen_best", "diversity")
+        if not is_missing(figures.get(name))
+    ]
     return [
         ("Images seen", write_figure("images_seen", figures.get("images_seen"))),
+        *watched,
         ("Images/s", write_figure("images_per_second", figures.get("images_per_second"))),
         ("Time", MISSING if is_missing(seconds) else _duration(seconds)),
         ("Device", str(trained.details.get("device") or MISSING)),
@@ -424,7 +494,7 @@ def _settings(config: dict[str, Any]) -> list[tuple[str, str]]:
             rows += [(f"{_words(key)}, {_words(part)}", _describe(inner)) for part, inner in value.items()]
         elif key == "objective":
             rows.append(("objective", _describe({**value, "name": objective_name(value)})))
-        elif value is not None and value is not False:
+        elif value not in (None, False, []):
             rows.append((_words(key), _describe(value)))
     return [(label[0].upper() + label[1:], value) for label, value in rows]
 
@@ -437,7 +507,7 @@ def _describe(value: Any) -> str:
         parts += [
             _words(key) if inner is True else f"{_words(key)} {_describe(inner)}"
             for key, inner in value.items()
-            if key != "name" and inner not in (None, False, 0)
+            if key != "name" and inner not in (None, False, 0, [])
         ]
         return " · ".join(parts) or MISSING
     if isinstance(value, (list, tuple)):
@@ -511,11 +581,13 @@ def _shrunk(image: Image.Image) -> bytes:
     return output.getvalue()
 
 
-def _loss_picture(store: Store, trained: Manifest | None) -> Picture | None:
-    if trained is None or "history.parquet" not in trained.files:
-        return None
-    history = pandas.read_parquet(store.local(trained, "history.parquet"))
-    return _svg_picture(loss_curves_svg(history, width=480, height=240), 480)
+def _curves(store: Store, trained: Manifest) -> list[tuple[str, Picture]]:
+    """(title, picture) of every curve that there are rows for."""
+    history, evaluations = read_curves(store, trained)
+    return [
+        (panel.title, _svg_picture(svg(panel_figure(panel, history, evaluations)), 480))
+        for panel in panels_of(history, evaluations)
+    ]
 
 
 def _svg_picture(content: bytes, width: int) -> Picture:
@@ -538,7 +610,16 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["code"] = _with_code
     return environment.get_template("template.html")
+
+
+def _with_code(text: str) -> Markup:
+    """Escaped text with what stands between backticks as code."""
+    parts = [
+        Markup("<code>{}</code>" if i % 2 else "{}").format(part) for i, part in enumerate(text.split("`"))
+    ]
+    return Markup("").join(parts)
 
 
 def _configured(manifests: dict[str, Manifest], configured: dict[str, Any]) -> dict[str, Manifest]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from gan_core.errors import TrainingError
 from gan_core.progress import Progress
 from gan_core.training.board import Board
+from gan_core.training.capture import CapturedStep, may_capture
 from gan_core.training.checkpoints import Checkpoints
 from gan_core.training.feed import FeedInterrupted, TrainingFeed
 from gan_core.training.guards import Finding, judge, not_finite_finding
@@ -71,6 +72,7 @@ class Engine:
         self.observe, self.observe_interval, self.still_ours = observe, observe_interval, still_ours
         self.findings: list[Finding] = []
         self.stopped_by: Finding | None = None
+        self.captured = CapturedStep(state) if may_capture(state) else None
 
     def run(self) -> None:
         """Train to the end. On an interrupt the last whole step is saved, and the interrupt raised again.
@@ -129,11 +131,24 @@ class Engine:
     def _advance(self) -> None:
         state = self.state
         images, labels = self.feed.batch(state.images_seen, self.experiment.batch_size)
-        train_step(state, images, labels if self.experiment.conditional else None, self.total_images)
-        if self._row_is_due or self.finished:
+        labels = labels if self.experiment.conditional else None
+        measured = self._is_measured
+        if self.captured:
+            self.captured(images, labels, self.total_images, plain=measured)
+        else:
+            train_step(state, images, labels, self.total_images)
+        if measured:
             updated_generator = state.step % self.experiment.n_critic == 0
             state.meter.add(state.gradient_norms(of_generator=updated_generator))
         state.seconds = time.monotonic() - self.clock_start
+
+    @property
+    def _is_measured(self) -> bool:
+        """Whether the next step is one whose gradients a row shows: its last one, or that of the run."""
+        since_row = self.state.step + 1 - self.state.meter_since[0]
+        last = self.state.images_seen + self.experiment.batch_size >= self.total_images
+        updates_generator = (self.state.step + 1) % self.experiment.n_critic == 0
+        return last or (since_row >= self.experiment.log_every and updates_generator)
 
     @property
     def _row_is_due(self) -> bool:
@@ -268,6 +283,8 @@ class Engine:
         """Let the guards look at the records: say what is new, stop where the configuration says so."""
         known = {finding.verdict for finding in self.findings}
         self.findings = judge(self.experiment, self.state.history, self.state.evaluations)
+        if self.stopped_by and self.stopped_by.verdict not in {item.verdict for item in self.findings}:
+            self.findings.insert(0, self.stopped_by)  # the last row may look better; it stopped all the same
         for finding in self.findings:
             if finding.verdict not in known:
                 self._say(finding.sentence())

@@ -44,9 +44,14 @@ def judge(experiment: Experiment, history: list[Row], evaluations: list[Row]) ->
     return [finding for finding in found if finding]
 
 
-def verdict_names(findings: list[Finding]) -> str:
-    """`healthy`, or the verdicts in words: `mode collapse, stagnation`."""
-    return ", ".join(finding.verdict.replace("_", " ") for finding in findings) or HEALTHY
+def verdict_names(findings: list[Finding], stopped_by: Finding | None = None) -> str:
+    """`healthy`, or the verdicts in words: `mode collapse (stopped), stagnation`."""
+    stopping = stopped_by.verdict if stopped_by else None
+    names = [
+        finding.verdict.replace("_", " ") + (" (stopped)" if finding.verdict == stopping else "")
+        for finding in findings
+    ]
+    return ", ".join(names) or HEALTHY
 
 
 def not_finite_finding(names: list[str], kind: str, images_seen: int) -> Finding:

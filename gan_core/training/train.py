@@ -68,8 +68,8 @@ def train_gan(
     diversity. Details: verdicts, stopped_by, published.
 
     Raises `ConfigError` where experiment, shards and `ranks` do not fit together, and `TrainingError` for a
-    loss that is not finite where there is no best to keep, for a checkpoint of another configuration, and where
-    another process trains this experiment.
+    loss that is not finite where there is no best to keep, for a checkpoint of another configuration, where
+    another process trains this experiment, and where one of the ranks is gone.
     """
     ranks = ranks or Ranks()
     check(experiment, dataset, shards, processes=ranks.size)
@@ -287,7 +287,7 @@ def write_results(engine: Engine, shards: Manifest, work: Build) -> None:
         work.figures["fid_in_training"] = state.evaluations[-1].get("fid")
         work.figures["diversity"] = state.evaluations[-1]["diversity"]
     work.figures |= {
-        "verdict": verdict_names(engine.findings),
+        "verdict": verdict_names(engine.findings, engine.stopped_by),
         "images_seen": state.images_seen,
         "images_per_second": round(state.images_seen / max(state.seconds, 1e-9), 1),
         "d_loss": state.history[-1]["d_loss"] if state.history else None,

@@ -63,7 +63,7 @@ def test_the_graph_is_the_designed_one(repository):
         "image_shards": {"raw_images"},
         "classifier": {"image_shards"},
         "reference_statistics": {"image_shards", "classifier"},
-        "trained_gan": {"image_shards"},
+        "trained_gan": {"image_shards", "classifier"},
         "samples": {"trained_gan"},
         "evaluation": {"samples", "reference_statistics", "classifier"},
         "leaderboard": {"trained_gan", "evaluation"},

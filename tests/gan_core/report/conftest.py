@@ -25,19 +25,65 @@ def digits_png(columns: int, rows: int, noise: float = 0.0) -> bytes:
     return output.getvalue()
 
 
-def loss_history(rows: int = 40) -> pandas.DataFrame:
+MODE_COLLAPSE = {
+    "verdict": "mode_collapse",
+    "text": "the samples are 12% as far from their nearest neighbour as real images are: G draws few "
+    "different images",
+    "figure": 0.1234,
+    "images_seen": 25_600,
+    "keys": ["objective: {name: wasserstein, gradient_penalty: 10} with n_critic: 5", "a lower rate"],
+}
+STAGNATION = {
+    "verdict": "stagnation",
+    "text": "the best in-training FID is 41.2 in the first half of the run (at 12,800 images), 41 in the "
+    "second (at 51,200)",
+    "figure": 0.00485,
+    "images_seen": 64_000,
+    "keys": ["learning_rate_decay: linear", "publish: best"],
+}
+
+
+def training_history(rows: int = 40, seed: int = 0) -> pandas.DataFrame:
     steps = numpy.arange(1, rows + 1) * 25
-    noise = numpy.random.default_rng(0).normal(scale=0.08, size=(2, rows))
+    noise = numpy.random.default_rng(seed).normal(scale=0.08, size=(6, rows))
     return pandas.DataFrame(
         {
             "images_seen": steps * 64,
             "step": steps,
             "d_loss": 0.5 + 0.8 * numpy.exp(-steps / 200) + noise[0],
             "g_loss": 0.9 + steps / 900 + noise[1],
+            "d_real_accuracy": (0.8 + noise[2]).clip(0, 1),
+            "d_fake_accuracy": (0.9 + noise[3]).clip(0, 1),
+            "d_gradient_norm": 3 * numpy.exp(noise[4] - steps / 400),
+            "g_gradient_norm": 0.4 * numpy.exp(noise[5] - steps / 200),
             "images_per_second": 1500.0,
             "seconds": steps * 64 / 1500,
         }
     )
+
+
+def evaluations(collapsed: bool = False) -> pandas.DataFrame:
+    """Five evaluations; the third has the lowest FID."""
+    return pandas.DataFrame(
+        {
+            "images_seen": numpy.arange(1, 6) * 12_800,
+            "fid": [210.5, 96.25, 41.125, 44.5, 43.75],
+            "diversity": [0.5, 0.42, 0.3, 0.2, 0.1234] if collapsed else [0.5, 0.75, 0.9, 0.95, 0.97],
+        }
+    )
+
+
+def parquet(frame: pandas.DataFrame) -> bytes:
+    output = io.BytesIO()
+    frame.to_parquet(output)
+    return output.getvalue()
+
+
+def verdict_of(found, stopped_by: str | None) -> str:
+    """What a training writes as its figure (`gan_core.training.guards.verdict_names`)."""
+    names = (item["verdict"] for item in found)
+    words = (name.replace("_", " ") + (" (stopped)" if name == stopped_by else "") for name in names)
+    return ", ".join(words) or "healthy"
 
 
 class Workshop:
@@ -46,7 +92,18 @@ class Workshop:
     def __init__(self, store: Store):
         self.store = store
 
-    def make(self, asset, partition, *, config=None, inputs=None, figures=None, details=None, files=None):
+    def make(
+        self,
+        asset,
+        partition,
+        *,
+        config=None,
+        inputs=None,
+        figures=None,
+        details=None,
+        files=None,
+        force=False,
+    ):
         def build(work):
             for name, content in (files or {}).items():
                 (work.folder / name).write_bytes(content)
@@ -54,33 +111,79 @@ class Workshop:
             work.details = details or {}
 
         return self.store.produce(
-            asset, partition, config=config or {}, inputs=inputs or {}, code_version="1", build=build
+            asset,
+            partition,
+            config=config or {},
+            inputs=inputs or {},
+            code_version="1",
+            build=build,
+            force=force,
         )
 
     def shards(self, dataset="digits"):
         return self.make("image_shards", dataset, config={"image_size": 16})
 
-    def train(self, experiment: Experiment, **figures):
-        history = io.BytesIO()
-        loss_history().to_parquet(history)
+    def train(
+        self,
+        experiment: Experiment,
+        *,
+        found=(),
+        stopped_by=None,
+        best_at=None,
+        seed=0,
+        force=False,
+        **figures,
+    ):
+        """A training with these findings; `best_at`: the generator of so many images was published."""
+        images_seen = figures.get("images_seen", 60000)
+        published = {"images_seen": best_at or images_seen, "which": "best" if best_at else "last"}
+        collapsed = any(finding["verdict"] == "mode_collapse" for finding in found)
         return self.make(
             "trained_gan",
             experiment.name,
             config=experiment.training_config(),
             inputs={"image_shards": self.shards(experiment.dataset)},
             figures={
-                "images_seen": 60000,
+                "images_seen": images_seen,
                 "images_per_second": 1523.456789012345,
                 "seconds_training": 39.4,
                 "parameters_generator": 412_000,
+                "verdict": verdict_of(found, stopped_by),
+                "fid_in_training": 43.75,
+                "fid_best": 41.125,
+                "images_seen_best": 38_400,
+                "diversity": 0.1234 if collapsed else 0.97,
                 **figures,
             },
-            details={"device": "cpu", "torch": "2.15"},
-            files={
-                "history.parquet": history.getvalue(),
-                "progress.png": digits_png(10, 6, noise=0.3),
-                "generator.safetensors": b"weights",
+            details={
+                "device": "cpu",
+                "torch": "2.15",
+                "verdicts": list(found),
+                "stopped_by": stopped_by,
+                "published": published,
             },
+            files={
+                "history.parquet": parquet(training_history(seed=seed)),
+                "evaluations.parquet": parquet(evaluations(collapsed)),
+                "progress.png": digits_png(10, 6, noise=0.3),
+                "generator.safetensors": f"weights of {seed}".encode(),
+            },
+            force=force,
+        )
+
+    def train_before_guards(self, experiment: Experiment):
+        """A training as issue 2 left them: no verdict, no evaluations, losses alone."""
+        history = training_history()[
+            ["images_seen", "step", "d_loss", "g_loss", "images_per_second", "seconds"]
+        ]
+        return self.make(
+            "trained_gan",
+            experiment.name,
+            config=experiment.training_config(),
+            inputs={"image_shards": self.shards(experiment.dataset)},
+            figures={"images_seen": 60000, "images_per_second": 1500.0},
+            details={"device": "cpu"},
+            files={"history.parquet": parquet(history), "progress.png": digits_png(10, 6)},
         )
 
     def sample(self, trained):
@@ -123,9 +226,9 @@ class Workshop:
             details={"protocol": protocol, "extractors": {"classifier": own}},
         )
 
-    def whole(self, experiment: Experiment, **evaluation):
+    def whole(self, experiment: Experiment, *, training=None, **evaluation):
         """(trained, samples, evaluation) of one experiment."""
-        trained = self.train(experiment)
+        trained = self.train(experiment, **(training or {}))
         samples = self.sample(trained)
         return trained, samples, self.evaluate(samples, **evaluation)
 

@@ -14,9 +14,11 @@ from gan_core.report.leaderboard import (
     leaderboard_groups,
     leaderboard_markdown,
     leaderboard_text,
+    objective_name,
     read_leaderboard,
 )
 from gan_core.store import Store
+from tests.gan_core.report.conftest import MODE_COLLAPSE, STAGNATION
 
 COLUMNS = [
     "experiment",
@@ -25,6 +27,7 @@ COLUMNS = [
     "objective",
     "conditioning",
     "seed",
+    "verdict",
     "images_seen",
     "fid",
     "kid",
@@ -57,7 +60,13 @@ def leaderboard_of(workshop, figures_by_name, **options):
 
 def row(name, dataset="digits", protocol="p", fid=None):
     values = dict.fromkeys(COLUMNS)
-    values |= {"architecture": "dcgan", "objective": "wasserstein-gp", "conditioning": "none", "seed": 0}
+    values |= {
+        "architecture": "dcgan",
+        "objective": "wasserstein-gp",
+        "conditioning": "none",
+        "seed": 0,
+        "verdict": "healthy",
+    }
     return {**values, "experiment": name, "dataset": dataset, "protocol": protocol, "fid": fid}
 
 
@@ -82,6 +91,7 @@ def test_columns_and_values_are_those_of_the_manifests(workshop):
         "objective": "wasserstein-gp",
         "conditioning": "acgan",
         "seed": 3,
+        "verdict": "healthy",
         "images_seen": 60000,
         "fid": 12.345678901234567,
         "inception_score": 8.1,
@@ -218,6 +228,58 @@ def test_groups_never_mix_datasets_or_protocols():
         tables = text.split("rotocol: ")[:-1]
         assert len(tables) == 3
         assert text.index("rotocol: q") > text.index("rotocol: p")
+
+
+def test_the_verdict_is_that_of_the_training_that_was_evaluated(workshop):
+    found = {"found": [MODE_COLLAPSE, STAGNATION], "stopped_by": "mode_collapse"}
+    _, _, evaluation = workshop.whole(experiment(seed=1), training=found)
+    newer = workshop.train(experiment(seed=2))
+    manifest = build(workshop, [experiment(seed=2)], {"one": newer}, {"one": evaluation})
+    frame = read_leaderboard(workshop.store, manifest)
+    assert frame["verdict"][0] == "mode collapse (stopped), stagnation"
+    for write in (leaderboard_markdown, leaderboard_text):
+        assert "mode collapse (stopped), stagnation" in write(frame)
+    csv = pandas.read_csv(f"{workshop.store.root}/leaderboard/leaderboard.csv")
+    assert csv["verdict"][0] == "mode collapse (stopped), stagnation"
+
+
+def test_a_training_from_before_the_guards_has_an_unknown_verdict(workshop):
+    trained = workshop.train_before_guards(experiment())
+    evaluation = workshop.evaluate(workshop.sample(trained))
+    manifest = build(workshop, [experiment()], {"one": trained}, {"one": evaluation})
+    frame = read_leaderboard(workshop.store, manifest)
+    assert (frame["verdict"][0], frame["images_seen"][0]) == ("unknown", 60000)
+
+
+def test_a_training_replaced_by_force_takes_its_figures_with_it(workshop):
+    trained, _, evaluation = workshop.whole(experiment())
+    again = workshop.train(experiment(), seed=1, force=True, found=[STAGNATION], images_seen=7)
+    assert again.fingerprint == trained.fingerprint
+    manifest = build(workshop, [experiment()], {"one": again}, {"one": evaluation})
+    frame = read_leaderboard(workshop.store, manifest)
+    assert frame["verdict"][0] == "unknown" and pandas.isna(frame["images_seen"][0])
+    assert "trained or sampled again since" in manifest.details["stale"]["one"]
+
+
+@pytest.mark.parametrize(
+    ("objective", "name"),
+    [
+        ({}, "non-saturating"),
+        ({"name": "hinge"}, "hinge"),
+        ({"name": "least_squares", "gradient_penalty": 1}, "least-squares+gp"),
+        ({"name": "wasserstein", "gradient_penalty": 10}, "wasserstein-gp"),
+        ({"name": "wasserstein", "weight_clip": 0.01}, "wasserstein-clip"),
+        ({"r1": 10}, "non-saturating+r1"),
+        (
+            {"name": "minimax", "label_smoothing": 0.1, "instance_noise": 0.1},
+            "minimax+smoothing+noise",
+        ),
+        ({"differentiable_augmentation": ["color", "cutout"]}, "non-saturating+augmentation"),
+    ],
+)
+def test_an_objective_is_named_with_what_tells_it_from_others(objective, name):
+    config = experiment(objective=objective).training_config()
+    assert objective_name(config["objective"]) == name
 
 
 def test_markdown_and_text_show_missing_figures_as_dashes():

@@ -1,3 +1,5 @@
+import base64
+import html
 import html.parser
 import re
 import shutil
@@ -10,8 +12,9 @@ from PIL import Image
 
 from gan_core.config import Configs, Dataset, Experiment
 from gan_core.errors import StoreError
-from gan_core.report.leaderboard import build_leaderboard
+from gan_core.report.leaderboard import build_leaderboard, read_leaderboard
 from gan_core.report.report import build_report
+from tests.gan_core.report.conftest import MODE_COLLAPSE, STAGNATION, parquet
 
 HOSTILE = "<script>alert('x')</script><img src=http://example.org/x onerror=\"x\">"
 
@@ -158,7 +161,7 @@ def test_the_page_of_three_experiments_is_whole_and_small(bench):
     assert page.visible.count("Lower is better") >= 3
     assert "98.1%" in page.visible
     pictures = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
-    assert len(pictures) == 1 + 3 * 3  # the chart; samples, progress and losses of each
+    assert len(pictures) == 1 + 3 * 7  # the chart; samples, progress and five curves of each
 
 
 def test_nothing_is_requested_from_outside(bench):
@@ -229,8 +232,9 @@ def test_hostile_text_is_shown_not_run(bench):
     item = experiment("one", description=HOSTILE)
     bench.whole(item, protocol=f"p {HOSTILE}")
     bench.trained["one"].details["device"] = HOSTILE
+    bench.trained["one"].details["verdicts"] = [{**STAGNATION, "text": f"`{HOSTILE}`", "keys": [HOSTILE]}]
     _, page = bench.report(configs_of(item, description=HOSTILE))
-    assert page.visible.count("alert('x')") >= 4
+    assert page.visible.count("alert('x')") >= 6
     assert [tag for tag, _ in page.tags].count("script") == 1
     assert all(a["src"].startswith("data:") for tag, a in page.tags if tag == "img")
     assert "onerror" not in {name for _, attributes in page.tags for name in attributes}
@@ -240,7 +244,7 @@ def test_missing_figures_are_dashes(bench):
     names = ("fid", "kid", "inception_score", "inception_score_std", "fid_test", "fid_untrained", "fid_floor")
     bench.whole(experiment("one"), **dict.fromkeys(names))
     _, page = bench.report(configs_of(experiment("one")))
-    assert page.tables[0][1][3:6] == ["—", "—", "—"]
+    assert page.tables[0][1][4:7] == ["—", "—", "—"]
     assert not re.search(r"\b(nan|None|NaN|null|<NA>)\b", page.visible)
     assert not any(
         "0.00" in cell for table in page.tables for row in table for cell in row if "FID" in row[0]
@@ -257,6 +261,143 @@ def test_a_trained_but_not_evaluated_experiment_is_shown_as_such(bench):
     assert "Not evaluated yet, so not on the leaderboard" in page.visible
     assert "Not trained yet" in page.visible and "What later is." in page.visible
     assert 'id="experiment-later"' not in page.text
+
+
+def notices(page: Page) -> str:
+    """What stands in the boxes on verdicts, without tags."""
+    boxes = re.findall(r'<div class="notice verdicts[^>]*>(.*?)</div>', page.text, re.DOTALL)
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", "", " ".join(boxes))))
+
+
+def badges(page: Page) -> list[tuple[str, str]]:
+    """(level, text) of every verdict, in the order of the page."""
+    return re.findall(r'<span class="verdict (\w+)">([^<]+)</span>', page.text)
+
+
+def test_a_finding_is_told_with_its_figure_and_what_helps(bench):
+    bench.whole(experiment("one"), training={"found": [MODE_COLLAPSE, STAGNATION]})
+    _, page = bench.report(configs_of(experiment("one")))
+    assert badges(page) == [("warned", "mode collapse, stagnation")] * 2  # in the table and the section
+    told = notices(page)
+    assert f"Mode collapse: {MODE_COLLAPSE['text']}. (Diversity: 0.123, at 25,600 images seen.)" in told
+    assert "lowered the FID: 0.00485, at 64,000 images seen.) What usually helps:" in told
+    for key in MODE_COLLAPSE["keys"] + STAGNATION["keys"]:
+        assert key in told
+    assert "The guard" not in told  # neither stopped the run
+    assert '<span class="pill plain">evaluated</span>' in page.text
+
+
+def test_a_stopped_training_does_not_look_like_a_success(bench):
+    training = {
+        "found": [MODE_COLLAPSE],
+        "stopped_by": "mode_collapse",
+        "best_at": 12_800,
+        "images_seen": 25_600,
+    }
+    bench.whole(experiment("one"), training=training, fid=1.0)
+    _, page = bench.report(configs_of(experiment("one")))
+    assert badges(page) == [("stopped", "mode collapse (stopped)")] * 2
+    assert page.text.count('<tr class="stopped">') == 1
+    assert page.text.count('class="notice verdicts stopped"') == 1
+    assert '<span class="pill">evaluated</span>' not in page.text  # the green one
+    told = notices(page)
+    assert "The guard mode_collapse stopped this training at 25,600 images seen, of 60,000 planned." in told
+    assert "is the generator with the best in-training FID, of 12,800 images seen." in told
+    chart = next(a["src"] for tag, a in page.tags if tag == "img")
+    assert b"one (stopped)" in base64.b64decode(chart.partition("base64,")[2])
+
+
+def test_a_healthy_training_says_so_quietly(bench):
+    bench.whole(experiment("one"))
+    bench.whole(experiment("two", publish="best"), training={"best_at": 38_400})
+    _, page = bench.report(configs_of(experiment("one"), experiment("two", publish="best")))
+    assert badges(page) == [("healthy", "healthy")] * 4
+    assert notices(page) == "" and 'class="stopped"' not in page.text
+    assert page.visible.count("of 38,400 images seen") == 1
+
+
+def test_figures_of_the_training_are_told_apart_from_the_leaderboards(bench):
+    bench.whole(experiment("one"), training={"fid_in_training": 43.75})
+    _, page = bench.report(configs_of(experiment("one")))
+    rows = [row for table in page.tables for row in table]
+    for row in (
+        ["In-training FID", "43.75"],
+        ["In-training FID, best", "41.12"],
+        ["Images seen at the best", "38,400"],
+        ["Diversity", "0.9700"],
+    ):
+        assert row in rows
+    assert "is not comparable with the leaderboard's FID" in page.visible
+
+
+def test_a_training_from_before_the_guards_has_an_unknown_verdict(bench):
+    item = experiment("one")
+    trained = bench.workshop.train_before_guards(item)
+    samples = bench.workshop.sample(trained)
+    bench.trained["one"], bench.samples["one"] = trained, samples
+    bench.evaluations["one"] = bench.workshop.evaluate(samples)
+    _, page = bench.report(configs_of(item))
+    assert badges(page) == [("unknown", "verdict unknown")] * 2
+    assert "This training has no verdict" in page.visible
+    titles = re.findall("<h4>([^<]+)</h4>", page.text)
+    assert "Losses" in titles and "In-training FID" not in titles and "Gradient norms" not in titles
+    assert "not comparable" not in page.visible.partition("What the figures mean")[0]
+
+
+def test_a_training_made_again_with_force_makes_what_stands_on_it_outdated(bench):
+    item = experiment("one")
+    bench.whole(item, training={"seed": 0})
+    configs = configs_of(item)
+    leaderboard = bench.leaderboard(configs)
+    _, page = bench.report(configs, leaderboard)
+    assert "out of date" not in page.visible
+
+    # The same configuration, so the same fingerprint; other bytes, as from another device.
+    again = bench.workshop.train(item, seed=1, force=True, found=[MODE_COLLAPSE])
+    assert again.fingerprint == bench.trained["one"].fingerprint
+    bench.trained["one"] = again
+    second = bench.leaderboard(configs)
+    assert second.details["stale"] == {
+        "one": "trained or sampled again since: materialise its samples and evaluation"
+    }
+    _, page = bench.report(configs, second)
+    assert page.tables[0][1][0] == "oneout of date"
+    assert "The samples come from an earlier training: materialise samples again." in page.visible
+    # The row's FID is of the training that is gone, so it cannot have the new one's verdict.
+    assert badges(page) == [("unknown", "verdict unknown"), ("warned", "mode collapse")]
+
+    bench.samples["one"] = bench.workshop.sample(again)
+    _, page = bench.report(configs)
+    assert "The figures are of earlier samples: materialise evaluation again." in page.visible
+    bench.evaluations["one"] = bench.workshop.evaluate(bench.samples["one"])
+    _, page = bench.report(configs)
+    assert "out of date" not in page.visible
+    assert badges(page) == [("warned", "mode collapse")] * 2
+
+
+def test_the_same_bytes_made_again_with_force_outdate_nothing(bench):
+    item = experiment("one")
+    bench.whole(item)
+    bench.trained["one"] = bench.workshop.train(item, force=True)
+    _, page = bench.report(configs_of(item))
+    assert "out of date" not in page.visible
+
+
+def test_a_leaderboard_from_before_the_verdicts_is_still_read(bench):
+    item = experiment("one")
+    bench.whole(item)
+    manifest = bench.leaderboard(configs_of(item))
+    frame = read_leaderboard(bench.store, manifest).drop(columns="verdict")
+    old = bench.workshop.make(
+        "leaderboard",
+        "all",
+        config={"old": True},
+        inputs={"evaluation/one": bench.evaluations["one"]},
+        details=manifest.details,
+        files={"leaderboard.parquet": parquet(frame)},
+    )
+    _, page = bench.report(configs_of(item), old)
+    assert badges(page) == [("unknown", "verdict unknown"), ("healthy", "healthy")]
 
 
 def test_outdated_steps_are_named(bench):
@@ -277,7 +418,7 @@ def test_outdated_steps_are_named(bench):
     bench.evaluations["one"] = bench.workshop.evaluate(bench.samples["one"], fid=1.0)
     _, page = bench.report(configs_of(new), leaderboard)
     assert "Evaluated after the leaderboard was made" in page.visible
-    assert page.tables[0][1][3] == "20.00"  # the leaderboard's own evaluation, not the newer one
+    assert page.tables[0][1][4] == "20.00"  # the leaderboard's own evaluation, not the newer one
     _, page = bench.report(configs_of(new))
     assert "out of date" not in page.visible
 
@@ -343,7 +484,7 @@ def test_a_click_sorts_the_table_and_keeps_missing_figures_last(bench, tmp_path)
         bench.whole(item, fid=fid)
     _, page = bench.report(configs_of(*items))
     # A second click on the FID: descending. As text, 9.5 would come before 100.25.
-    click = "document.querySelectorAll('th button')[3].click();"
+    click = "document.querySelectorAll('th button')[4].click();"
     test_page = tmp_path / "clicked.html"
     test_page.write_text(page.text.replace("</body>", f"<script>{click}{click}</script></body>"))
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]

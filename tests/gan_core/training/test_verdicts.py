@@ -73,7 +73,7 @@ def test_a_training_that_diverged_keeps_its_best(
     poison(monkeypatch, at=504)
     lines: list[str] = []
     manifest = train_gan(store, make_experiment(), dataset, make_shards(store), classifier, emit=lines.append)
-    assert manifest.figures["verdict"] == "not finite"
+    assert manifest.figures["verdict"] == "not finite (stopped)"
     assert manifest.details["stopped_by"] == "not_finite"
     (verdict,) = manifest.details["verdicts"]
     assert "NaN or infinite" in verdict["text"]
@@ -105,7 +105,7 @@ def test_a_guard_can_stop_a_run(store, make_shards, make_experiment, dataset, cl
     )
     assert stopped.figures["images_seen"] == 200
     assert stopped.details["stopped_by"] == "mode_collapse"
-    assert stopped.figures["verdict"] == "mode collapse"
+    assert stopped.figures["verdict"] == "mode collapse (stopped)"
     (verdict,) = stopped.details["verdicts"]
     assert verdict["figure"] < 0.3
 

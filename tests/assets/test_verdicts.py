@@ -1,0 +1,114 @@
+"""What Dagster shows of a training's verdict: its metadata, its check, and what it says while it runs."""
+
+from types import SimpleNamespace
+
+import dagster as dg
+import pytest
+import torch
+
+from assets.experiments import _observe, _training_metadata
+from tests.gan_core.report.conftest import (
+    MODE_COLLAPSE,
+    STAGNATION,
+    Workshop,
+    evaluations,
+    training_history,
+)
+
+
+@pytest.fixture
+def workshop(project) -> Workshop:
+    return Workshop(project.store)
+
+
+def check_training(project) -> dg.AssetCheckEvaluation:
+    """The check `training_is_healthy` of the training that is in the store."""
+    key = dg.AssetCheckKey(dg.AssetKey("trained_gan"), "training_is_healthy")
+    everything = project.definitions.resolve_implicit_global_asset_job_def()
+    job = everything.get_subset(asset_selection=set(), asset_check_selection={key})
+    run = job.execute_in_process(instance=project.instance, tags={"dagster/partition": "plain"})
+    (evaluation,) = run.get_asset_check_evaluations()
+    return evaluation
+
+
+def test_a_healthy_training_passes_its_check(project, workshop):
+    workshop.train(project.configs.experiments["plain"])
+    evaluation = check_training(project)
+    assert evaluation.passed
+    assert evaluation.metadata["verdict"].value == "healthy"
+
+
+def test_findings_are_a_warning_with_their_sentences(project, workshop):
+    workshop.train(
+        project.configs.experiments["plain"], found=[MODE_COLLAPSE, STAGNATION], stopped_by="stagnation"
+    )
+    evaluation = check_training(project)
+    assert not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.WARN
+    assert evaluation.metadata["verdict"].value == "mode collapse, stagnation (stopped)"
+    told = evaluation.metadata["findings"].value
+    assert MODE_COLLAPSE["text"] in told and "publish: best" in told
+
+
+def test_a_training_without_a_verdict_is_not_called_healthy(project, workshop):
+    workshop.train_before_guards(project.configs.experiments["plain"])
+    evaluation = check_training(project)
+    assert not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.WARN
+    assert evaluation.metadata["verdict"].value == "unknown"
+    assert "Train it again" in evaluation.metadata["findings"].value
+
+
+def test_the_metadata_of_a_training_hold_verdict_findings_and_curves(project, workshop):
+    found = {"found": [MODE_COLLAPSE], "stopped_by": "mode_collapse"}
+    manifest = workshop.train(project.configs.experiments["plain"], **found)
+    metadata = _training_metadata(project.store, manifest)
+    assert metadata["verdict"] == "mode collapse (stopped)"
+    assert MODE_COLLAPSE["text"] in metadata["findings"].value
+    for picture in ("curves", "samples_over_time"):
+        assert "data:image/png;base64," in metadata[picture].value
+
+
+class Watcher:
+    """A context that keeps what is logged."""
+
+    asset_key, partition_key = dg.AssetKey("trained_gan"), "plain"
+
+    def __init__(self):
+        self.seen: list[dg.AssetObservation] = []
+
+    def log_event(self, event: dg.AssetObservation) -> None:
+        self.seen.append(event)
+
+
+def snapshot(history, evaluated, warnings) -> SimpleNamespace:
+    return SimpleNamespace(
+        images_seen=640,
+        total_images=1000,
+        losses={"d_loss": 1.25, "g_loss": 0.5},
+        images_per_second=100.0,
+        seconds_left=3.6,
+        samples=torch.zeros(8, 1, 16, 16, dtype=torch.uint8),
+        history=history,
+        evaluations=evaluated,
+        warnings=warnings,
+    )
+
+
+def test_a_running_training_shows_its_evaluations_and_warnings():
+    watcher = Watcher()
+    history, evaluated = (table.to_dict("records") for table in (training_history(), evaluations()))
+    _observe(watcher, snapshot(history, evaluated, ["mode collapse: G draws `few` images", "stagnation: so"]))
+    metadata = watcher.seen[0].metadata
+    assert metadata["warnings"].value == "- mode collapse: G draws \\`few\\` images\n- stagnation: so"
+    assert metadata["fid_in_training"].value == 43.75
+    assert metadata["diversity"].value == 0.97
+    assert "data:image/png;base64," in metadata["curves"].value
+    assert "data:image/png;base64," in metadata["samples"].value
+
+
+def test_a_training_that_has_just_begun_shows_what_there_is():
+    watcher = Watcher()
+    _observe(watcher, snapshot([], [], []))
+    metadata = watcher.seen[0].metadata
+    assert metadata["warnings"].value == "none"
+    assert metadata["d_loss"].value == 1.25
+    assert not {"curves", "fid_in_training"} & set(metadata)

@@ -1,0 +1,82 @@
+import subprocess
+import sys
+
+import pytest
+
+from gan_core.config import Experiment
+from gan_core.report.verdicts import (
+    course,
+    finding_figure,
+    verdict_level,
+    verdict_markdown,
+    verdict_text,
+)
+from tests.gan_core.report.conftest import MODE_COLLAPSE, STAGNATION
+
+
+def experiment(**changes) -> Experiment:
+    values = {"name": "one", "dataset": "digits", "length": {"images": 60000}}
+    return Experiment.model_validate({**values, **changes})
+
+
+@pytest.mark.parametrize(
+    ("found", "stopped_by", "text", "level"),
+    [
+        ([], None, "healthy", "healthy"),
+        ([STAGNATION], None, "stagnation", "warned"),
+        ([MODE_COLLAPSE, STAGNATION], "stagnation", "mode collapse, stagnation (stopped)", "stopped"),
+        ([MODE_COLLAPSE, STAGNATION], "mode_collapse", "mode collapse (stopped), stagnation", "stopped"),
+    ],
+)
+def test_the_verdict_in_words(workshop, found, stopped_by, text, level):
+    trained = workshop.train(experiment(), found=found, stopped_by=stopped_by)
+    assert verdict_text(trained) == text
+    assert verdict_level(text) == level
+
+
+def test_without_a_verdict_it_is_unknown(workshop):
+    old = workshop.train_before_guards(experiment())
+    assert verdict_text(None) == verdict_text(old) == "unknown"
+    assert verdict_level("unknown") == "unknown"
+    assert "older than the guards" in verdict_markdown(old)
+
+
+def test_the_course_says_where_a_guard_stopped_it_and_what_was_published(workshop):
+    stopped = workshop.train(experiment(), found=[STAGNATION], stopped_by="stagnation", images_seen=31_000)
+    assert course(stopped) == [
+        "The guard `stagnation` stopped this training at 31,000 images seen, of 60,000 planned.",
+        "Published, and so sampled and evaluated, is the generator of the end, of 31,000 images seen.",
+    ]
+    epochs = experiment(length={"epochs": 12.5})
+    best = workshop.train(
+        epochs, found=[STAGNATION], stopped_by="stagnation", best_at=12_800, images_seen=31_000
+    )
+    assert course(best) == [
+        "The guard `stagnation` stopped this training at 31,000 images seen, of 12.5 epochs planned.",
+        "Published, and so sampled and evaluated, is the generator with the best in-training FID, of 12,800 "
+        "images seen.",
+    ]
+    assert course(workshop.train(experiment(seed=1))) == []
+
+
+def test_every_finding_shows_its_figure():
+    assert finding_figure(MODE_COLLAPSE) == "Diversity: 0.123, at 25,600 images seen"
+    not_finite = {"verdict": "not_finite", "figure": 640.0, "images_seen": 640}
+    assert finding_figure(not_finite) == "At 640 images seen"
+    overflowed = {"verdict": "exploded_gradients", "figure": None, "images_seen": 640}  # infinity, in JSON
+    assert finding_figure(overflowed) == "At 640 images seen"
+
+
+def test_markdown_shows_the_text_as_it_is(workshop):
+    keys = ["optimizers.*.betas: [0.0, 0.9]", "<b>"]
+    trained = workshop.train(experiment(), found=[{**STAGNATION, "keys": keys}, MODE_COLLAPSE])
+    first, second = verdict_markdown(trained).splitlines()
+    assert first.startswith("- Stagnation: the best in-training FID is 41.2 in the first half")
+    assert first.endswith("What usually helps: optimizers.\\*.betas: \\[0.0, 0.9\\]; \\<b\\>.")
+    assert second.startswith("- Mode collapse: ")
+    assert verdict_markdown(workshop.train(experiment(seed=1))) == "- No guard found anything wrong."
+
+
+def test_verdicts_are_read_without_torch():
+    code = "import sys; import gan_core.report.verdicts; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,61 @@
+"""Steps that were recorded as CUDA graphs do what plain steps do."""
+
+import pytest
+import torch
+
+from gan_core.training.capture import CUDA_GRAPHS, CapturedStep, may_capture
+from gan_core.training.state import TrainingState
+from gan_core.training.step import train_step
+
+
+def fresh_state(experiment, device: str) -> TrainingState:
+    return TrainingState(experiment, channels=1, image_size=16, n_classes=3, device=torch.device(device))
+
+
+def test_nothing_is_recorded_on_a_cpu(make_experiment, monkeypatch):
+    monkeypatch.setenv(CUDA_GRAPHS, "1")
+    assert not may_capture(fresh_state(make_experiment(), "cpu"))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {
+            "objective": {"name": "wasserstein", "gradient_penalty": 10},
+            "conditioning": {"name": "acgan"},
+            "n_critic": 3,
+            "ema_decay": 0.9,
+            "horizontal_flips": True,
+            "learning_rate_decay": "linear",
+        },
+        {
+            "objective": {"name": "hinge", "instance_noise": 0.1},
+            "architecture": {"width": 4, "spectral_norm": True, "dropout": 0.2},
+        },
+        {
+            "objective": {"name": "wasserstein", "weight_clip": 0.1},
+            "optimizers": {name: {"name": "rmsprop"} for name in ("generator", "discriminator")},
+        },
+    ],
+    ids=["dcgan", "acgan-wgan-gp", "sngan", "wgan"],
+)
+def test_recorded_steps_equal_plain_ones(make_experiment, values):
+    torch.backends.cudnn.deterministic = True
+    plain, recorded = (fresh_state(make_experiment(**values), "cuda") for _ in range(2))
+    captured = CapturedStep(recorded)
+    numbers = torch.Generator("cuda").manual_seed(0)
+    for step in range(60):
+        images = torch.randint(0, 256, (8, 1, 16, 16), generator=numbers, device="cuda", dtype=torch.uint8)
+        labels = torch.arange(8, device="cuda") % 3 if plain.experiment.conditional else None
+        train_step(plain, images, labels, 800)
+        captured(images, labels, 800, plain=step % 20 == 19)
+    assert captured.recordings
+    assert recorded.images_seen == plain.images_seen
+    expected, found = plain.meter.means(), recorded.meter.means()
+    assert found == pytest.approx(expected, rel=1e-3, abs=1e-4)
+    for network in ("generator", "discriminator"):
+        mine, theirs = getattr(recorded, network).state_dict(), getattr(plain, network).state_dict()
+        for name in mine:
+            torch.testing.assert_close(mine[name], theirs[name], rtol=1e-2, atol=1e-3, msg=name)
