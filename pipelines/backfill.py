@@ -5,6 +5,7 @@ others; the tables are made from those that succeeded.
 """
 
 import fnmatch
+import socket
 import uuid
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ import dagster as dg
 from gan_core.config import Configs
 from gan_core.errors import ConfigError
 from pipelines.jobs import DATASET_JOB, EXPERIMENT_JOB, TABLES_JOB
+from pipelines.lost_runs import HOST_TAG, end_lost_backfills
 
 BACKFILL_TAG = "gan-pipelines/backfill"
 
@@ -52,7 +54,8 @@ def backfill(
 
     Raises `KeyboardInterrupt` once a run was interrupted: its training has then saved a checkpoint.
     """
-    tags = {BACKFILL_TAG: uuid.uuid4().hex[:8]}
+    end_lost_backfills(instance)
+    tags = {BACKFILL_TAG: uuid.uuid4().hex[:8], HOST_TAG: socket.gethostname()}
     runner = _Runner(definitions, instance, tags)
     result = BackfillResult()
     broken: dict[str, str] = {}

@@ -9,6 +9,7 @@ from assets.tables import table_assets
 from gan_core.config import Configs, load_configs
 from pipelines.jobs import jobs
 from pipelines.logs import console
+from pipelines.lost_runs import lost_runs
 from pipelines.nightly import nightly_experiments_sensor, nightly_schedule
 from pipelines.partitions import partitions_of
 from pipelines.resources import store_resource
@@ -32,6 +33,7 @@ def build_definitions(configs: Configs) -> dg.Definitions:
         schedules=[nightly_schedule(configs)],
         sensors=[
             nightly_experiments_sensor(configs, all_jobs),
+            lost_runs,
             dg.AutomationConditionSensorDefinition(
                 "follow_new_data",
                 target=dg.AssetSelection.all(),

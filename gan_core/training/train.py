@@ -42,6 +42,7 @@ def train_gan(
     classifier: Manifest | None = None,
     *,
     force: bool = False,
+    resume: bool = False,
     emit: Callable[[str], None] = logger.info,
     observe: Callable[[TrainingSnapshot], None] | None = None,
     observe_interval: float = 10.0,
@@ -55,7 +56,8 @@ def train_gan(
     verdict on stagnation. It does not count in the fingerprint: a new classifier is no reason to train for
     days again. `emit` gets progress lines, `observe` a snapshot at most every `observe_interval` seconds;
     both are called in the calling thread. `device` is CUDA where there is one, else the CPU; it is recorded,
-    but does not count in the fingerprint. `force` begins again. More than `memory_limit_bytes` (by default:
+    but does not count in the fingerprint. `force` begins again; with `resume` too it goes on from the
+    checkpoints of an attempt that was forced, as a retry must. More than `memory_limit_bytes` (by default:
     what is free) of images are streamed. An exception that reaches the calling thread (KeyboardInterrupt,
     Dagster's interrupt) saves the last whole step and is raised again. Of several `ranks` the first makes the
     artefact and speaks to `emit` and `observe`, and the others get None.
@@ -88,7 +90,7 @@ def train_gan(
     if not training.ranks.is_first:
         training.follow()
         return None
-    return training.lead(force)
+    return training.lead(force, resume)
 
 
 def reuse_training(store: Store, experiment: Experiment, shards: Manifest) -> Manifest | None:
@@ -131,12 +133,12 @@ class Training:
             keep=self.experiment.keep_checkpoints,
         )
 
-    def lead(self, force: bool) -> Manifest:
+    def lead(self, force: bool, resume: bool) -> Manifest:
         """Train and publish, unless the artefact is there; no other process does so meanwhile."""
         began = False
         with Lease(self.store, ASSET, self.experiment.name, self.fingerprint, self.emit) as lease:
             checkpoints = self.checkpoints
-            if force:
+            if force and not resume:
                 checkpoints.remove_all()
 
             def build(work: Build) -> None:

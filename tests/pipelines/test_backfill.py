@@ -25,25 +25,37 @@ def test_patterns_select_experiments():
         select_experiments(configs, ["demo-*", "nope"])
 
 
-def test_an_interrupt_stops_the_whole_backfill_and_saves_a_checkpoint(tmp_path):
-    write_config(tmp_path / "configs", DATASET)
-    for name in ("a-long", "b-long"):
-        write_config(tmp_path / "configs", {**EXPERIMENT, "name": name, "length": {"images": 10**8}})
-    process = subprocess.Popen(
+def start(folder: Path) -> subprocess.Popen:
+    return subprocess.Popen(
         [sys.executable, "-m", "pipelines", "backfill", "*-long"],
         cwd=REPOSITORY,
         env={
             **os.environ,
-            "GAN_CONFIGS": str(tmp_path / "configs"),
-            "GAN_STORE": str(tmp_path / "store"),
-            "DAGSTER_HOME": str(tmp_path / "home"),
+            "GAN_CONFIGS": str(folder / "configs"),
+            "GAN_STORE": str(folder / "store"),
+            "DAGSTER_HOME": str(folder / "home"),
         },
         stderr=subprocess.PIPE,
         text=True,
     )
-    for line in process.stderr:
-        if "training a-long" in line:
-            break
+
+
+def wait_for(process: subprocess.Popen, text: str) -> None:
+    assert any(text in line for line in process.stderr), f"`{text}` was not printed"
+
+
+def test_a_killed_backfill_does_not_block_the_next_which_goes_on_and_saves_at_an_interrupt(tmp_path):
+    write_config(tmp_path / "configs", DATASET)
+    for name in ("a-long", "b-long"):
+        long = {**EXPERIMENT, "name": name, "length": {"images": 10**8}, "checkpoint_every": 1000}
+        write_config(tmp_path / "configs", long)
+    killed = start(tmp_path)
+    wait_for(killed, "training a-long")  # after five seconds, and so with a checkpoint
+    killed.kill()
+    killed.wait()
+    process = start(tmp_path)
+    wait_for(process, "going on from")
+    wait_for(process, "training a-long")
     process.send_signal(signal.SIGINT)
     rest = process.stderr.read()
     assert process.wait(60) == 130

@@ -206,6 +206,27 @@ def test_force_begins_again(store, make_shards, make_experiment, dataset):
     assert results(store, again) == first
 
 
+def test_a_forced_attempt_is_resumed_by_its_retry(store, make_shards, make_experiment, dataset):
+    experiment, shards = make_experiment(), make_shards(store)
+    whole = results(store, train_gan(store, experiment, dataset, shards, emit=quiet))
+    with pytest.raises(Interrupted):
+        train_gan(
+            store,
+            experiment,
+            dataset,
+            shards,
+            force=True,
+            emit=quiet,
+            observe=interrupt_after(45),
+            observe_interval=0,
+        )
+    lines: list[str] = []
+    retried = train_gan(store, experiment, dataset, shards, force=True, resume=True, emit=lines.append)
+    assert [line for line in lines if "going on from" in line]
+    assert not retried.reused
+    assert results(store, retried) == whole
+
+
 # --- interrupts and kills ---------------------------------------------------------------------------------
 
 

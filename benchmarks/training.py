@@ -1,0 +1,358 @@
+"""Real images a second into D: this engine beside what a user would write instead, in one run.
+
+    python benchmarks/training.py [--device cuda] [--seconds 4] [--batches 32 64 128] [--out FOLDER]
+
+For DCGAN, WGAN-GP and ACGAN at 32 and 64 pixels and several batch sizes, all with the networks of `gan_core`
+and the same optimisers:
+
+- `engine`: `gan_core.training.engine.Engine` with everything that it does in a run (rows of losses, guards).
+- `example`: the loop of PyTorch's DCGAN example, written in the obvious way: a DataLoader with two workers
+  over images in memory with torchvision's transforms, as for its CIFAR-10, and the losses read every step.
+- `bare`: the least that trains: one float tensor in memory, channels last, fused Adam, nothing recorded.
+- `limit`: the floating point operations of a step as counted by `torch.utils.flop_counter`, over those
+  a second that a large matrix product reaches on this machine.
+
+The arms take turns for several rounds; the median counts. Writes training.csv and training.png.
+"""
+
+import argparse
+import csv
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.flop_counter import FlopCounterMode
+
+from gan_core.config import Experiment
+from gan_core.devices import default_device, describe_device
+from gan_core.store import Store
+from gan_core.training.checkpoints import Checkpoints
+from gan_core.training.engine import Engine
+from gan_core.training.feed import ResidentFeed
+from gan_core.training.order import EpochOrder
+from gan_core.training.state import TrainingState
+from gan_core.training.step import update_networks
+
+CLASSES = 10
+IMAGES = 4_096
+ROUNDS = 3
+MODELS = {
+    "DCGAN": {},
+    "WGAN-GP": {"objective": {"name": "wasserstein", "gradient_penalty": 10}, "n_critic": 5},
+    "ACGAN": {"conditioning": {"name": "acgan"}},
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line of the table."""
+
+    model: str
+    side: int
+    batch_size: int
+    width: int
+    device: torch.device
+    precision: str
+
+    def experiment(self) -> Experiment:
+        return Experiment.model_validate(
+            {
+                "name": f"{self.model}-{self.side}-{self.batch_size}".lower(),
+                "dataset": "noise",
+                "architecture": {"width": self.width},
+                "batch_size": self.batch_size,
+                "length": {"images": 10**12},
+                "precision": self.precision,
+                "checkpoint_every": 10**12,
+                "sample_every": 10**12,
+                "evaluate_every": 10**12,
+                **MODELS[self.model],
+            }
+        )
+
+    def state(self) -> TrainingState:
+        return TrainingState(
+            self.experiment(), channels=3, image_size=self.side, n_classes=CLASSES, device=self.device
+        )
+
+
+Arm = Iterator[int]  # yields the images of each step that it has made
+
+
+# --- the arms ---------------------------------------------------------------------------------------------
+
+
+def engine_arm(case: Case, images: Tensor, labels: Tensor) -> Arm:
+    """What `Engine.run` does, a step at a time."""
+    state = case.state()
+    order = EpochOrder([IMAGES], IMAGES, 0)
+    feed = ResidentFeed(images.to(case.device), labels.to(case.device), order)
+    store = Store(tempfile.mkdtemp())
+    checkpoints = Checkpoints(store, "trained_gan", "benchmark", "0" * 64, emit=lambda line: None)
+    engine = Engine(state, feed, 10**12, checkpoints, emit=lambda line: None)
+    engine.begin(lambda call: call())
+    while True:
+        before = state.images_seen
+        engine.step()
+        yield state.images_seen - before
+
+
+def bare_arm(case: Case, images: Tensor, labels: Tensor) -> Arm:
+    """Nothing but the two updates, over one tensor that is ready to use."""
+    state, experiment = case.state(), case.experiment()
+    real = (images.to(case.device).float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+    labels = labels.to(case.device)
+    yield from _loop(
+        case, experiment, state.generator, state.discriminator, _forever(real, labels, case.batch_size), True
+    )
+
+
+def example_arm(case: Case, images: Tensor, labels: Tensor) -> Arm:
+    """PyTorch's example: contiguous tensors, a DataLoader, unfused Adam, `.item()` after every step."""
+    state, experiment = case.state(), case.experiment()
+    generator = state.generator.to(memory_format=torch.contiguous_format)
+    discriminator = state.discriminator.to(memory_format=torch.contiguous_format)
+    loader = DataLoader(
+        Pictures(images, labels), batch_size=case.batch_size, shuffle=True, num_workers=2, drop_last=True
+    )
+
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+        while True:
+            for real, of_class in loader:
+                yield real.to(case.device), of_class.to(case.device)
+
+    yield from _loop(case, experiment, generator, discriminator, batches(), False)
+
+
+class Pictures(Dataset):
+    """uint8 images as torchvision's CIFAR10 holds them, through the example's transforms."""
+
+    def __init__(self, images: Tensor, labels: Tensor):
+        self.images, self.labels = images.permute(0, 2, 3, 1).numpy(), labels.tolist()
+        side = images.shape[-1]
+        self.transform = torchvision.transforms.Compose(
+            [
+                torchvision.transforms.Resize(side),
+                torchvision.transforms.ToTensor(),
+                torchvision.transforms.Normalize((0.5,) * 3, (0.5,) * 3),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(Image.fromarray(self.images[index])), self.labels[index]
+
+
+def _loop(
+    case: Case,
+    experiment: Experiment,
+    generator: nn.Module,
+    discriminator: nn.Module,
+    batches: Iterator[tuple[Tensor, Tensor]],
+    lean: bool,
+) -> Arm:
+    """The three GANs as their papers' pseudocode says; `lean`: fused, and no loss is read back."""
+    adam = {"lr": 2e-4, "betas": (0.5, 0.999)} | ({"fused": True} if lean else {})
+    d_optimizer = torch.optim.Adam(discriminator.parameters(), **adam)
+    g_optimizer = torch.optim.Adam(generator.parameters(), **adam)
+    bce, cross_entropy = nn.BCEWithLogitsLoss(), nn.CrossEntropyLoss()
+    wasserstein, conditional = experiment.objective.name == "wasserstein", experiment.conditional
+    for step, (real, labels) in enumerate(batches, start=1):
+        count = len(real)
+        ones, zeros = torch.ones(count, device=case.device), torch.zeros(count, device=case.device)
+        z = torch.randn(count, experiment.latent.size, device=case.device)
+        fake_labels = torch.randint(CLASSES, (count,), device=case.device) if conditional else None
+        updates_generator = step % experiment.n_critic == 0
+        with torch.set_grad_enabled(updates_generator or not lean):
+            fake = generator(z, fake_labels)
+
+        d_optimizer.zero_grad()
+        of_real, of_fake = discriminator(real), discriminator(fake.detach())
+        if wasserstein:
+            between = torch.rand(count, 1, 1, 1, device=case.device)
+            points = (between * real + (1 - between) * fake.detach()).requires_grad_()
+            gradient = torch.autograd.grad(discriminator(points).score.sum(), points, create_graph=True)[0]
+            penalty = ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
+            d_loss = of_fake.score.mean() - of_real.score.mean() + 10 * penalty
+        else:
+            d_loss = bce(of_real.score, ones) + bce(of_fake.score, zeros)
+        if conditional:
+            d_loss = d_loss + cross_entropy(of_real.class_logits, labels)
+        d_loss.backward()
+        d_optimizer.step()
+
+        if updates_generator:
+            g_optimizer.zero_grad()
+            output = discriminator(fake)
+            g_loss = -output.score.mean() if wasserstein else bce(output.score, ones)
+            if conditional:
+                g_loss = g_loss + cross_entropy(output.class_logits, fake_labels)
+            g_loss.backward(inputs=list(generator.parameters()) if lean else None)
+            g_optimizer.step()
+            if not lean:
+                g_loss.item()
+        if not lean:
+            d_loss.item()
+        yield count
+
+
+def _forever(real: Tensor, labels: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    while True:
+        order = torch.randperm(len(real), device=real.device)
+        for numbers in order.split(size):
+            if len(numbers) == size:
+                yield real[numbers], labels[numbers]
+
+
+ARMS: dict[str, Callable[[Case, Tensor, Tensor], Arm]] = {
+    "engine": engine_arm,
+    "example": example_arm,
+    "bare": bare_arm,
+}
+
+
+# --- measuring --------------------------------------------------------------------------------------------
+
+
+def measure(case: Case, seconds: float) -> dict[str, float]:
+    """Images a second of each arm: the median of rounds in which the arms take turns."""
+    numbers = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (IMAGES, 3, case.side, case.side), generator=numbers, dtype=torch.uint8)
+    labels = torch.randint(CLASSES, (IMAGES,), generator=numbers)
+    arms = {name: arm(case, images, labels) for name, arm in ARMS.items()}
+    for arm in arms.values():
+        _run(case, arm, seconds / 2)  # kernels are chosen, workers start
+    rates: dict[str, list[float]] = {name: [] for name in arms}
+    for _ in range(ROUNDS):
+        for name, arm in arms.items():
+            rates[name].append(_run(case, arm, seconds))
+    for arm in arms.values():
+        arm.close()
+    return {name: statistics.median(found) for name, found in rates.items()}
+
+
+def _run(case: Case, arm: Arm, seconds: float) -> float:
+    """Whole rounds of critic and generator steps for about so many seconds; images a second."""
+    n_critic, images = case.experiment().n_critic, 0
+    _wait(case.device)
+    began = time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        images += sum(next(arm) for _ in range(n_critic))
+    _wait(case.device)
+    return images / (time.perf_counter() - began)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def arithmetic_limit(case: Case, operations_a_second: float) -> float:
+    """Images a second if nothing but the convolutions and matrix products took time."""
+    state, n_critic = case.state(), case.experiment().n_critic
+    images = torch.zeros((case.batch_size, 3, case.side, case.side), dtype=torch.uint8, device=case.device)
+    labels = torch.zeros(case.batch_size, dtype=torch.int64, device=case.device)
+    with FlopCounterMode(display=False) as counter:
+        for step in range(n_critic):
+            update_networks(state, images, labels, step == n_critic - 1)
+    return case.batch_size * n_critic * operations_a_second / counter.get_total_flops()
+
+
+def fastest_product(device: torch.device, precision: str) -> float:
+    """Floating point operations a second of a square matrix product, the best of many."""
+    side = 2048 if device.type == "cpu" else 8192
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    best = 0.0
+    for _ in range(20):
+        _wait(device)
+        began = time.perf_counter()
+        a @ b
+        _wait(device)
+        best = max(best, 2 * side**3 / (time.perf_counter() - began))
+    return best
+
+
+def plot(rows: list[dict], title: str, path: Path) -> None:
+    """A panel a model and size: images a second over the batch size, one line an arm."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    panels = sorted(
+        {(row["model"], row["pixels"]) for row in rows}, key=lambda p: (p[1], list(MODELS).index(p[0]))
+    )
+    columns = len(MODELS)
+    lines = -(-len(panels) // columns)
+    figure, axes = pyplot.subplots(lines, columns, figsize=(4 * columns, 3 * lines), squeeze=False)
+    for axis, (model, side) in zip(axes.flat, panels, strict=False):
+        chosen = [row for row in rows if (row["model"], row["pixels"]) == (model, side)]
+        for name, style in {"engine": "o-", "bare": "s--", "example": "^:", "limit": "k-."}.items():
+            axis.plot([row["batch_size"] for row in chosen], [row[name] for row in chosen], style, label=name)
+        axis.set(title=f"{model}, {side} pixels", xlabel="batch size", ylabel="images/s", yscale="log")
+        axis.set_xticks([row["batch_size"] for row in chosen], [str(row["batch_size"]) for row in chosen])
+        axis.grid(True, which="both", alpha=0.2)
+    axes.flat[0].legend()
+    figure.suptitle(title)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", default=str(default_device()))
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each arm in each round")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[32, 64])
+    parser.add_argument("--batches", type=int, nargs="+", default=[32, 64, 128])
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    options = parser.parse_args()
+    device = torch.device(options.device)
+    operations = fastest_product(device, options.precision)
+    where = f"{describe_device(device)}, torch {torch.__version__}, {options.precision}"
+    print(f"{where}; a matrix product reaches {operations / 1e9:,.0f} GFLOP/s")
+    rows = []
+    for side in options.sizes:
+        for model in options.models:
+            for batch_size in options.batches:
+                case = Case(model, side, batch_size, options.width, device, options.precision)
+                rates = measure(case, options.seconds)
+                row = {
+                    "model": model,
+                    "pixels": side,
+                    "batch_size": batch_size,
+                    **{name: round(rate, 1) for name, rate in rates.items()},
+                    "limit": round(arithmetic_limit(case, operations), 1),
+                    "engine/example": round(rates["engine"] / rates["example"], 2),
+                    "engine/bare": round(rates["engine"] / rates["bare"], 2),
+                }
+                rows.append(row)
+                print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+    options.out.mkdir(parents=True, exist_ok=True)
+    with open(options.out / "training.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    plot(rows, where, options.out / "training.png")
+    spread = np.array([[row["engine/example"], row["engine/bare"]] for row in rows])
+    print(f"least engine/example {spread[:, 0].min()}, least engine/bare {spread[:, 1].min()}")
+
+
+if __name__ == "__main__":
+    main()
