@@ -1,11 +1,16 @@
 """From shards to a trained GAN, its samples and their evaluation."""
 
+from typing import Any
+
 import dagster as dg
 
 from assets.conditions import follow_changed_inputs, follow_inputs
+from assets.interrupts import stoppable
+from assets.observation import observation, observe
 from assets.recording import StepConfig, inline_picture, materialized, stored_picture
+from assets.several_processes import TrainingTask, number_of_processes, train_in_processes
 from gan_core.config import Configs
-from gan_core.store import Store
+from gan_core.store import Manifest, Store
 from gan_core.versions import CODE_VERSIONS
 
 GROUP = "experiments"
@@ -17,6 +22,10 @@ class TrainingStepConfig(StepConfig):
     observe_seconds: float = 15.0
     """How often losses and samples are shown while it trains: each time is a row in Dagster's database."""
 
+    processes: int | None = None
+    """In how many processes it trains, each on a GPU of its own where there are GPUs. By default
+    GAN_PROCESSES, else 1: in the step's own process."""
+
 
 def experiment_assets(
     experiments: dg.PartitionsDefinition, dataset_of_experiment: dg.PartitionMapping
@@ -27,7 +36,7 @@ def experiment_assets(
         return dg.AssetDep(asset, partition_mapping=dataset_of_experiment)
 
     @dg.asset(
-        deps=[of_dataset("image_shards")],
+        deps=[of_dataset("image_shards"), of_dataset("classifier")],
         partitions_def=experiments,
         group_name=GROUP,
         kinds={"pytorch"},
@@ -45,22 +54,9 @@ def experiment_assets(
         store: dg.ResourceParam[Store],
         configs: dg.ResourceParam[Configs],
     ) -> dg.MaterializeResult:
-        from gan_core.training import train_gan
-
-        experiment = configs.experiments[context.partition_key]
-        manifest = train_gan(
-            store,
-            experiment,
-            configs.datasets[experiment.dataset],
-            store.require("image_shards", experiment.dataset),
-            force=config.force,
-            emit=context.log.info,
-            observe=lambda snapshot: _observe(context, snapshot),
-            observe_interval=config.observe_seconds,
-        )
-        return materialized(
-            context, store, manifest, {"samples_over_time": stored_picture(store, manifest, "progress.png")}
-        )
+        with stoppable(context):
+            manifest = _train(context, config, store, configs)
+        return materialized(context, store, manifest, _training_metadata(store, manifest))
 
     @dg.asset(
         deps=[trained_gan],
@@ -129,25 +125,51 @@ def experiment_assets(
     return [trained_gan, samples, evaluation]
 
 
-def _observe(context: dg.AssetExecutionContext, snapshot) -> None:
-    """Show a training's figures, curves and samples in the UI while it runs."""
-    import pandas
+def _train(
+    context: dg.AssetExecutionContext, config: TrainingStepConfig, store: Store, configs: Configs
+) -> Manifest:
+    """Train this partition's experiment, in this process or in several."""
+    from gan_core.training import train_gan
 
-    from gan_core.images import grid_png
-    from gan_core.report.plots import loss_curves_png
-
-    metadata: dict = {
-        "images_seen": snapshot.images_seen,
-        "total_images": snapshot.total_images,
-        "images_per_second": float(snapshot.images_per_second),
-        "seconds_left": float(snapshot.seconds_left),
-        **{name: float(value) for name, value in snapshot.losses.items()},
-    }
-    if snapshot.samples is not None:
-        metadata["samples"] = inline_picture(grid_png(snapshot.samples, columns=8), "samples")
-    if snapshot.history:
-        curves = loss_curves_png(pandas.DataFrame(snapshot.history), width=480, height=240)
-        metadata["losses"] = inline_picture(curves, "losses")
-    context.log_event(
-        dg.AssetObservation(context.asset_key, partition=context.partition_key, metadata=metadata)
+    experiment = configs.experiments[context.partition_key]
+    task = TrainingTask(
+        store=store.url,
+        cache=str(store.cache),
+        experiment=experiment,
+        dataset=configs.datasets[experiment.dataset],
+        shards=store.require("image_shards", experiment.dataset),
+        classifier=store.require("classifier", experiment.dataset),
+        force=config.force,
+        # What a forced attempt has done is not to be done again by its retry.
+        resume="dagster/retry_number" in context.run.tags,
+        observe_seconds=config.observe_seconds,
     )
+    processes = number_of_processes(config.processes)
+    if processes > 1:
+        return train_in_processes(context, store, task, processes)
+    return train_gan(
+        store,
+        task.experiment,
+        task.dataset,
+        task.shards,
+        task.classifier,
+        force=task.force,
+        resume=task.resume,
+        emit=context.log.info,
+        observe=lambda snapshot: observe(context, observation(snapshot)),
+        observe_interval=task.observe_seconds,
+    )
+
+
+def _training_metadata(store: Store, manifest: Manifest) -> dict[str, Any]:
+    """The verdict, the guards' findings, the curves and the samples of a training that has ended."""
+    from gan_core.report.curves import read_curves, training_figure
+    from gan_core.report.drawing import png
+    from gan_core.report.verdicts import verdict_markdown, verdict_text
+
+    return {
+        "verdict": verdict_text(manifest),
+        "findings": dg.MetadataValue.md(verdict_markdown(manifest)),
+        "curves": inline_picture(png(training_figure(*read_curves(store, manifest))), "curves"),
+        "samples_over_time": stored_picture(store, manifest, "progress.png"),
+    }

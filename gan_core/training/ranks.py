@@ -83,7 +83,7 @@ class Ranks:
         """The network, on its device, with batch norms that take their statistics over all ranks."""
         if self.size == 1:
             return network
-        if next(network.parameters()).is_cuda:
+        if any(parameter.is_cuda for parameter in network.parameters()):
             return nn.SyncBatchNorm.convert_sync_batchnorm(network)
         for module in network.modules():
             if type(module) in (nn.BatchNorm1d, nn.BatchNorm2d):

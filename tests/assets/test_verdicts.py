@@ -6,7 +6,8 @@ import dagster as dg
 import pytest
 import torch
 
-from assets.experiments import _observe, _training_metadata
+from assets.experiments import _training_metadata
+from assets.observation import observation, observe
 from tests.gan_core.report.conftest import (
     MODE_COLLAPSE,
     STAGNATION,
@@ -96,7 +97,10 @@ def snapshot(history, evaluated, warnings) -> SimpleNamespace:
 def test_a_running_training_shows_its_evaluations_and_warnings():
     watcher = Watcher()
     history, evaluated = (table.to_dict("records") for table in (training_history(), evaluations()))
-    _observe(watcher, snapshot(history, evaluated, ["mode collapse: G draws `few` images", "stagnation: so"]))
+    observe(
+        watcher,
+        observation(snapshot(history, evaluated, ["mode collapse: G draws `few` images", "stagnation: so"])),
+    )
     metadata = watcher.seen[0].metadata
     assert metadata["warnings"].value == "- mode collapse: G draws \\`few\\` images\n- stagnation: so"
     assert metadata["fid_in_training"].value == 43.75
@@ -107,7 +111,7 @@ def test_a_running_training_shows_its_evaluations_and_warnings():
 
 def test_a_training_that_has_just_begun_shows_what_there_is():
     watcher = Watcher()
-    _observe(watcher, snapshot([], [], []))
+    observe(watcher, observation(snapshot([], [], [])))
     metadata = watcher.seen[0].metadata
     assert metadata["warnings"].value == "none"
     assert metadata["d_loss"].value == 1.25

@@ -1,0 +1,57 @@
+"""How a long step ends: cancelled where someone asked for it, on its own where its run was killed."""
+
+import contextlib
+import multiprocessing
+import signal
+import threading
+from collections.abc import Iterator
+
+import dagster as dg
+
+LOOK_SECONDS = 1.0
+
+
+@contextlib.contextmanager
+def stoppable(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Around the work of a step that saves what it has when it is interrupted.
+
+    Dagster's terminate, SIGTERM and SIGINT interrupt the step, and the run is marked as cancelled, whichever
+    of its processes the signal reached: someone wanted it to stop, so it is not retried.
+
+    When the run worker was killed instead, nobody would stop the step: it interrupts itself within a
+    second. The run then counts as crashed, and is retried.
+    """
+    done, orphaned = threading.Event(), threading.Event()
+    watch = threading.Thread(target=_interrupt_orphan, args=(done, orphaned), name="run-worker", daemon=True)
+    try:
+        watch.start()
+        yield
+    except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):
+        if not orphaned.is_set():
+            _mark_as_canceling(context)
+        raise
+    finally:
+        done.set()
+
+
+def _interrupt_orphan(done: threading.Event, orphaned: threading.Event) -> None:
+    """Interrupt the main thread, as Ctrl-C would, once the process that this step belongs to is gone.
+
+    That is the run worker, also where a fork server started this process on its behalf. The system's
+    parent-death signal would tell of the fork server, and on Linux only. A run in one process has no such
+    parent.
+    """
+    worker = multiprocessing.parent_process()
+    while worker is not None and not done.wait(LOOK_SECONDS):
+        if not worker.is_alive():
+            orphaned.set()
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            return
+
+
+def _mark_as_canceling(context: dg.AssetExecutionContext) -> None:
+    """Dagster takes an interrupted run that nobody terminated through it for a failed one; this is the
+    mark that its own terminate sets first."""
+    run = context.instance.get_run_by_id(context.run_id)
+    if run and run.status == dg.DagsterRunStatus.STARTED:
+        context.instance.report_run_canceling(run, "Interrupted by a signal: the run is cancelled.")

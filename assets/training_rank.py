@@ -1,0 +1,66 @@
+"""One of the processes that torchrun starts for a training: `python -m assets.training_rank <step's pid>`."""
+
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+
+from dagster_pipes import PipesContext, open_dagster_pipes
+
+from assets.several_processes import TrainingTask
+from gan_core.errors import GanError
+
+
+def main(step_process: int) -> int:
+    """Train with the others, until the end or until the step's process is gone. The exit status."""
+    is_first = os.environ["RANK"] == "0"
+    with open_dagster_pipes() if is_first else contextlib.nullcontext() as pipes:
+        try:
+            _train(pipes, step_process)
+        except GanError as error:
+            print(f"process {os.environ['RANK']}: {type(error).__name__}: {error}", file=sys.stderr)
+            if pipes:
+                pipes.report_custom_message({"error": str(error)})
+            return 2
+        except KeyboardInterrupt as interrupt:
+            if pipes:
+                notes = getattr(interrupt, "__notes__", [])
+                pipes.report_custom_message({"error": ". ".join(["its processes were interrupted", *notes])})
+            return 130
+    return 0
+
+
+def _train(pipes: PipesContext | None, step_process: int) -> None:
+    from gan_core.store import Store
+    from gan_core.training import train_gan
+    from gan_core.training.torchrun import joined
+
+    with joined(launched_by=step_process) as ranks:
+        task = TrainingTask.model_validate(ranks.of_first(pipes and pipes.get_extra("task")))
+        train_gan(
+            Store(task.store, task.cache),
+            task.experiment,
+            task.dataset,
+            task.shards,
+            task.classifier,
+            force=task.force,
+            resume=task.resume,
+            emit=pipes.log.info if pipes else print,
+            observe=(lambda snapshot: _observe(pipes, snapshot)) if pipes else None,
+            observe_interval=task.observe_seconds,
+            ranks=ranks,
+        )
+
+
+def _observe(pipes: PipesContext, snapshot) -> None:
+    from assets.observation import observation
+
+    metadata = {name: getattr(value, "value", value) for name, value in observation(snapshot).items()}
+    file = Path(pipes.get_extra("observations")) / f"{snapshot.images_seen}.json"
+    file.write_text(json.dumps(metadata))
+    pipes.report_custom_message({"observation": str(file)})
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))
