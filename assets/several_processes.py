@@ -64,7 +64,7 @@ def train_in_processes(
     from gan_core.training.train import check, reuse_training
 
     check(task.experiment, task.dataset, task.shards, processes=processes)
-    found = None if task.force else reuse_training(store, task.experiment, task.shards)
+    found = None if task.force else reuse_training(store, task.experiment, task.shards, task.classifier)
     if found:
         return found
     _start(context, task, processes)

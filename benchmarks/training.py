@@ -5,18 +5,25 @@
 For DCGAN, WGAN-GP and ACGAN at 32 and 64 pixels and several batch sizes, all with the networks of `gan_core`
 and the same optimisers:
 
-- `engine`: `gan_core.training.engine.Engine` with everything that it does in a run (rows of losses, guards).
-- `example`: the loop of PyTorch's DCGAN example, written in the obvious way: a DataLoader with two workers
-  over images in memory with torchvision's transforms, as for its CIFAR-10, and the losses read every step.
+- `engine`: `gan_core.training.engine.Engine` with what it does at every step of a run: the lease, the rows of
+  losses every 100 steps, the guards, TensorBoard. Samples, evaluations and checkpoints come every so many
+  images and are left out. GAN_CUDA_GRAPHS counts.
+- `example`: the loop of PyTorch's DCGAN example, written in the obvious way: a DataLoader over images in
+  memory with torchvision's transforms, as for its CIFAR-10, and the losses read every step; with two workers
+  (its default) and with none, and the faster of both counts.
 - `bare`: the least that trains: one float tensor in memory, channels last, fused Adam, nothing recorded.
 - `limit`: the floating point operations of a step as counted by `torch.utils.flop_counter`, over those
   a second that a large matrix product reaches on this machine.
 
-The arms take turns for several rounds; the median counts. Writes training.csv and training.png.
+The arms take turns for several rounds; the median counts, and the spread of the engine's rounds is given.
+Writes training.csv and training.png.
 """
 
 import argparse
+import contextlib
 import csv
+import functools
+import os
 import statistics
 import tempfile
 import time
@@ -34,7 +41,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gan_core.config import Experiment
 from gan_core.devices import default_device, describe_device
+from gan_core.lease import Lease
 from gan_core.store import Store
+from gan_core.training.board import Board, board_folder
 from gan_core.training.checkpoints import Checkpoints
 from gan_core.training.engine import Engine
 from gan_core.training.feed import ResidentFeed
@@ -43,7 +52,7 @@ from gan_core.training.state import TrainingState
 from gan_core.training.step import update_networks
 
 CLASSES = 10
-IMAGES = 4_096
+IMAGES = 50_000  # as many as CIFAR-10 has: the workers start anew at every epoch
 ROUNDS = 3
 MODELS = {
     "DCGAN": {},
@@ -97,13 +106,17 @@ def engine_arm(case: Case, images: Tensor, labels: Tensor) -> Arm:
     order = EpochOrder([IMAGES], IMAGES, 0)
     feed = ResidentFeed(images.to(case.device), labels.to(case.device), order)
     store = Store(tempfile.mkdtemp())
-    checkpoints = Checkpoints(store, "trained_gan", "benchmark", "0" * 64, emit=lambda line: None)
-    engine = Engine(state, feed, 10**12, checkpoints, emit=lambda line: None)
-    engine.begin(lambda call: call())
-    while True:
-        before = state.images_seen
-        engine.step()
-        yield state.images_seen - before
+    run = store, "trained_gan", "benchmark", "0" * 64, lambda line: None
+    board = Board(board_folder(store, "benchmark", "0" * 64), 0)
+    with contextlib.closing(board), Lease(*run) as lease:
+        engine = Engine(
+            state, feed, 10**12, Checkpoints(*run), emit=run[-1], board=board, still_ours=lease.check
+        )
+        engine.begin(lambda call: call())
+        while True:
+            before = state.images_seen
+            engine.step()
+            yield state.images_seen - before
 
 
 def bare_arm(case: Case, images: Tensor, labels: Tensor) -> Arm:
@@ -116,13 +129,17 @@ def bare_arm(case: Case, images: Tensor, labels: Tensor) -> Arm:
     )
 
 
-def example_arm(case: Case, images: Tensor, labels: Tensor) -> Arm:
+def example_arm(case: Case, images: Tensor, labels: Tensor, workers: int = 2) -> Arm:
     """PyTorch's example: contiguous tensors, a DataLoader, unfused Adam, `.item()` after every step."""
     state, experiment = case.state(), case.experiment()
     generator = state.generator.to(memory_format=torch.contiguous_format)
     discriminator = state.discriminator.to(memory_format=torch.contiguous_format)
     loader = DataLoader(
-        Pictures(images, labels), batch_size=case.batch_size, shuffle=True, num_workers=2, drop_last=True
+        Pictures(images, labels),
+        batch_size=case.batch_size,
+        shuffle=True,
+        num_workers=workers,
+        drop_last=True,
     )
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
@@ -167,6 +184,9 @@ def _loop(
     d_optimizer = torch.optim.Adam(discriminator.parameters(), **adam)
     g_optimizer = torch.optim.Adam(generator.parameters(), **adam)
     bce, cross_entropy = nn.BCEWithLogitsLoss(), nn.CrossEntropyLoss()
+    half = functools.partial(
+        torch.autocast, case.device.type, torch.bfloat16, enabled=experiment.precision == "bf16"
+    )
     wasserstein, conditional = experiment.objective.name == "wasserstein", experiment.conditional
     for step, (real, labels) in enumerate(batches, start=1):
         count = len(real)
@@ -174,11 +194,12 @@ def _loop(
         z = torch.randn(count, experiment.latent.size, device=case.device)
         fake_labels = torch.randint(CLASSES, (count,), device=case.device) if conditional else None
         updates_generator = step % experiment.n_critic == 0
-        with torch.set_grad_enabled(updates_generator or not lean):
+        with torch.set_grad_enabled(updates_generator or not lean), half():
             fake = generator(z, fake_labels)
 
         d_optimizer.zero_grad()
-        of_real, of_fake = discriminator(real), discriminator(fake.detach())
+        with half():
+            of_real, of_fake = discriminator(real), discriminator(fake.detach())
         if wasserstein:
             between = torch.rand(count, 1, 1, 1, device=case.device)
             points = (between * real + (1 - between) * fake.detach()).requires_grad_()
@@ -194,7 +215,8 @@ def _loop(
 
         if updates_generator:
             g_optimizer.zero_grad()
-            output = discriminator(fake)
+            with half():
+                output = discriminator(fake)
             g_loss = -output.score.mean() if wasserstein else bce(output.score, ones)
             if conditional:
                 g_loss = g_loss + cross_entropy(output.class_logits, fake_labels)
@@ -217,7 +239,8 @@ def _forever(real: Tensor, labels: Tensor, size: int) -> Iterator[tuple[Tensor, 
 
 ARMS: dict[str, Callable[[Case, Tensor, Tensor], Arm]] = {
     "engine": engine_arm,
-    "example": example_arm,
+    "example_workers": example_arm,
+    "example_alone": functools.partial(example_arm, workers=0),
     "bare": bare_arm,
 }
 
@@ -225,8 +248,9 @@ ARMS: dict[str, Callable[[Case, Tensor, Tensor], Arm]] = {
 # --- measuring --------------------------------------------------------------------------------------------
 
 
-def measure(case: Case, seconds: float) -> dict[str, float]:
-    """Images a second of each arm: the median of rounds in which the arms take turns."""
+def measure(case: Case, seconds: float) -> tuple[dict[str, float], float, str]:
+    """Images a second of each arm: the median of rounds in which the arms take turns; the faster example; the
+    spread of the engine's rounds."""
     numbers = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (IMAGES, 3, case.side, case.side), generator=numbers, dtype=torch.uint8)
     labels = torch.randint(CLASSES, (IMAGES,), generator=numbers)
@@ -239,7 +263,10 @@ def measure(case: Case, seconds: float) -> dict[str, float]:
             rates[name].append(_run(case, arm, seconds))
     for arm in arms.values():
         arm.close()
-    return {name: statistics.median(found) for name, found in rates.items()}
+    medians = {name: statistics.median(found) for name, found in rates.items()}
+    spread = f"{min(rates['engine']):.0f}-{max(rates['engine']):.0f}"
+    example = max(medians["example_workers"], medians["example_alone"])
+    return medians, example, spread
 
 
 def _run(case: Case, arm: Arm, seconds: float) -> float:
@@ -272,6 +299,7 @@ def arithmetic_limit(case: Case, operations_a_second: float) -> float:
 def fastest_product(device: torch.device, precision: str) -> float:
     """Floating point operations a second of a square matrix product, the best of many."""
     side = 2048 if device.type == "cpu" else 8192
+    torch.backends.cuda.matmul.allow_tf32 = True  # as torch lets convolutions do
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     best = 0.0
@@ -299,7 +327,14 @@ def plot(rows: list[dict], title: str, path: Path) -> None:
     figure, axes = pyplot.subplots(lines, columns, figsize=(4 * columns, 3 * lines), squeeze=False)
     for axis, (model, side) in zip(axes.flat, panels, strict=False):
         chosen = [row for row in rows if (row["model"], row["pixels"]) == (model, side)]
-        for name, style in {"engine": "o-", "bare": "s--", "example": "^:", "limit": "k-."}.items():
+        styles = {
+            "engine": "o-",
+            "bare": "s--",
+            "example_workers": "^:",
+            "example_alone": "v:",
+            "limit": "k-.",
+        }
+        for name, style in styles.items():
             axis.plot([row["batch_size"] for row in chosen], [row[name] for row in chosen], style, label=name)
         axis.set(title=f"{model}, {side} pixels", xlabel="batch size", ylabel="images/s", yscale="log")
         axis.set_xticks([row["batch_size"] for row in chosen], [str(row["batch_size"]) for row in chosen])
@@ -325,21 +360,23 @@ def main() -> None:
     options = parser.parse_args()
     device = torch.device(options.device)
     operations = fastest_product(device, options.precision)
-    where = f"{describe_device(device)}, torch {torch.__version__}, {options.precision}"
+    graphs = ", CUDA graphs" if os.environ.get("GAN_CUDA_GRAPHS") == "1" else ""
+    where = f"{describe_device(device)}, torch {torch.__version__}, {options.precision}{graphs}"
     print(f"{where}; a matrix product reaches {operations / 1e9:,.0f} GFLOP/s")
     rows = []
     for side in options.sizes:
         for model in options.models:
             for batch_size in options.batches:
                 case = Case(model, side, batch_size, options.width, device, options.precision)
-                rates = measure(case, options.seconds)
+                rates, example, spread = measure(case, options.seconds)
                 row = {
                     "model": model,
                     "pixels": side,
                     "batch_size": batch_size,
                     **{name: round(rate, 1) for name, rate in rates.items()},
                     "limit": round(arithmetic_limit(case, operations), 1),
-                    "engine/example": round(rates["engine"] / rates["example"], 2),
+                    "engine_rounds": spread,
+                    "engine/example": round(rates["engine"] / example, 2),
                     "engine/bare": round(rates["engine"] / rates["bare"], 2),
                 }
                 rows.append(row)

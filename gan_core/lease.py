@@ -91,7 +91,7 @@ class Lease:
         self.lost = threading.Event()
         self.owner = uuid.uuid4().hex
         self.number = 0
-        self._looked = 0.0
+        self._beaten = 0.0  # when the store last took a heartbeat
         self._done = threading.Event()
 
     def __enter__(self) -> "Lease":
@@ -116,7 +116,7 @@ class Lease:
         The store is asked only where the heartbeat is late, as after a suspension: while it is not, nobody
         can have found the lease stale.
         """
-        if not self.lost.is_set() and abs(time.time() - self._looked) < 2 * self.heartbeat:
+        if not self.lost.is_set() and abs(time.time() - self._beaten) < 2 * self.heartbeat:
             return
         try:
             self._look()
@@ -127,7 +127,6 @@ class Lease:
     # -- inside
 
     def _look(self) -> None:
-        self._looked = time.time()
         numbers = self._numbers()
         holder = self._read(numbers[-1]) if numbers else None
         # The owner, too: a store without conditional writes lets two create the same number.
@@ -186,7 +185,7 @@ class Lease:
         if self._numbers()[-2:] != [n for n in (previous, number) if n]:
             self.store.remove(self._path(number))
             return False
-        self.number, self._holder, self._looked = number, holder, now
+        self.number, self._holder, self._beaten = number, holder, now
         self._remove_up_to(previous)
         return True
 
@@ -197,6 +196,7 @@ class Lease:
                 self._look()
                 beat = Holder(**{**asdict(self._holder), "heartbeat": time.time()})
                 self.store.write_atomically(self._path(self.number), _encode(beat))
+                self._beaten = beat.heartbeat
             except TrainingError as error:
                 logger.error("%s", error)
                 return

@@ -251,14 +251,20 @@ class Experiment(Config):
     def conditional(self) -> bool:
         return self.conditioning.name != "none"
 
+    @property
+    def decided_by_evaluation(self) -> bool:
+        """Whether what is measured while it trains may end the run or choose what is published."""
+        return self.publish == "best" or not set(self.stop_on) <= {"not_finite"}
+
     def training_config(self) -> dict[str, Any]:
         """The part of the configuration that decides what is trained: the fingerprint is made of it.
 
-        How often is measured decides it too, where a measurement may end the run or choose what is published
-        (`not_finite` needs none).
+        How often is measured decides it too, where a measurement may end the run or choose what is published.
+        (Of a run that diverged the best generator is published, and that depends on when it was measured; but
+        such a run is no reason to train all others again for another `evaluate_every`.)
         """
         unrelated = {"name", "description", "checkpoint_every", "keep_checkpoints", "sample_every"}
-        if set(self.stop_on) <= {"not_finite"} and self.publish == "last":
+        if not self.decided_by_evaluation:
             unrelated |= {"evaluate_every", "evaluation_samples", "log_every"}
         return self.model_dump(mode="json", exclude=unrelated)
 

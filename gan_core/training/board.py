@@ -1,5 +1,8 @@
 """A training's figures for TensorBoard, written while it runs."""
 
+import contextlib
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 from torch import Tensor
@@ -8,6 +11,7 @@ from torch.utils.tensorboard import SummaryWriter
 from gan_core.store import Store
 from gan_core.training.history import Row
 
+logger = logging.getLogger("gan_core")
 FOLDER = "tensorboard"
 
 
@@ -18,20 +22,39 @@ def board_folder(store: Store, experiment: str, fingerprint: str) -> Path:
 
 
 class Board:
-    """Scalars and sample images by images seen. A resumed run replaces what lies beyond its checkpoint."""
+    """Scalars and sample images by images seen. A resumed run replaces what lies beyond its checkpoint.
+
+    A folder that cannot be written ends the board with a warning, not the training.
+    """
 
     def __init__(self, folder: Path, images_seen: int):
-        self.writer = SummaryWriter(folder, purge_step=images_seen + 1)
+        self.folder = folder
+        self.writer: SummaryWriter | None = None
+        with self._telling():
+            self.writer = SummaryWriter(folder, purge_step=images_seen + 1)
 
     def add(self, row: Row, group: str) -> None:
         """A row of figures, each as `<group>/<name>`."""
-        for name, value in row.items():
-            if name != "images_seen":
-                self.writer.add_scalar(f"{group}/{name}", value, row["images_seen"])
+        with self._telling():
+            for name, value in row.items():
+                if self.writer and name != "images_seen":
+                    self.writer.add_scalar(f"{group}/{name}", value, row["images_seen"])
 
     def add_samples(self, images_seen: int, samples: Tensor) -> None:
         """uint8 (n, C, H, W)."""
-        self.writer.add_images("samples", samples, images_seen)
+        with self._telling():
+            if self.writer:
+                self.writer.add_images("samples", samples, images_seen)
 
     def close(self) -> None:
-        self.writer.close()
+        with self._telling():
+            if self.writer:
+                self.writer.close()
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.writer = None
+            logger.warning("nothing more is written for TensorBoard: %s: %s", self.folder, error)

@@ -1,21 +1,18 @@
 """The step as CUDA graphs: what it launches is recorded once, and then replayed in one launch."""
 
-import os
-
 import torch
 from torch import Tensor
 
+from gan_core.training.optimizers import graphs_wanted
 from gan_core.training.state import TrainingState
 from gan_core.training.step import finish_step, prepare_step, train_step, update_networks
 
-CUDA_GRAPHS = "GAN_CUDA_GRAPHS"
 WARM_UP = 11  # steps before a recording: libraries choose their kernels, optimisers make their moments
 
 
 def may_capture(state: TrainingState) -> bool:
     """Whether steps are recorded: on a GPU, in one process, where GAN_CUDA_GRAPHS is 1."""
-    wanted = os.environ.get(CUDA_GRAPHS) == "1"
-    return wanted and state.device.type == "cuda" and state.ranks.size == 1
+    return graphs_wanted(state.device) and state.ranks.size == 1
 
 
 class CapturedStep:
@@ -62,7 +59,8 @@ class _Recording:
         self.graph.register_generator_state(state.noise.generator)
         # thread_local: what other threads do on the device meanwhile is none of this recording's business.
         with torch.cuda.graph(self.graph, stream=stream, pool=pool, capture_error_mode="thread_local"):
-            self.losses = update_networks(state, self.images, self.labels, updates_generator)
+            losses = update_networks(state, self.images, self.labels, updates_generator)
+        self.losses = {name: value.detach() for name, value in losses.items()}
 
     def replay(self, images: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
         self.images.copy_(images)

@@ -23,6 +23,9 @@ from gan_core.training.state import TrainingState
 from gan_core.training.step import train_step
 from gan_core.training.worker import Post, run_interruptible
 
+# Who observes more slowly than that misses some.
+OBSERVATIONS_AT_ONCE = 8
+
 
 @dataclass(frozen=True)
 class TrainingSnapshot:
@@ -72,6 +75,7 @@ class Engine:
         self.observe, self.observe_interval, self.still_ours = observe, observe_interval, still_ours
         self.findings: list[Finding] = []
         self.stopped_by: Finding | None = None
+        self.observing = threading.Semaphore(OBSERVATIONS_AT_ONCE)
         self.captured = CapturedStep(state) if may_capture(state) else None
 
     def run(self) -> None:
@@ -170,9 +174,19 @@ class Engine:
 
     def _report(self) -> None:
         self.progress.update(min(self.state.images_seen, self.total_images), self.note)
-        if self.observe and time.monotonic() - self.observed_at >= self.observe_interval:
+        due = time.monotonic() - self.observed_at >= self.observe_interval
+        if self.observe and due and self.observing.acquire(blocking=False):
             self.observed_at = time.monotonic()
-            self.post(functools.partial(self.observe, self._snapshot()))
+            self.post(functools.partial(self._show, self._snapshot()))
+
+    def _show(self, snapshot: TrainingSnapshot) -> None:
+        """In the calling thread. A picture that cannot be shown is no reason to stop training."""
+        try:
+            self.observe(snapshot)
+        except Exception as error:
+            self.emit(f"this moment of the training could not be shown: {type(error).__name__}: {error}")
+        finally:
+            self.observing.release()
 
     def _end(self) -> None:
         """The last row, evaluation and samples; none of them of weights that are not finite."""
@@ -307,7 +321,8 @@ class Engine:
         )
 
     def _stop(self, finding: Finding) -> None:
-        if self.stopped_by is None:
+        at_its_end = self.state.images_seen >= self.total_images and finding.verdict != "not_finite"
+        if self.stopped_by is None and not at_its_end:
             self.stopped_by = finding
             best = self.state.best
             kept = (

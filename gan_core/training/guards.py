@@ -140,14 +140,17 @@ def exploded_gradients(experiment: Experiment, history: list[Row], evaluations: 
     return None
 
 
-# Samples this much closer to each other than real images are repeat themselves.
+# Samples this much closer to each other than real images are repeat themselves; an untrained G does so too,
+# so it takes two evaluations.
 COLLAPSED_DIVERSITY = 0.3
+COLLAPSED_EVALUATIONS = 2
 
 
 def mode_collapse(experiment: Experiment, history: list[Row], evaluations: list[Row]) -> Finding | None:
-    if not evaluations or evaluations[-1]["diversity"] >= COLLAPSED_DIVERSITY:
+    recent = [row["diversity"] for row in evaluations[-COLLAPSED_EVALUATIONS:]]
+    if len(recent) < COLLAPSED_EVALUATIONS or max(recent) >= COLLAPSED_DIVERSITY:
         return None
-    figure = evaluations[-1]["diversity"]
+    figure = recent[-1]
     return Finding(
         "mode_collapse",
         f"the samples are {figure:.0%} as far from their nearest neighbour as real images are: G draws few "
@@ -210,4 +213,6 @@ def _gradient_ratio(history: list[Row], name: str) -> tuple[float | None, float,
     if len(norms) < 2 * RECENT_ROWS:
         return None, 0.0, 0.0
     first, recent = median(norms[:RECENT_ROWS]), median(norms[-RECENT_ROWS:])
+    if not recent:
+        return 0.0, first, recent
     return (recent / first if first else None), first, recent

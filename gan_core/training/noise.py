@@ -1,11 +1,19 @@
 """The one source of random numbers of a run."""
 
+import hashlib
+
 import torch
 from torch import Tensor
 
 from gan_core.config import Latent
 from gan_core.models import draw_latents
 from gan_core.training.ranks import Ranks
+
+
+def stream_seed(seed: int, purpose: str) -> int:
+    """A seed for one purpose: with the same numbers for two of them, G would be trained on the very latents
+    that it is measured by."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {purpose}".encode()).digest()[:6], "big")
 
 
 class Noise:

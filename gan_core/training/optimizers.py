@@ -1,29 +1,38 @@
 """The optimisers of the two networks, and the rates that they have at each moment."""
 
+import os
+
 import torch
 from torch import Tensor, nn
 
 from gan_core.config import Experiment, Optimizer
 
+CUDA_GRAPHS = "GAN_CUDA_GRAPHS"
+
+
+def graphs_wanted(device: torch.device) -> bool:
+    """Whether steps are to be recorded as CUDA graphs: on a GPU, where GAN_CUDA_GRAPHS is 1."""
+    return device.type == "cuda" and os.environ.get(CUDA_GRAPHS) == "1"
+
 
 def build_optimizer(network: nn.Module, config: Optimizer, device: torch.device) -> torch.optim.Optimizer:
     """The optimiser of one network, with as few kernels a step as torch has for it.
 
-    On CUDA the rate is a tensor, so that a step that was captured as a graph reads today's.
+    Where steps are recorded as graphs the rate is a tensor, so that a replay reads today's.
     """
-    on_cuda = device.type == "cuda"
+    recorded = graphs_wanted(device)
     common = {
-        "lr": torch.tensor(config.learning_rate, device=device) if on_cuda else config.learning_rate,
+        "lr": torch.tensor(config.learning_rate, device=device) if recorded else config.learning_rate,
         "weight_decay": config.weight_decay,
     }
     parameters = list(network.parameters())
     if config.name == "adam":
         return torch.optim.Adam(
-            parameters, betas=tuple(config.betas), fused=True, capturable=on_cuda, **common
+            parameters, betas=tuple(config.betas), fused=True, capturable=recorded, **common
         )
     if config.name == "rmsprop":
         return torch.optim.RMSprop(
-            parameters, alpha=config.smoothing, momentum=config.momentum, capturable=on_cuda, **common
+            parameters, alpha=config.smoothing, momentum=config.momentum, capturable=recorded, **common
         )
     return torch.optim.SGD(parameters, momentum=config.momentum, fused=True, **common)
 

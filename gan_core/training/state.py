@@ -10,7 +10,7 @@ from gan_core.models.layers import Dropout, MinibatchDiscrimination, MinibatchSt
 from gan_core.objectives import build_objective
 from gan_core.training.average import GeneratorAverage
 from gan_core.training.history import LossMeter, Row
-from gan_core.training.noise import Noise
+from gan_core.training.noise import Noise, stream_seed
 from gan_core.training.optimizers import build_optimizer, load_optimizer
 from gan_core.training.ranks import Ranks
 
@@ -39,12 +39,12 @@ class TrainingState:
     ):
         self.experiment, self.device, self.ranks = experiment, device, ranks or Ranks()
         shape = {"channels": channels, "image_size": image_size, "n_classes": n_classes}
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(experiment.seed)
             generator = build_generator(experiment, **shape)
             discriminator = build_discriminator(experiment, **shape)
         self.objective = build_objective(experiment.objective)
-        self.noise = Noise(experiment.seed, device, self.ranks)
+        self.noise = Noise(stream_seed(experiment.seed, "steps"), device, self.ranks)
         # Convolutions run faster so, on CPU (1.1 to 3 times) and on GPU.
         self.generator = self._on_device(generator)
         self.discriminator = self._on_device(discriminator)
@@ -65,6 +65,7 @@ class TrainingState:
         self.evaluations: list[Row] = []
         self.samples: list[tuple[int, Tensor]] = []
         self.best: dict | None = None
+        self.measure: str | None = None
         self.fixed_latents, self.fixed_labels = self._fixed_inputs()
 
     @property
@@ -78,6 +79,20 @@ class TrainingState:
         images = self.sampler.eval()(self.fixed_latents, self.fixed_labels)
         self.generator.train()
         return to_uint8(images, self.experiment.output.image_range).cpu().contiguous()
+
+    def measure_by(self, measure: str) -> bool:
+        """From now on FIDs are taken by this measure (the classifier's version, the number of images).
+
+        False where those so far were taken by another: they do not compare, and go, and the best with them.
+        """
+        same = self.measure in (None, measure)
+        self.measure = measure
+        if not same:
+            self.best = None
+            self.evaluations = [
+                {name: value for name, value in row.items() if name != "fid"} for row in self.evaluations
+            ]
+        return same
 
     def keep_best(self, fid: float) -> None:
         """Remember the weights of this moment as the best so far."""
@@ -120,6 +135,7 @@ class TrainingState:
             "evaluations": self.evaluations,
             "samples": [list(sample) for sample in self.samples],
             "best": self.best,
+            "measure": self.measure,
         }
 
     def load_state_dict(self, state: dict) -> None:
@@ -133,13 +149,15 @@ class TrainingState:
         if state["noise_device"] == self.device.type:
             self.noise.generator.set_state(state["noise"].cpu())
         else:
-            self.noise.generator.manual_seed(self.experiment.seed + state["images_seen"])
+            self.noise.generator.manual_seed(
+                stream_seed(self.experiment.seed, "steps") + state["images_seen"]
+            )
         self.images_seen, self.step, self.seconds = state["images_seen"], state["step"], state["seconds"]
         self.meter.load_state_dict(state["meter"], self.device)
         self.meter_since = tuple(state["meter_since"])
         self.history, self.evaluations = list(state["history"]), list(state["evaluations"])
         self.samples = [(seen, images) for seen, images in state["samples"]]
-        self.best = state["best"]
+        self.best, self.measure = state["best"], state["measure"]
 
     def _on_device(self, network: nn.Module) -> nn.Module:
         for module in network.modules():
@@ -155,7 +173,7 @@ class TrainingState:
         count = FIXED_SAMPLES
         if 0 < n_classes <= count:
             count -= count % n_classes
-        numbers = torch.Generator("cpu").manual_seed(self.experiment.seed)
+        numbers = torch.Generator("cpu").manual_seed(stream_seed(self.experiment.seed, "samples"))
         latents = draw_latents(self.experiment.latent, count, numbers).to(self.device)
         labels = torch.arange(count, device=self.device) % n_classes if n_classes else None
         return latents, labels

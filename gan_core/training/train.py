@@ -24,6 +24,7 @@ from gan_core.training.feed import TrainingFeed, open_feed
 from gan_core.training.guards import verdict_names
 from gan_core.training.history import write_rows
 from gan_core.training.monitor import InTrainingEvaluation, read_real_images
+from gan_core.training.noise import stream_seed
 from gan_core.training.ranks import Ranks
 from gan_core.training.state import TrainingState, cpu_copy
 from gan_core.training.strip import progress_png
@@ -53,14 +54,15 @@ def train_gan(
     """Train `experiment` on the train split of `shards`, or go on from its newest good checkpoint.
 
     `classifier` extracts the features of the in-training FID; without one there is no best generator and no
-    verdict on stagnation. It does not count in the fingerprint: a new classifier is no reason to train for
-    days again. `emit` gets progress lines, `observe` a snapshot at most every `observe_interval` seconds;
-    both are called in the calling thread. `device` is CUDA where there is one, else the CPU; it is recorded,
-    but does not count in the fingerprint. `force` begins again; with `resume` too it goes on from the
-    checkpoints of an attempt that was forced, as a retry must. More than `memory_limit_bytes` (by default:
-    what is free) of images are streamed. An exception that reaches the calling thread (KeyboardInterrupt,
-    Dagster's interrupt) saves the last whole step and is raised again. Of several `ranks` the first makes the
-    artefact and speaks to `emit` and `observe`, and the others get None.
+    verdict on stagnation. It counts in the fingerprint only where that FID decides what is published
+    (`publish`, `stop_on`): otherwise a new classifier is no reason to train for days again. `emit` gets
+    progress lines, `observe` a snapshot at most every `observe_interval` seconds; both are called in the
+    calling thread. `device` is CUDA where there is one, else the CPU; it is recorded, but does not count in
+    the fingerprint. `force` begins again; with `resume` too it goes on from the checkpoints of an attempt
+    that was forced, as a retry must. More than `memory_limit_bytes` (by default: what is free) of images are
+    streamed. An exception that reaches the calling thread (KeyboardInterrupt, Dagster's interrupt) saves the
+    last whole step and is raised again. Of several `ranks` the first makes the artefact and speaks to `emit`
+    and `observe`, and the others get None.
 
     Files: generator.safetensors (the average where `ema_decay` is set; the best one where `publish` or
     a guard says so), discriminator.safetensors of the same moment, generator_untrained.safetensors,
@@ -93,14 +95,21 @@ def train_gan(
     return training.lead(force, resume)
 
 
-def reuse_training(store: Store, experiment: Experiment, shards: Manifest) -> Manifest | None:
+def reuse_training(
+    store: Store, experiment: Experiment, shards: Manifest, classifier: Manifest | None = None
+) -> Manifest | None:
     """What `train_gan` would return without training; None where it would train."""
-    return store.reuse(ASSET, experiment.name, training_fingerprint(experiment, shards))
+    inputs = training_inputs(experiment, shards, classifier)
+    key = fingerprint(experiment.training_config(), inputs, CODE_VERSION)
+    return store.reuse(ASSET, experiment.name, key)
 
 
-def training_fingerprint(experiment: Experiment, shards: Manifest) -> str:
-    """Of the artefact of a training."""
-    return fingerprint(experiment.training_config(), {"image_shards": shards}, CODE_VERSION)
+def training_inputs(
+    experiment: Experiment, shards: Manifest, classifier: Manifest | None = None
+) -> dict[str, Manifest]:
+    """What decides the artefact of a training, beside its configuration."""
+    decides = classifier is not None and experiment.decided_by_evaluation
+    return {"image_shards": shards} | ({"classifier": classifier} if decides else {})
 
 
 @dataclass(frozen=True)
@@ -120,7 +129,11 @@ class Training:
 
     @property
     def fingerprint(self) -> str:
-        return training_fingerprint(self.experiment, self.shards)
+        return fingerprint(self.experiment.training_config(), self.inputs, CODE_VERSION)
+
+    @property
+    def inputs(self) -> dict[str, Manifest]:
+        return training_inputs(self.experiment, self.shards, self.classifier)
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -151,7 +164,7 @@ class Training:
                 ASSET,
                 self.experiment.name,
                 config=self.experiment.training_config(),
-                inputs={"image_shards": self.shards},
+                inputs=self.inputs,
                 code_version=CODE_VERSION,
                 build=build,
                 force=force,
@@ -170,6 +183,7 @@ class Training:
         state = self._fresh_state()
         untrained = cpu_copy(state.generator.state_dict())
         with self._feed() as feed:
+            data = feed.describe()
             self._resume(state, checkpoints)
             with self._board(state) as board:
                 engine = Engine(
@@ -189,7 +203,7 @@ class Training:
         if work:
             save_weights(untrained, work, "generator_untrained")
             write_results(engine, self.shards, work)
-            work.details["data"] = feed.describe()
+            work.details["data"] = data
             work.details["in_training_classifier"] = self.classifier and self.classifier.version
 
     @contextlib.contextmanager
@@ -227,7 +241,9 @@ class Training:
         extractor = load_classifier(self.store, self.classifier) if self.classifier else None
         if extractor is None:
             self.emit("no classifier was given: this run has no in-training FID")
-        return InTrainingEvaluation(real, extractor, self.experiment.seed) if len(real) > 1 else None
+        if len(real) < 2:
+            return None
+        return InTrainingEvaluation(real, extractor, stream_seed(self.experiment.seed, "evaluation"))
 
     def _fresh_state(self) -> TrainingState:
         return TrainingState(
@@ -240,6 +256,7 @@ class Training:
         )
 
     def _resume(self, state: TrainingState, checkpoints: Checkpoints) -> None:
+        measure = f"{self.classifier and self.classifier.version} {self.experiment.evaluation_samples}"
         saved = checkpoints.load_newest()
         found = saved and saved["images_seen"]
         if self.ranks.any(found != self.ranks.of_first(found)):
@@ -248,8 +265,11 @@ class Training:
                 f"{checkpoints.folder}: use a store that all hosts share"
             )
         if saved is None:
+            state.measure_by(measure)
             return
         state.load_state_dict(saved)
+        if not state.measure_by(measure):
+            self.emit("the classifier or `evaluation_samples` has changed: the in-training FID begins anew")
         self.emit(f"going on from {checkpoints.last}: {state.images_seen:,} images seen")
         if saved["noise_device"] != state.device.type:
             self.emit(

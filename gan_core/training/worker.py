@@ -1,5 +1,6 @@
 """Run long work where an interrupt cannot hit it, and stop it where it is consistent."""
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -19,7 +20,8 @@ def run_interruptible(
     thread, between any two instructions: in the middle of a training step they would leave half of it done.
     So the calling thread waits, and does what the work hands it through `post` (logging, observations). An
     exception here sets `stop`, waits until the work has ended of its own accord at its next consistent
-    point, and is raised again; `on_stop` is called once `stop` is set. No signal handler is touched.
+    point, and is raised again; `on_stop` is called once `stop` is set. Interrupts that follow the first one
+    (Ctrl-C reaches Dagster and its steps) change nothing. No signal handler is touched.
     """
     calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
     stop = threading.Event()
@@ -40,10 +42,17 @@ def run_interruptible(
             call()
     except BaseException as interrupt:
         stop.set()
-        on_stop()
+        _undisturbed(on_stop)
         if thread.ident is not None:
-            thread.join()
+            while thread.is_alive():
+                _undisturbed(thread.join)
             if outcome.exception() is not None:
                 interrupt.add_note(f"While stopping: {outcome.exception()!r}")
         raise
     return outcome.result()
+
+
+def _undisturbed(call: Callable[[], None]) -> None:
+    """Call it; an interrupt that arrives meanwhile is one more of those that are being obeyed already."""
+    with contextlib.suppress(BaseException):
+        call()

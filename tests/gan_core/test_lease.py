@@ -240,7 +240,7 @@ def test_one_that_wakes_up_asks_the_store_before_its_next_step(store):
     store.remove(f"{FOLDER}/lease-000001.json")
     with make(store, heartbeat=5):
         suspended.check()  # nobody can know yet
-        suspended._looked -= 3600
+        suspended._beaten -= 3600
         with pytest.raises(TrainingError, match="took over"):
             suspended.check()
         suspended.__exit__()

@@ -70,7 +70,12 @@ def make_shards():
                 write_images(work.folder / names[0], images[:half], None if known is None else known[:half])
                 rest = None if known is None else known[half:]
                 write_images(work.folder / names[1], images[half:], rest, half)
-                splits[split] = {"images": count, "classes": {}, "shards": names}
+                splits[split] = {
+                    "images": count,
+                    "classes": {},
+                    "shards": names,
+                    "images_per_shard": [half, count - half],
+                }
             work.details = {
                 "splits": splits,
                 "classes": CLASSES if dataset.labelled else [],

@@ -289,6 +289,7 @@ def test_what_fits_is_resident_and_what_does_not_is_streamed(store, shards):
     assert lines == [
         "tiny train: resident on cpu, 100 images, 0.0768 MB",
         "tiny train: streamed in windows of 30 images, 100 images, 0.0466 MB for two windows",
+        "tiny train: training begins when the first window is decoded",
     ]
 
 

@@ -67,6 +67,11 @@ def test_vanished_and_exploded_gradients(make_experiment):
     assert verdicts(make_experiment(), history(g_gradient_norm=lambda number: 1.5**-number)[:10]) == []
 
 
+def test_a_gradient_that_was_never_there_has_vanished(make_experiment):
+    (finding,) = judge(make_experiment(), history(g_gradient_norm=0.0), [])
+    assert finding.verdict == "vanished_gradients"
+
+
 def test_one_outlier_is_no_explosion(make_experiment):
     assert verdicts(make_experiment(), history(d_gradient_norm=lambda n: 1e9 if n == 18 else 0.5)) == []
 
@@ -75,6 +80,7 @@ def test_mode_collapse(make_experiment):
     (finding,) = judge(make_experiment(), history(), evaluations(90, 80, diversity=0.04))
     assert finding.verdict == "mode_collapse"
     assert "4% as far" in finding.text
+    assert verdicts(make_experiment(), history(), evaluations(90, diversity=0.04)) == []  # it may just begin
     recovered = [*evaluations(90, diversity=0.04), *evaluations(80)]
     assert verdicts(make_experiment(), history(), recovered) == []
 

@@ -294,6 +294,25 @@ def test_interrupts_at_random_moments_change_nothing(store, tmp_path, make_shard
     assert results(store, manifest) == results(other, whole)
 
 
+def test_a_second_interrupt_does_not_cut_the_stopping_short():
+    ended = []
+
+    def work(stop, post):
+        post(lambda: (_ for _ in ()).throw(Interrupted()))
+        stop.wait(10)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.3)
+        ended.append(True)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(Interrupted):
+            run_interruptible(work)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert ended
+
+
 def test_an_error_while_stopping_is_noted():
     def work(stop, post):
         post(lambda: (_ for _ in ()).throw(Interrupted()))

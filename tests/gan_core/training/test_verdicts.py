@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from gan_core.evaluation.classifier import train_classifier
 from gan_core.training import engine, train_gan
 from gan_core.training.board import board_folder
+from gan_core.training.train import training_inputs
 
 
 def quiet(line: str) -> None:
@@ -103,7 +104,7 @@ def test_a_guard_can_stop_a_run(store, make_shards, make_experiment, dataset, cl
         classifier,
         emit=quiet,
     )
-    assert stopped.figures["images_seen"] == 200
+    assert stopped.figures["images_seen"] == 400
     assert stopped.details["stopped_by"] == "mode_collapse"
     assert stopped.figures["verdict"] == "mode collapse (stopped)"
     (verdict,) = stopped.details["verdicts"]
@@ -158,3 +159,74 @@ def test_tensorboard_has_every_row(store, make_shards, make_experiment, dataset,
     assert [event.value for event in losses] == pytest.approx(history["d_loss"].tolist(), rel=1e-6)
     assert len(events.Scalars("evaluation/fid")) == 4
     assert events.Tags()["images"]
+
+
+def test_another_classifier_begins_the_fid_anew(
+    store, tmp_path, make_shards, make_experiment, dataset, classifier
+):
+    class Interrupted(BaseException):
+        pass
+
+    def observe(snapshot):
+        if snapshot.images_seen >= 480:
+            raise Interrupted
+
+    shards = make_shards(store)
+    with pytest.raises(Interrupted):
+        train_gan(
+            store,
+            make_experiment(),
+            dataset,
+            shards,
+            classifier,
+            emit=quiet,
+            observe=observe,
+            observe_interval=0,
+        )
+    lines: list[str] = []
+    fewer = make_experiment(evaluation_samples=70)
+    manifest = train_gan(store, fewer, dataset, shards, classifier, emit=lines.append)
+    assert [line for line in lines if "the in-training FID begins anew" in line]
+    evaluations = pandas.read_parquet(store.local(manifest, "evaluations.parquet"))
+    assert evaluations["fid"].isna().tolist() == [True, True, False, False]
+    assert manifest.figures["images_seen_best"] in (600, 800)
+
+
+def test_a_verdict_at_the_very_end_stops_nothing(store, make_shards, make_experiment, dataset, classifier):
+    slow = {"name": "sgd", "learning_rate": 1e-12}
+    values = {"optimizers": {"generator": slow, "discriminator": slow}, "latent": {"size": 1}}
+    experiment = make_experiment(**values, stop_on=["mode_collapse"], evaluate_every=500)
+    manifest = train_gan(store, experiment, dataset, make_shards(store), classifier, emit=quiet)
+    assert manifest.figures["verdict"] == "mode collapse"
+    assert manifest.details["stopped_by"] is None
+    assert manifest.details["published"] == {"images_seen": 800, "which": "last"}
+
+
+def test_what_decides_the_result_counts_in_the_fingerprint(store, make_shards, make_experiment, classifier):
+    shards = make_shards(store)
+    assert "classifier" not in training_inputs(make_experiment(), shards, classifier)
+    for values in ({"publish": "best"}, {"stop_on": ["stagnation"]}):
+        assert training_inputs(make_experiment(**values), shards, classifier)["classifier"] is classifier
+
+
+def test_a_board_that_cannot_be_written_does_not_end_the_training(
+    store, make_shards, make_experiment, dataset, caplog
+):
+    shards = make_shards(store)
+    (store.cache.parent / "tensorboard").write_text("a file where the folder should be")
+    manifest = train_gan(store, make_experiment(), dataset, shards, emit=quiet)
+    assert manifest.figures["images_seen"] == 800
+    assert "nothing more is written for TensorBoard" in caplog.text
+
+
+def test_an_observer_that_fails_does_not_end_the_training(store, make_shards, make_experiment, dataset):
+    def observe(snapshot):
+        raise RuntimeError("the database is locked")
+
+    lines: list[str] = []
+    experiment, shards = make_experiment(), make_shards(store)
+    manifest = train_gan(
+        store, experiment, dataset, shards, emit=lines.append, observe=observe, observe_interval=0
+    )
+    assert manifest.figures["images_seen"] == 800
+    assert [line for line in lines if "RuntimeError: the database is locked" in line]
