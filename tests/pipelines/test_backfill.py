@@ -44,6 +44,7 @@ def wait_for(process: subprocess.Popen, text: str) -> None:
     assert any(text in line for line in process.stderr), f"`{text}` was not printed"
 
 
+@pytest.mark.slow
 def test_a_killed_backfill_does_not_block_the_next_which_goes_on_and_saves_at_an_interrupt(tmp_path):
     write_config(tmp_path / "configs", DATASET)
     for name in ("a-long", "b-long"):
