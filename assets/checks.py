@@ -101,7 +101,9 @@ def experiment_checks(partitions: dg.PartitionsDefinition) -> list[dg.AssetCheck
         history = pandas.read_parquet(store.local(manifest, "history.parquet"))
         losses = history.filter(regex="loss|penalty").to_numpy(dtype=float)
         bad = int((~numpy.isfinite(losses)).any(axis=1).sum())
-        return dg.AssetCheckResult(passed=bad == 0, metadata={"rows": len(history), "rows_not_finite": bad})
+        diverged = manifest.details.get("stopped_by") == "not_finite"
+        metadata = {"rows": len(history), "rows_not_finite": bad, "ended_by_it": diverged}
+        return dg.AssetCheckResult(passed=bad == 0 and not diverged, metadata=metadata)
 
     @dg.asset_check(
         asset="trained_gan",

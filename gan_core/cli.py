@@ -28,6 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{_process()}{type(error).__name__}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # what is left to do is to end
         print(f"{_process()}stopped; the same command goes on where this one stopped", file=sys.stderr)
         return 130
     return 0
@@ -49,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
 
     train = _command(commands, "train", _train, "train an experiment from its dataset's shards")
     train.add_argument("experiment", help="a name in configs/experiments")
-    train.add_argument("--device", help="cpu or cuda; by default a GPU where there is one")
+    train.add_argument("--device", choices=["cpu", "cuda"], help="by default a GPU where there is one")
 
     sample = _command(commands, "sample", _sample, "draw the samples of a trained experiment")
     sample.add_argument("experiment")
@@ -91,15 +93,16 @@ def _shard(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
+    from gan_core.evaluation.classifier import train_classifier
     from gan_core.training import train_gan
     from gan_core.training.torchrun import joined
 
     store, configs = _open(options)
     experiment = _experiment(configs, options.experiment)
     shards = store.require("image_shards", experiment.dataset)
-    classifier = store.current("classifier", experiment.dataset)
     dataset = configs.datasets[experiment.dataset]
     with joined(options.device) as ranks:
+        classifier = ranks.of_first(ranks.is_first and train_classifier(store, dataset, shards))
         manifest = train_gan(
             store,
             experiment,

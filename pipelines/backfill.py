@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 import dagster as dg
 
 from gan_core.config import Configs
-from gan_core.errors import ConfigError
+from gan_core.errors import ConfigError, GanError
 from pipelines.jobs import DATASET_JOB, EXPERIMENT_JOB, TABLES_JOB
 from pipelines.lost_runs import HOST_TAG, end_lost_backfills
 
+OWN_ERRORS = {error.__name__ for error in GanError.__subclasses__()}
 BACKFILL_TAG = "gan-pipelines/backfill"
 
 
@@ -124,8 +125,10 @@ def _causes(event: dg.DagsterEvent) -> list:
 
 
 def _reasons(result: dg.ExecuteInProcessResult) -> list[str]:
-    """Each failed step with the innermost cause of its failure, in one line."""
-    return [
-        f"{event.step_key}: {_causes(event)[-1].message.strip()}"
-        for event in result.get_step_failure_events()
-    ]
+    """Each failed step with why it failed: our own error where there is one, else the innermost cause."""
+    reasons = []
+    for event in result.get_step_failure_events():
+        causes = _causes(event)
+        told = next((cause for cause in causes if cause.cls_name in OWN_ERRORS), causes[-1])
+        reasons.append(f"{event.step_key}: {told.message.strip()}")
+    return reasons

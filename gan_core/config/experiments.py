@@ -2,7 +2,15 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    StrictBool,
+    model_validator,
+)
 
 from gan_core.config.base import Config, Contradiction, Name
 
@@ -16,8 +24,8 @@ ARCHITECTURE_SIZES = {
 # The papers' sizes, where `width` is not given: DCGAN; the classroom network; WGAN-GP's ResNet; any.
 DEFAULT_WIDTHS = {"dcgan": 64, "dense_dcgan": 32, "resnet": 128, "mlp": 512}
 SMOOTHABLE = ("minimax", "non_saturating", "least_squares")
+# What a guard may stop a run for. NaN and infinity always end it.
 Verdict = Literal[
-    "not_finite",
     "discriminator_wins",
     "vanished_gradients",
     "exploded_gradients",
@@ -47,10 +55,10 @@ class Architecture(Config):
     discriminator_width: PositiveInt = 64
     generator_norm: Literal["batch", "layer", "none"] = "batch"
     discriminator_norm: Literal["batch", "layer", "none"] = "batch"
-    spectral_norm: bool = False
+    spectral_norm: StrictBool = False
     dropout: Fraction = 0.0
     minibatch_discrimination: NonNegativeInt = 0
-    minibatch_stddev: bool = False
+    minibatch_stddev: StrictBool = False
     initialization: Literal["normal", "orthogonal", "xavier"] = "normal"
 
 
@@ -192,7 +200,7 @@ class Experiment(Config):
     The clock is images seen: every real image shown to D counts one. `shuffle_window`: images are shuffled
     among so many, taken from shards in a shuffled order; a dataset that does not fit into memory streams
     through it. `publish`: the generator that is drawn from, that of the end or that of the best in-training
-    FID. `stop_on`: the verdicts that end a run early and keep the best generator.
+    FID. `stop_on`: the verdicts that end a run early, after a tenth of it, and keep the best generator.
 
     What only watches does not change what is trained: `checkpoint_every`, `sample_every` and `evaluate_every`
     (images seen), `log_every` (steps of D), `evaluation_samples` (images drawn for the in-training FID), and
@@ -215,10 +223,10 @@ class Experiment(Config):
     horizontal_flips: bool = False
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     precision: Literal["fp32", "bf16"] = "fp32"
-    seed: NonNegativeInt = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     shuffle_window: PositiveInt = 65_536
     publish: Literal["last", "best"] = "last"
-    stop_on: tuple[Verdict, ...] = ("not_finite",)
+    stop_on: tuple[Verdict, ...] = ()
     checkpoint_every: PositiveInt = 50_000
     keep_checkpoints: PositiveInt = 2
     sample_every: PositiveInt = 50_000
@@ -254,7 +262,7 @@ class Experiment(Config):
     @property
     def decided_by_evaluation(self) -> bool:
         """Whether what is measured while it trains may end the run or choose what is published."""
-        return self.publish == "best" or not set(self.stop_on) <= {"not_finite"}
+        return self.publish == "best" or bool(self.stop_on)
 
     def training_config(self) -> dict[str, Any]:
         """The part of the configuration that decides what is trained: the fingerprint is made of it.

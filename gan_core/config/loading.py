@@ -122,7 +122,7 @@ def load_experiments(path: Path) -> list[Experiment]:
 def _grid_point(data: dict, point: dict[str, Any], document: "_Document") -> dict:
     name = str(data.get("name", ""))
     for dotted, value in point.items():
-        *parents, leaf = dotted.split(".")
+        *parents, leaf = str(dotted).split(".")
         data = dict(data)
         section = data
         for parent in parents:

@@ -68,7 +68,7 @@ def course(trained: Manifest) -> list[str]:
             f"The guard `{stopped_by}` stopped this training at {seen:,} images seen, {_planned(trained)}."
         )
     if published and (stopped_by or published["which"] == "best"):
-        which = "with the best in-training FID" if published["which"] == "best" else "of the end"
+        which = WHICH[published["which"]]
         sentences.append(
             f"Published, and so sampled and evaluated, is the generator {which}, of "
             f"{published['images_seen']:,} images seen."
@@ -88,6 +88,12 @@ def markdown_list(sentences: list[str]) -> str:
     return "\n".join(f"- {escape_markdown(sentence)}" for sentence in sentences)
 
 
+WHICH = {
+    "best": "with the best in-training FID",
+    "last": "of the end",
+    "checkpoint": "of the last good checkpoint",
+    "untrained": "as it was before training",
+}
 NOT_RECORDED = "This training has no verdict: it is older than the guards. Train it again to get one."
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gan_core.errors import TrainingError
 from gan_core.progress import Progress
 from gan_core.training.board import Board
 from gan_core.training.capture import CapturedStep, may_capture
@@ -23,6 +22,8 @@ from gan_core.training.state import TrainingState
 from gan_core.training.step import train_step
 from gan_core.training.worker import Post, run_interruptible
 
+# The share of a run in which nothing is judged: an untrained generator looks like a collapsed one.
+GRACE = 0.1
 # Who observes more slowly than that misses some.
 OBSERVATIONS_AT_ONCE = 8
 
@@ -74,6 +75,7 @@ class Engine:
         self.evaluation, self.board, self.emit = evaluation, board, emit
         self.observe, self.observe_interval, self.still_ours = observe, observe_interval, still_ours
         self.findings: list[Finding] = []
+        self.said: set[str] = set()
         self.stopped_by: Finding | None = None
         self.observing = threading.Semaphore(OBSERVATIONS_AT_ONCE)
         self.captured = CapturedStep(state) if may_capture(state) else None
@@ -83,7 +85,7 @@ class Engine:
 
         So does every rank where one of them is interrupted.
 
-        Raises `TrainingError` when a loss or a weight is no longer finite and there is no best to keep.
+        A loss or a weight that is no longer finite ends it.
         """
         # Of several ranks none may leave a step that the others are in.
         on_stop = self.feed.interrupt if self.ranks.size == 1 else lambda: None
@@ -190,17 +192,20 @@ class Engine:
 
     def _end(self) -> None:
         """The last row, evaluation and samples; none of them of weights that are not finite."""
-        if self._diverged:
+        if self.diverged:
             return
         if self.state.meter.sums:
             self._add_row()
+        if self.diverged:
+            return
         if not self.state.evaluations or self.state.evaluations[-1]["images_seen"] != self.state.images_seen:
             self._evaluate()
-        if self.state.samples[-1][0] != self.state.images_seen and not self._diverged:
+        if self.state.samples[-1][0] != self.state.images_seen and not self.diverged:
             self._sample()
 
     @property
-    def _diverged(self) -> bool:
+    def diverged(self) -> bool:
+        """Whether a loss or a weight is no longer finite."""
         return self.stopped_by is not None and self.stopped_by.verdict == "not_finite"
 
     def _add_row(self) -> None:
@@ -295,42 +300,37 @@ class Engine:
 
     def _judge(self) -> None:
         """Let the guards look at the records: say what is new, stop where the configuration says so."""
-        known = {finding.verdict for finding in self.findings}
+        if self.state.images_seen < GRACE * self.total_images:
+            return
         self.findings = judge(self.experiment, self.state.history, self.state.evaluations)
         if self.stopped_by and self.stopped_by.verdict not in {item.verdict for item in self.findings}:
             self.findings.insert(0, self.stopped_by)  # the last row may look better; it stopped all the same
         for finding in self.findings:
-            if finding.verdict not in known:
+            if finding.verdict not in self.said:
+                self.said.add(finding.verdict)
                 self._say(finding.sentence())
             if finding.verdict in self.experiment.stop_on:
                 self._stop(finding)
 
     def _not_finite(self, names: list[str], kind: str) -> bool:
-        """Whether there are such names; then the run ends with the best weights, or else with an error."""
+        """Whether there are such names; then the run ends, and the last good weights are published."""
         if not names:
             return False
-        finding = not_finite_finding(names, kind, self.state.images_seen)
-        if "not_finite" in self.experiment.stop_on and self.state.best:
+        finding = not_finite_finding(self.experiment, names, kind, self.state.images_seen)
+        if not self.diverged:
             self.findings = [finding]
             self._say(finding.sentence())
             self._stop(finding)
-            return True
-        saved = self.checkpoints.last or "none: no checkpoint was due yet"
-        raise TrainingError(
-            f"experiment `{self.experiment.name}`: {finding.sentence()}. The last good checkpoint is {saved}"
-        )
+        return True
 
     def _stop(self, finding: Finding) -> None:
-        at_its_end = self.state.images_seen >= self.total_images and finding.verdict != "not_finite"
+        seen = self.state.images_seen
+        at_its_end = seen >= self.total_images and finding.verdict != "not_finite"
         if self.stopped_by is None and not at_its_end:
             self.stopped_by = finding
             best = self.state.best
-            kept = (
-                f"the best generator is of {best['images_seen']:,} images" if best else "the latest is kept"
-            )
-            self._say(
-                f"stopped by the guard `{finding.verdict}` at {self.state.images_seen:,} images; {kept}"
-            )
+            kept = f"best generator, of {best['images_seen']:,} images," if best else "last good generator"
+            self._say(f"stopped by the guard `{finding.verdict}` at {seen:,} images; the {kept} is kept")
 
     def _say(self, line: str) -> None:
         self.post(functools.partial(self.emit, line))

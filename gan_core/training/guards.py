@@ -6,12 +6,14 @@ not. Its thresholds stand beside it. A new guard is a function in `GUARDS` and i
 """
 
 from dataclasses import asdict, dataclass
-from statistics import median
+from statistics import fmean, median
 
 from gan_core.config import Experiment
+from gan_core.config.experiments import SMOOTHABLE
 from gan_core.training.history import Row
 
-RECENT_ROWS = 5  # rows of the history (100 steps each by default) that a verdict stands on
+# A verdict stands on so many rows of the history and steps of D, whichever are more.
+RECENT_ROWS, RECENT_STEPS = 5, 500
 HEALTHY = "healthy"
 
 
@@ -54,7 +56,7 @@ def verdict_names(findings: list[Finding], stopped_by: Finding | None = None) ->
     return ", ".join(names) or HEALTHY
 
 
-def not_finite_finding(names: list[str], kind: str, images_seen: int) -> Finding:
+def not_finite_finding(experiment: Experiment, names: list[str], kind: str, images_seen: int) -> Finding:
     """NaN or infinity in the losses or weights of these names."""
     listed = ", ".join(f"`{name}`" for name in names)
     return Finding(
@@ -62,13 +64,18 @@ def not_finite_finding(names: list[str], kind: str, images_seen: int) -> Finding
         f"{kind} {listed} became NaN or infinite by {images_seen:,} images seen",
         float(images_seen),
         images_seen,
-        (
-            "lower optimizers.discriminator.learning_rate and optimizers.generator.learning_rate",
-            "optimizers.*.betas: [0.0, 0.9]",
-            "an objective.gradient_penalty",
-            "precision: fp32",
+        advice(
+            (True, "lower optimizers.discriminator.learning_rate and optimizers.generator.learning_rate"),
+            (experiment.optimizers.discriminator.name == "adam", "optimizers.*.betas: [0.0, 0.9]"),
+            (not experiment.objective.penalises_gradient, "an objective.gradient_penalty or objective.r1"),
+            (experiment.precision != "fp32", "precision: fp32"),
         ),
     )
+
+
+def advice(*choices: tuple[bool, str]) -> tuple[str, ...]:
+    """What usually helps, without what the experiment has already or cannot have."""
+    return tuple(text for applies, text in choices if applies)
 
 
 # D is right on so large a share of both kinds of images, in the mean of the recent rows.
@@ -77,31 +84,36 @@ WINNING_ACCURACY = 0.99
 
 def discriminator_wins(experiment: Experiment, history: list[Row], evaluations: list[Row]) -> Finding | None:
     """Not for Wasserstein critics: theirs is to tell both apart as well as they can."""
-    if experiment.objective.name == "wasserstein" or len(history) < RECENT_ROWS:
+    rows = _recent(history)
+    if experiment.objective.name == "wasserstein" or not rows:
         return None
-    of_real, of_fake = (_recent_mean(history, f"d_{kind}_accuracy") for kind in ("real", "fake"))
+    of_real, of_fake = (fmean(row[f"d_{kind}_accuracy"] for row in rows) for kind in ("real", "fake"))
     figure = min(of_real, of_fake)
     if figure < WINNING_ACCURACY:
         return None
     return Finding(
         "discriminator_wins",
-        f"over the last {_recent_steps(history):,} steps D was right on {of_real:.1%} of the real and on "
+        f"over the last {_steps(history, rows):,} steps D was right on {of_real:.1%} of the real and on "
         f"{of_fake:.1%} of the generated images, which leaves G little to learn from",
         figure,
         history[-1]["images_seen"],
-        (
-            "lower optimizers.discriminator.learning_rate",
-            "architecture.spectral_norm: true",
-            "objective.label_smoothing: 0.1",
-            "objective.instance_noise: 0.1",
-            "objective.differentiable_augmentation: [color, translation, cutout], where images are few",
-            "n_critic: 1",
+        advice(
+            (True, "lower optimizers.discriminator.learning_rate"),
+            (not experiment.architecture.spectral_norm, "architecture.spectral_norm: true"),
+            (_smoothable(experiment), "objective.label_smoothing: 0.1"),
+            (not experiment.objective.instance_noise, "objective.instance_noise: 0.1"),
+            (
+                not experiment.objective.differentiable_augmentation,
+                "objective.differentiable_augmentation: [color, translation, cutout], where images are few",
+            ),
+            (experiment.n_critic > 1, "n_critic: 1"),
         ),
     )
 
 
-# The recent gradient norm against that of the run's first rows.
+# The recent gradient norm against that of the run's first rows; what began very small has not exploded yet.
 VANISHED, EXPLODED = 1e-3, 1e3
+LARGE_NORM = 100.0
 
 
 def vanished_gradients(experiment: Experiment, history: list[Row], evaluations: list[Row]) -> Finding | None:
@@ -113,10 +125,14 @@ def vanished_gradients(experiment: Experiment, history: list[Row], evaluations: 
         f"the gradient that G gets is {recent:.2g}, {ratio:.2g} of the {first:.2g} at the beginning",
         ratio,
         history[-1]["images_seen"],
-        (
-            "objective.name: non_saturating in place of minimax, or wasserstein with a gradient_penalty",
-            "lower optimizers.discriminator.learning_rate",
-            "a larger objective.weight_clip, where weights are clipped",
+        advice(
+            (experiment.objective.name == "minimax", "objective.name: non_saturating"),
+            (
+                not experiment.objective.gradient_penalty,
+                "objective: {name: wasserstein, gradient_penalty: 10}",
+            ),
+            (True, "lower optimizers.discriminator.learning_rate"),
+            (experiment.objective.weight_clip > 0, "a larger objective.weight_clip"),
         ),
     )
 
@@ -124,17 +140,20 @@ def vanished_gradients(experiment: Experiment, history: list[Row], evaluations: 
 def exploded_gradients(experiment: Experiment, history: list[Row], evaluations: list[Row]) -> Finding | None:
     for network, name in (("D", "d_gradient_norm"), ("G", "g_gradient_norm")):
         ratio, first, recent = _gradient_ratio(history, name)
-        if ratio is not None and ratio >= EXPLODED:
+        if ratio is not None and ratio >= EXPLODED and recent >= LARGE_NORM:
             text = f"the gradient of {network} is {recent:.2g}, {ratio:,.0f} times what it was ({first:.2g})"
             return Finding(
                 "exploded_gradients",
                 text,
                 ratio,
                 history[-1]["images_seen"],
-                (
-                    "lower learning rates in optimizers",
-                    "architecture.spectral_norm: true",
-                    "an objective.gradient_penalty or objective.r1",
+                advice(
+                    (True, "lower learning rates in optimizers"),
+                    (not experiment.architecture.spectral_norm, "architecture.spectral_norm: true"),
+                    (
+                        not experiment.objective.penalises_gradient,
+                        "an objective.gradient_penalty or objective.r1",
+                    ),
                 ),
             )
     return None
@@ -157,11 +176,14 @@ def mode_collapse(experiment: Experiment, history: list[Row], evaluations: list[
         "different images",
         figure,
         evaluations[-1]["images_seen"],
-        (
-            "objective: {name: wasserstein, gradient_penalty: 10} with n_critic: 5",
-            "architecture.minibatch_discrimination: 100 or architecture.minibatch_stddev: true",
-            "a lower optimizers.generator.learning_rate",
-            "objective.instance_noise: 0.1",
+        advice(
+            (
+                not experiment.objective.gradient_penalty,
+                "objective: {name: wasserstein, gradient_penalty: 10} with n_critic: 5",
+            ),
+            (_may_mix(experiment), "architecture.minibatch_discrimination: 100"),
+            (True, "a lower optimizers.generator.learning_rate"),
+            (not experiment.objective.instance_noise, "objective.instance_noise: 0.1"),
         ),
     )
 
@@ -186,11 +208,11 @@ def stagnation(experiment: Experiment, history: list[Row], evaluations: list[Row
         f"{before['images_seen']:,} images), {after['fid']:.3g} in the second (at {after['images_seen']:,})",
         gain,
         scored[-1]["images_seen"],
-        (
-            "learning_rate_decay: linear",
-            "ema_decay: 0.999",
-            "publish: best",
-            "a larger architecture.width, or a shorter length",
+        advice(
+            (experiment.learning_rate_decay == "none", "learning_rate_decay: linear"),
+            (experiment.ema_decay is None, "ema_decay: 0.999"),
+            (experiment.publish == "last", "publish: best"),
+            (True, "a larger architecture.width, or a shorter length"),
         ),
     )
 
@@ -198,21 +220,36 @@ def stagnation(experiment: Experiment, history: list[Row], evaluations: list[Row
 GUARDS = (discriminator_wins, vanished_gradients, exploded_gradients, mode_collapse, stagnation)
 
 
-def _recent_mean(history: list[Row], name: str) -> float:
-    return sum(row[name] for row in history[-RECENT_ROWS:]) / RECENT_ROWS
+def _recent(history: list[Row]) -> list[Row]:
+    """The last rows; none where there are too few for a verdict."""
+    for start in range(len(history) - RECENT_ROWS, -1, -1):
+        if _steps(history, history[start:]) >= RECENT_STEPS:
+            return history[start:]
+    return []
 
 
-def _recent_steps(history: list[Row]) -> int:
-    before = history[-RECENT_ROWS - 1]["step"] if len(history) > RECENT_ROWS else 0
+def _steps(history: list[Row], last: list[Row]) -> int:
+    """How many steps these last rows of the history are of."""
+    before = history[-len(last) - 1]["step"] if len(history) > len(last) else 0
     return history[-1]["step"] - before
 
 
 def _gradient_ratio(history: list[Row], name: str) -> tuple[float | None, float, float]:
     """The recent median over that of the first rows, and both; None where there are too few rows."""
-    norms = [row[name] for row in history if name in row]
-    if len(norms) < 2 * RECENT_ROWS:
+    rows = _recent(history)
+    if not rows or len(history) < 2 * len(rows):
         return None, 0.0, 0.0
-    first, recent = median(norms[:RECENT_ROWS]), median(norms[-RECENT_ROWS:])
+    first, recent = (median(row.get(name, 0.0) for row in part) for part in (history[: len(rows)], rows))
     if not recent:
         return 0.0, first, recent
     return (recent / first if first else None), first, recent
+
+
+def _smoothable(experiment: Experiment) -> bool:
+    return experiment.objective.name in SMOOTHABLE and not experiment.objective.label_smoothing
+
+
+def _may_mix(experiment: Experiment) -> bool:
+    """Whether D may look at a batch as a whole, and does not yet."""
+    mixes = experiment.architecture.minibatch_discrimination or experiment.architecture.minibatch_stddev
+    return not (mixes or experiment.objective.gradient_penalty)

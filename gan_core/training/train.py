@@ -77,6 +77,11 @@ def train_gan(
     """
     ranks = ranks or Ranks()
     check(experiment, dataset, shards, processes=ranks.size)
+    if classifier is None and (experiment.publish == "best" or "stagnation" in experiment.stop_on):
+        raise ConfigError(
+            f"experiment `{experiment.name}` has `publish: best` or stops on `stagnation`, which the "
+            "in-training FID decides: give the dataset's classifier too"
+        )
     training = Training(
         store,
         experiment,
@@ -202,9 +207,23 @@ class Training:
                 engine.run()
         if work:
             save_weights(untrained, work, "generator_untrained")
-            write_results(engine, self.shards, work)
+            write_results(engine, self._published(engine), self.shards, work)
             work.details["data"] = data
             work.details["in_training_classifier"] = self.classifier and self.classifier.version
+
+    def _published(self, engine: Engine) -> dict:
+        """The weights of both networks that the artefact has, of which moment they are, and why that one."""
+        state, best = engine.state, engine.state.best
+        if best and (self.experiment.publish == "best" or engine.stopped_by):
+            return {**best, "which": "best"}
+        if not engine.diverged:
+            return {**_weights_of(state), "which": "last"}
+        good, which = self._fresh_state(), "untrained"
+        saved = engine.checkpoints.load_newest()
+        if saved:
+            good.load_state_dict(saved)
+            which = "checkpoint"
+        return {**_weights_of(good), "which": which}
 
     @contextlib.contextmanager
     def _feed(self) -> Iterator[TrainingFeed]:
@@ -294,11 +313,9 @@ def save_weights(weights: dict[str, Tensor], work: Build, name: str) -> None:
     save_file(weights, work.folder / f"{name}.safetensors")
 
 
-def write_results(engine: Engine, shards: Manifest, work: Build) -> None:
+def write_results(engine: Engine, published: dict, shards: Manifest, work: Build) -> None:
     """The files, figures and details of a training that has ended."""
     state, best = engine.state, engine.state.best
-    takes_best = best is not None and (state.experiment.publish == "best" or engine.stopped_by is not None)
-    published = best if takes_best else _weights_now(state)
     save_weights(published["generator"], work, "generator")
     save_weights(published["discriminator"], work, "discriminator")
     if best:
@@ -312,8 +329,8 @@ def write_results(engine: Engine, shards: Manifest, work: Build) -> None:
         "verdict": verdict_names(engine.findings, engine.stopped_by),
         "images_seen": state.images_seen,
         "images_per_second": round(state.images_seen / max(state.seconds, 1e-9), 1),
-        "d_loss": state.history[-1]["d_loss"] if state.history else None,
-        "g_loss": state.history[-1]["g_loss"] if state.history else None,
+        "d_loss": state.history[-1].get("d_loss") if state.history else None,
+        "g_loss": state.history[-1].get("g_loss") if state.history else None,
         "seconds_training": round(state.seconds, 3),
         "parameters_generator": _parameters(state.generator),
         "parameters_discriminator": _parameters(state.discriminator),
@@ -321,7 +338,7 @@ def write_results(engine: Engine, shards: Manifest, work: Build) -> None:
     work.details |= {
         "verdicts": [finding.record() for finding in engine.findings],
         "stopped_by": engine.stopped_by and engine.stopped_by.verdict,
-        "published": {"images_seen": published["images_seen"], "which": "best" if takes_best else "last"},
+        "published": {name: published[name] for name in ("images_seen", "which")},
         "device": describe_device(state.device),
         "processes": state.ranks.size,
         "torch": torch.__version__,
@@ -333,7 +350,7 @@ def write_results(engine: Engine, shards: Manifest, work: Build) -> None:
     }
 
 
-def _weights_now(state: TrainingState) -> dict:
+def _weights_of(state: TrainingState) -> dict:
     return {
         "images_seen": state.images_seen,
         "generator": state.sampler.state_dict(),
@@ -355,6 +372,8 @@ def _parameters(network: nn.Module) -> int:
 def _device(name: str | None) -> torch.device:
     """`cuda` is the current GPU, by number: another thread has another current one."""
     if name == "cuda":
+        if not torch.cuda.is_available():
+            raise ConfigError("device `cuda` was asked for, but torch finds no GPU here: leave it out")
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device(name) if name else default_device()
 

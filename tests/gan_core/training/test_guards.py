@@ -49,6 +49,8 @@ def test_discriminator_wins(make_experiment):
     assert "over the last 500 steps D was right on 99.8% of the real and on 100.0%" in finding.text
     assert any("optimizers.discriminator.learning_rate" in key for key in finding.keys)
     assert verdicts(make_experiment(), rows[:17]) == []  # not yet for long enough
+    short = [row | {"step": row["step"] // 20} for row in rows]  # twenty rows of five steps
+    assert verdicts(make_experiment(), short) == []
     critic = make_experiment(objective={"name": "wasserstein", "gradient_penalty": 10})
     assert verdicts(critic, rows) == []
 
@@ -94,8 +96,17 @@ def test_stagnation(make_experiment):
     assert verdicts(make_experiment(), history(), without_fid) == []
 
 
-def test_sentences_name_the_figure_and_what_helps():
-    finding = not_finite_finding(["d_loss"], "loss", 12_345)
+def test_nothing_is_advised_that_is_there_already_or_cannot_be(make_experiment):
+    collapsed = evaluations(90, 80, diversity=0.04)
+    plain, penalised = make_experiment(), make_experiment(objective={"gradient_penalty": 10})
+    (of_plain,), (of_penalised,) = (judge(item, [], collapsed) for item in (plain, penalised))
+    assert any("minibatch_discrimination" in key for key in of_plain.keys)
+    assert any("gradient_penalty" in key for key in of_plain.keys)
+    assert not any("minibatch" in key or "gradient_penalty" in key for key in of_penalised.keys)
+
+
+def test_sentences_name_the_figure_and_what_helps(make_experiment):
+    finding = not_finite_finding(make_experiment(precision="bf16"), ["d_loss"], "loss", 12_345)
     assert isinstance(finding, Finding)
     assert finding.sentence().startswith("not finite: loss `d_loss` became NaN or infinite by 12,345 images")
     assert "What usually helps: lower optimizers.discriminator.learning_rate" in finding.sentence()

@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from gan_core.config import Dataset, Experiment
-from gan_core.errors import ConfigError, TrainingError
+from gan_core.errors import ConfigError
 from gan_core.store import Manifest, Store, fingerprint
 from gan_core.training import train_gan
 from gan_core.training.train import ASSET, CODE_VERSION
@@ -446,18 +446,23 @@ def test_resume_on_a_remote_store(tmp_path, make_shards, make_experiment, datase
 # --- errors -----------------------------------------------------------------------------------------------
 
 
-def test_a_loss_that_is_not_finite_is_named(store, make_shards, make_experiment, dataset):
+def test_a_loss_that_is_not_finite_ends_the_run_and_is_named(store, make_shards, make_experiment, dataset):
     experiment = make_experiment(
         optimizers={"generator": {"learning_rate": 1e30}, "discriminator": {"learning_rate": 1e30}}
     )
-    with pytest.raises(TrainingError) as caught:
-        train_gan(store, experiment, dataset, make_shards(store), emit=quiet)
-    message = str(caught.value)
-    assert "`d_loss`" in message
-    assert "by 56 images seen" in message
-    assert "none: no checkpoint was due yet" in message
-    assert "optimizers.discriminator.learning_rate" in message
-    assert store.current(ASSET, "small") is None
+    manifest = train_gan(store, experiment, dataset, make_shards(store), emit=quiet)
+    assert manifest.figures["verdict"] == "not finite (stopped)"
+    (verdict,) = manifest.details["verdicts"]
+    assert "`d_loss`" in verdict["text"]
+    assert "by 56 images seen" in verdict["text"]
+    assert any("optimizers.discriminator.learning_rate" in key for key in verdict["keys"])
+    # No checkpoint was due yet: all that is good is what it began with.
+    assert manifest.details["published"] == {"images_seen": 0, "which": "untrained"}
+    files = [
+        load_file(store.local(manifest, f"{name}.safetensors")) for name in ("generator", "discriminator")
+    ]
+    assert all(value.isfinite().all() for weights in files for value in weights.values())
+    assert len(pandas.read_parquet(store.local(manifest, "history.parquet"))) == 0
 
 
 def test_a_state_that_is_not_finite_is_never_saved(store, make_shards, make_experiment, dataset, monkeypatch):
@@ -473,12 +478,18 @@ def test_a_state_that_is_not_finite_is_never_saved(store, make_shards, make_expe
                 state.generator.project.weight[0, 0] = float("nan")
 
     monkeypatch.setattr(engine, "train_step", poisoned)
-    with pytest.raises(TrainingError) as caught:
-        train_gan(store, experiment, dataset, shards, emit=quiet)
-    newest = sorted(checkpoint_folder(store, experiment, shards).glob("*.pt"))[-1]
-    assert newest.name == "checkpoint-000000000160.pt"
-    assert f"The last good checkpoint is {newest}" in str(caught.value)
-    assert "by 240 images seen" in str(caught.value)
+    lines: list[str] = []
+    manifest = train_gan(store, experiment, dataset, shards, emit=lines.append)
+    assert manifest.details["published"] == {"images_seen": 160, "which": "checkpoint"}
+    assert any("by 240 images seen" in line for line in lines)
+    weights = load_file(store.local(manifest, "generator.safetensors"))
+    assert all(value.isfinite().all() for value in weights.values())
+
+
+def test_what_the_fid_decides_needs_a_classifier(store, make_shards, make_experiment, dataset):
+    for values in ({"publish": "best"}, {"stop_on": ["stagnation"]}):
+        with pytest.raises(ConfigError, match="give the dataset's classifier too"):
+            train_gan(store, make_experiment(**values), dataset, make_shards(store), emit=quiet)
 
 
 def test_labels_are_needed_for_a_class(store, make_shards, make_experiment, dataset):

@@ -117,7 +117,7 @@ def test_a_discriminator_that_always_wins_is_named(store, make_shards, make_expe
             "generator": {"learning_rate": 1e-7},
             "discriminator": {"learning_rate": 2e-3},
         },
-        "length": {"images": 1600},
+        "length": {"images": 4800},
     }
     manifest = train_gan(store, make_experiment(**values), dataset, make_shards(store), emit=quiet)
     assert "discriminator wins" in manifest.figures["verdict"]
