@@ -259,7 +259,7 @@ def test_a_trained_but_not_evaluated_experiment_is_shown_as_such(bench):
     assert "trained, not evaluated" in page.visible
     assert "No samples were drawn yet: materialise samples." in page.visible
     assert "Not evaluated yet, so not on the leaderboard" in page.visible
-    assert "Not trained yet" in page.visible and "What later is." in page.visible
+    assert "No finished training" in page.visible and "What later is." in page.visible
     assert 'id="experiment-later"' not in page.text
 
 
