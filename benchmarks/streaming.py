@@ -1,6 +1,6 @@
 """Training on more images than may lie in memory: memory taken, speed, and that the result is the same.
 
-    python benchmarks/streaming.py [--images 30000] [--side 64] [--limit 64MB] [--out FOLDER]
+    python -m benchmarks.streaming [--images 30000] [--side 64] [--limit 64MB] [--out FOLDER]
 
 Writes shards of random images, then trains one narrow DCGAN for one epoch twice, each in a process of its
 own: with the images in memory, and with `GAN_MEMORY_LIMIT`. Memory is the peak of the training's process and

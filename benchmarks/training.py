@@ -1,6 +1,6 @@
 """Real images a second into D: this engine beside what a user would write instead, in one run.
 
-    python benchmarks/training.py [--device cuda] [--seconds 4] [--batches 32 64 128] [--out FOLDER]
+    python -m benchmarks.training [--device cuda] [--seconds 4] [--batches 32 64 128] [--out FOLDER]
 
 For DCGAN, WGAN-GP and ACGAN at 32 and 64 pixels and several batch sizes, all with the networks of `gan_core`
 and the same optimisers:
@@ -12,7 +12,7 @@ and the same optimisers:
   memory with torchvision's transforms, as for its CIFAR-10, and the losses read every step; with two workers
   (its default) and with none, and the faster of both counts.
 - `bare`: the least that trains: one float tensor in memory, channels last, fused Adam, nothing recorded.
-- `limit`: the floating point operations of a step as counted by `torch.utils.flop_counter`, over those
+- `limit`: the floating point operations of a step as `torch.utils.flop_counter` counts them, over those
   a second that a large matrix product reaches on this machine.
 
 The arms take turns for several rounds; the median counts, and the spread of the engine's rounds is given.
@@ -36,8 +36,9 @@ import torch
 import torchvision
 from PIL import Image
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader, Dataset
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 from gan_core.config import Experiment
 from gan_core.devices import default_device, describe_device
@@ -285,15 +286,30 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+class Operations(TorchDispatchMode):
+    """Counts as torch's FlopCounterMode does, whose module hooks do not bear the gradient of a gradient."""
+
+    def __init__(self):
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        count = flop_registry.get(function._overloadpacket)
+        if count:
+            self.total += count(*args, **(kwargs or {}), out_val=result)
+        return result
+
+
 def arithmetic_limit(case: Case, operations_a_second: float) -> float:
     """Images a second if nothing but the convolutions and matrix products took time."""
     state, n_critic = case.state(), case.experiment().n_critic
     images = torch.zeros((case.batch_size, 3, case.side, case.side), dtype=torch.uint8, device=case.device)
     labels = torch.zeros(case.batch_size, dtype=torch.int64, device=case.device)
-    with FlopCounterMode(display=False) as counter:
+    with Operations() as counter:
         for step in range(n_critic):
             update_networks(state, images, labels, step == n_critic - 1)
-    return case.batch_size * n_critic * operations_a_second / counter.get_total_flops()
+    return case.batch_size * n_critic * operations_a_second / counter.total
 
 
 def fastest_product(device: torch.device, precision: str) -> float:

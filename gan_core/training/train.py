@@ -33,6 +33,7 @@ from gan_core.versions import CODE_VERSIONS
 logger = logging.getLogger("gan_core")
 ASSET = "trained_gan"
 CODE_VERSION = CODE_VERSIONS[ASSET]
+LEFT_OF_THE_BEGINNING = 0.05  # a share of untrained weights in the average that is worth a warning
 
 
 def train_gan(
@@ -204,6 +205,7 @@ class Training:
                     still_ours=still_ours,
                 )
                 self._warn_about_precision()
+                self._warn_about_average(engine.total_images)
                 engine.run()
         if work:
             save_weights(untrained, work, "generator_untrained")
@@ -294,6 +296,15 @@ class Training:
             self.emit(
                 f"the checkpoint was written on {saved['noise_device']}, this is {state.device.type}: the "
                 "run goes on with other random numbers than it would have had there"
+            )
+
+    def _warn_about_average(self, images: int) -> None:
+        decay = self.experiment.ema_decay
+        steps = images // (self.experiment.batch_size * self.experiment.n_critic)
+        if decay and decay**steps > LEFT_OF_THE_BEGINNING:
+            self.emit(
+                f"ema_decay {decay} is slow for the {steps:,} steps of G in this run: {decay**steps:.0%} of "
+                "the published average will be the weights from before training; use a smaller one"
             )
 
     def _warn_about_precision(self) -> None:

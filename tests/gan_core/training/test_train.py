@@ -515,3 +515,12 @@ def test_bf16_on_a_cpu_says_that_it_is_fp32(store, make_shards, make_experiment,
     experiment = make_experiment(precision="bf16", length={"images": 16})
     train_gan(store, experiment, dataset, make_shards(store), emit=lines.append)
     assert [line for line in lines if "bf16 is for CUDA" in line]
+
+
+def test_an_average_too_slow_for_the_run_is_named(store, make_shards, make_experiment, dataset):
+    for decay, warned in ((0.999, True), (0.9, False)):
+        lines: list[str] = []
+        train_gan(store, make_experiment(ema_decay=decay), dataset, make_shards(store), emit=lines.append)
+        found = [line for line in lines if "ema_decay 0.999 is slow for the 100 steps of G" in line]
+        assert bool(found) == warned
+        assert not warned or "90% of the published average" in found[0]
