@@ -8,7 +8,7 @@ from assets.conditions import follow_changed_inputs, follow_inputs
 from assets.interrupts import stoppable
 from assets.observation import observation, observe
 from assets.recording import StepConfig, inline_picture, materialized, stored_picture
-from assets.several_processes import TrainingTask, number_of_processes, train_in_processes
+from assets.several_processes import TrainingTask, number_of_processes, run_task, train_in_processes
 from gan_core.config import Configs
 from gan_core.store import Manifest, Store
 from gan_core.versions import CODE_VERSIONS
@@ -129,8 +129,6 @@ def _train(
     context: dg.AssetExecutionContext, config: TrainingStepConfig, store: Store, configs: Configs
 ) -> Manifest:
     """Train this partition's experiment, in this process or in several."""
-    from gan_core.training import train_gan
-
     experiment = configs.experiments[context.partition_key]
     task = TrainingTask(
         store=store.url,
@@ -147,17 +145,11 @@ def _train(
     processes = number_of_processes(config.processes)
     if processes > 1:
         return train_in_processes(context, store, task, processes)
-    return train_gan(
+    return run_task(
+        task,
         store,
-        task.experiment,
-        task.dataset,
-        task.shards,
-        task.classifier,
-        force=task.force,
-        resume=task.resume,
         emit=context.log.info,
         observe=lambda snapshot: observe(context, observation(snapshot)),
-        observe_interval=task.observe_seconds,
     )
 
 

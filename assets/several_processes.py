@@ -40,6 +40,23 @@ class TrainingTask(BaseModel):
     observe_seconds: float
 
 
+def run_task(task: TrainingTask, store: Store, **runtime: Any) -> Manifest | None:
+    """`train_gan` of a task in this process. `runtime`: emit, observe, and ranks where there are several."""
+    from gan_core.training import train_gan
+
+    return train_gan(
+        store,
+        task.experiment,
+        task.dataset,
+        task.shards,
+        task.classifier,
+        force=task.force,
+        resume=task.resume,
+        observe_interval=task.observe_seconds,
+        **runtime,
+    )
+
+
 def number_of_processes(configured: int | None) -> int:
     """What the run configuration says, else GAN_PROCESSES, else 1. Raises `ConfigError` for no number."""
     given = os.environ.get(PROCESSES) or 1 if configured is None else configured

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dagster_pipes import PipesContext, open_dagster_pipes
 
-from assets.several_processes import TrainingTask
+from assets.several_processes import TrainingTask, run_task
 from gan_core.errors import GanError
 
 
@@ -33,22 +33,15 @@ def main(step_process: int) -> int:
 
 def _train(pipes: PipesContext | None, step_process: int) -> None:
     from gan_core.store import Store
-    from gan_core.training import train_gan
     from gan_core.training.torchrun import joined
 
     with joined(launched_by=step_process) as ranks:
         task = TrainingTask.model_validate(ranks.of_first(pipes and pipes.get_extra("task")))
-        train_gan(
+        run_task(
+            task,
             Store(task.store, task.cache),
-            task.experiment,
-            task.dataset,
-            task.shards,
-            task.classifier,
-            force=task.force,
-            resume=task.resume,
             emit=pipes.log.info if pipes else print,
             observe=(lambda snapshot: _observe(pipes, snapshot)) if pipes else None,
-            observe_interval=task.observe_seconds,
             ranks=ranks,
         )
 

@@ -8,10 +8,6 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
-
-from gan_core.data.pixels import decode_png
-
 BLOCK = 512  # a tar's header, and the unit that contents are padded to
 END = bytes(BLOCK)  # the first block of a tar's end
 
@@ -59,15 +55,6 @@ def read_tar(path: Path) -> Iterator[tuple[str, bytes, int | None]]:
             label = int(content)
     if key is not None:
         yield key, png, label
-
-
-def decode_tar(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """All images (N, C, H, W) uint8 and labels (N,) int64 (-1 where there is none) of one tar."""
-    images, labels = [], []
-    for _, png, label in read_tar(path):
-        images.append(decode_png(png))
-        labels.append(-1 if label is None else label)
-    return np.stack(images), np.array(labels, dtype=np.int64)
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:

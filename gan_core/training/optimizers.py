@@ -56,8 +56,11 @@ def set_learning_rates(
                 group["lr"] = rate
 
 
+def share_left(images_seen: int, total_images: int) -> float:
+    """Of the run: from 1 at its start to 0 at its end, and after it."""
+    return max(0.0, 1.0 - images_seen / total_images)
+
+
 def learning_rate_factor(experiment: Experiment, images_seen: int, total_images: int) -> float:
     """1, or falling linearly from 1 at the start of the run to 0 at its end."""
-    if experiment.learning_rate_decay == "none":
-        return 1.0
-    return max(0.0, 1.0 - images_seen / total_images)
+    return share_left(images_seen, total_images) if experiment.learning_rate_decay == "linear" else 1.0

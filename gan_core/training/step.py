@@ -6,7 +6,7 @@ from torch import Tensor
 from gan_core.config import Experiment
 from gan_core.models import DiscriminatorOutput
 from gan_core.objectives import class_loss, clip_weights, gradient_penalty, r1_penalty
-from gan_core.training.optimizers import learning_rate_factor, set_learning_rates
+from gan_core.training.optimizers import learning_rate_factor, set_learning_rates, share_left
 from gan_core.training.state import TrainingState
 from gan_core.training.view import as_seen, real_batch
 
@@ -24,10 +24,9 @@ def train_step(state: TrainingState, images: Tensor, labels: Tensor | None, tota
 
 def prepare_step(state: TrainingState, total_images: int) -> bool:
     """Set what the next step reads from outside: rates and the noise level. Whether it updates G."""
-    left = max(0.0, 1.0 - state.images_seen / total_images)
     factor = learning_rate_factor(state.experiment, state.images_seen, total_images)
     set_learning_rates(state.optimizers, state.experiment, factor)
-    state.noise_level.fill_(left)
+    state.noise_level.fill_(share_left(state.images_seen, total_images))
     return (state.step + 1) % state.experiment.n_critic == 0
 
 

@@ -285,18 +285,16 @@ class Training:
                 f"experiment `{self.experiment.name}`: not every process finds the same newest checkpoint in "
                 f"{checkpoints.folder}: use a store that all hosts share"
             )
-        if saved is None:
-            state.measure_by(measure)
-            return
-        state.load_state_dict(saved)
+        if saved is not None:
+            state.load_state_dict(saved)
+            self.emit(f"going on from {checkpoints.last}: {state.images_seen:,} images seen")
+            if saved["noise_device"] != state.device.type:
+                self.emit(
+                    f"the checkpoint was written on {saved['noise_device']}, this is {state.device.type}: "
+                    "the run goes on with other random numbers than it would have had there"
+                )
         if not state.measure_by(measure):
             self.emit("the classifier or `evaluation_samples` has changed: the in-training FID begins anew")
-        self.emit(f"going on from {checkpoints.last}: {state.images_seen:,} images seen")
-        if saved["noise_device"] != state.device.type:
-            self.emit(
-                f"the checkpoint was written on {saved['noise_device']}, this is {state.device.type}: the "
-                "run goes on with other random numbers than it would have had there"
-            )
 
     def _warn_about_average(self, images: int) -> None:
         decay = self.experiment.ema_decay

@@ -11,7 +11,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from gan_core.config import Dataset, Experiment
-from gan_core.data.tars import decode_tar
+from gan_core.data.decoding import decode_into
+from gan_core.data.tars import read_tar
 from gan_core.errors import ConfigError, StoreError
 from gan_core.images import grid_array, grid_png, to_network_range, to_uint8
 from gan_core.models import build_generator
@@ -159,8 +160,9 @@ def test_samples_artefact(tmp_path, conditioning, channels):
     assert manifest.figures["samples"] == 45
 
     for kind, which in (("samples", "generator"), ("untrained", "generator_untrained")):
-        images, labels = decode_tar(store.local(manifest, f"{kind}-000000.tar"))
         expected, _ = drawn(load_generator(store, trained, which=which), 45, seed=3)
+        images, labels = np.empty(expected.shape, np.uint8), np.empty(45, np.int64)
+        decode_into(store.local(manifest, f"{kind}-000000.tar"), None, images, labels)
         assert np.array_equal(images, expected.numpy())
         classes = [0, 1, 2] * 15 if conditioning == "acgan" else [-1] * 45
         assert labels.tolist() == classes
@@ -184,7 +186,7 @@ def test_many_samples_are_split_over_tars(tmp_path, monkeypatch):
     monkeypatch.setattr("gan_core.sampling.SAMPLES_PER_TAR", 20)
     store, experiment = Store(tmp_path), make_experiment("none")
     manifest = draw_samples(store, experiment, make_dataset(45), make_trained(store, experiment), emit=print)
-    sizes = [len(decode_tar(store.local(manifest, name))[0]) for name in manifest.details["samples"]]
+    sizes = [len(list(read_tar(store.local(manifest, name)))) for name in manifest.details["samples"]]
     assert sizes == [20, 20, 5]
 
 

@@ -1,18 +1,15 @@
 """The store: whole artefacts or none, on a local disk and on S3, with real faults."""
 
 import json
-import logging
 import multiprocessing
 import os
 import signal
 import time
-import uuid
 from pathlib import Path
 
 import fsspec
 import pytest
 import s3fs
-from moto.server import ThreadedMotoServer
 
 from gan_core.errors import StoreError
 from gan_core.store import Build, Manifest, Store, fingerprint
@@ -37,28 +34,6 @@ def make(
         build=build or write,
         force=force,
     )
-
-
-@pytest.fixture(scope="module")
-def s3_server():
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def s3_store(s3_server, tmp_path, monkeypatch) -> Store:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    s3fs.S3FileSystem.clear_instance_cache()
-    bucket = f"bucket-{uuid.uuid4().hex}"
-    s3fs.S3FileSystem().mkdir(bucket)
-    return Store(f"s3://{bucket}/store", cache=tmp_path / "cache")
 
 
 @pytest.fixture(params=["local", "s3"])

@@ -1,7 +1,6 @@
 """Checkpoints: kept, verified, refused, removed; on a local store and on a remote one."""
 
 import json
-import logging
 import multiprocessing
 import resource
 import shutil
@@ -14,7 +13,6 @@ import pytest
 import s3fs
 import torch
 from botocore.exceptions import EndpointConnectionError
-from moto.server import ThreadedMotoServer
 
 from gan_core.errors import StoreError, TrainingError
 from gan_core.store import Store
@@ -28,23 +26,6 @@ def any_store(request, tmp_path) -> Store:
     if request.param == "local":
         return Store(tmp_path / "store")
     return Store(f"memory://{uuid.uuid4().hex}", cache=tmp_path / "cache")
-
-
-@pytest.fixture
-def s3_store(tmp_path, monkeypatch):
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    s3fs.S3FileSystem.clear_instance_cache()
-    bucket = f"bucket-{uuid.uuid4().hex}"
-    s3fs.S3FileSystem().mkdir(bucket)
-    yield Store(f"s3://{bucket}/store", cache=tmp_path / "cache")
-    server.stop()
 
 
 def checkpoints(store: Store, lines: list[str] | None = None, fingerprint: str = KEY) -> Checkpoints:
