@@ -1,7 +1,6 @@
 """The lease: one holder at a time, taken over from the dead and the silent, on a local disk and on S3."""
 
 import json
-import logging
 import multiprocessing
 import os
 import signal
@@ -10,11 +9,10 @@ import sys
 import threading
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import s3fs
-from moto.server import ThreadedMotoServer
 
 from gan_core import lease as lease_module
 from gan_core.errors import TrainingError
@@ -25,30 +23,13 @@ KEY = "a" * 64
 FOLDER = f"trained_gan/small/{KEY}"
 
 
-@pytest.fixture(scope="module")
-def s3_server():
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture(params=["local", "memory", "s3"])
-def store(request, tmp_path, monkeypatch) -> Store:
+def store(request, tmp_path) -> Store:
     if request.param == "local":
         return Store(tmp_path / "store")
     if request.param == "memory":
         return Store(f"memory://{uuid.uuid4().hex}", cache=tmp_path / "cache")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("s3_server"))
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    s3fs.S3FileSystem.clear_instance_cache()
-    bucket = f"bucket-{uuid.uuid4().hex}"
-    s3fs.S3FileSystem().mkdir(bucket)
-    return Store(f"s3://{bucket}/store", cache=tmp_path / "cache")
+    return request.getfixturevalue("s3_store")
 
 
 @pytest.fixture
@@ -62,8 +43,19 @@ def elsewhere(monkeypatch):
 
 
 def make(store: Store, emit=lambda line: None, **options) -> Lease:
-    options = {"heartbeat": 0.1, "stale_after": 0.6, **options}
+    """A lease that beats often. A test that means to find another's stale says after how many seconds.
+
+    Everywhere else a busy machine may hold a heartbeat up for a while, and nothing may come of it.
+    """
+    options = {"heartbeat": 0.1, "stale_after": 60, "wait": 60, **options}
     return Lease(store, "trained_gan", "small", KEY, emit, **options)
+
+
+def wait_until(holds, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, f"not so within {seconds} s"
+        time.sleep(0.02)
 
 
 def leases(store: Store) -> list[str]:
@@ -76,8 +68,7 @@ def test_it_names_its_holder_beats_and_is_given_back(store):
         first = json.loads(store.read_bytes(f"{FOLDER}/{name}"))
         assert first["pid"] == os.getpid()
         held.check()
-        time.sleep(0.5)
-        assert json.loads(store.read_bytes(f"{FOLDER}/{name}"))["heartbeat"] > first["heartbeat"]
+        wait_until(lambda: json.loads(store.read_bytes(f"{FOLDER}/{name}"))["heartbeat"] > first["heartbeat"])
         assert not held.lost.is_set()
     assert leases(store) == []
 
@@ -113,7 +104,7 @@ def test_another_waits_until_it_is_given_back(store):
         waiting.start()
         time.sleep(0.3)
         assert waiting.is_alive()
-    waiting.join(10)
+    waiting.join(30)
     assert not waiting.is_alive()
     assert len(lines) == 1
     assert leases(store) == []
@@ -123,7 +114,7 @@ def test_of_many_that_want_it_one_holds_it_at_a_time(store):
     inside, most, done = [], [], []
 
     def work() -> None:
-        with make(store, wait=60):
+        with make(store):
             inside.append(1)
             most.append(len(inside))
             time.sleep(0.01)
@@ -150,22 +141,26 @@ def abandon(store: Store) -> Lease:
 def test_one_that_stands_still_is_taken_over_by_one_only(store, elsewhere):
     abandoned = abandon(store)
     elsewhere()
-    lines, winners = [], []
+    lines, winners, ended = [], [], []
     began = time.monotonic()
+    takers = [make(store, lines.append, stale_after=0.6, wait=2) for _ in range(4)]
 
-    def work() -> None:
+    def work(mine: Lease) -> None:
         try:
-            with make(store, lines.append, wait=1.2):
+            with mine:
+                for taker in takers:
+                    taker.stale_after = 60  # the winner's heart may be slow on a busy machine
                 winners.append(time.monotonic() - began)
-                time.sleep(1.5)
+                wait_until(lambda: len(ended) == 3)
         except TrainingError as error:
             lines.append(str(error))
+        ended.append(mine)
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
+    threads = [threading.Thread(target=work, args=(taker,)) for taker in takers]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert len(winners) == 1
     assert winners[0] >= 0.6
     assert len([line for line in lines if "gave no sign for 1 s; took over" in line]) == 1
@@ -175,27 +170,28 @@ def test_one_that_stands_still_is_taken_over_by_one_only(store, elsewhere):
     assert abandoned.lost.is_set()
 
 
-def test_a_clock_that_is_wrong_does_not_matter(store, elsewhere, monkeypatch):
-    real = time.time
-    for skew in (-7200, 7200):
-        with monkeypatch.context() as patch:
-            patch.setattr(lease_module.time, "time", lambda skew=skew: real() + skew)
-            held = make(store).__enter__()
-            with patch.context() as other:
-                other.setattr(lease_module.socket, "gethostname", lambda: "elsewhere")
-                with pytest.raises(TrainingError, match="is still making it"), make(store, wait=1.0):
-                    raise AssertionError("two hold it")
-            held.check()
-            held.__exit__()
+@pytest.mark.parametrize("skew", [-7200, 7200])
+def test_a_clock_that_is_wrong_does_not_matter(store, elsewhere, monkeypatch, skew):
+    encode = lease_module._encode
+
+    def by_a_wrong_clock(holder: lease_module.Holder) -> bytes:
+        return encode(replace(holder, since=holder.since + skew, heartbeat=holder.heartbeat + skew))
+
+    monkeypatch.setattr(lease_module, "_encode", by_a_wrong_clock)
+    with make(store) as held:
+        elsewhere()
+        with pytest.raises(TrainingError, match="is still making it"), make(store, stale_after=20, wait=1):
+            raise AssertionError("two hold it")
+        held.check()
 
 
 def test_one_that_was_suspended_finds_it_lost_and_leaves_the_other_alone(store):
     suspended = abandon(store)
-    with make(store) as other:
+    with make(store, stale_after=0.6) as other:
         suspended._done.clear()
         suspended._thread = threading.Thread(target=suspended._keep)
         suspended._thread.start()
-        assert suspended.lost.wait(5)
+        assert suspended.lost.wait(30)
         suspended.__exit__()
         other.check()
         assert leases(store) == ["lease-000002.json"]
@@ -211,7 +207,7 @@ def test_without_conditional_writes_the_earlier_of_two_stops(store, monkeypatch)
         later = make(store)
         later._numbers = iter([[], [1], [1], [1]]).__next__
         later._acquire()
-        assert earlier.lost.wait(5)
+        assert earlier.lost.wait(30)
         with pytest.raises(TrainingError, match="took over"):
             earlier.check()
 
@@ -220,7 +216,7 @@ def test_a_half_written_lease_holds_until_it_is_stale(store):
     store.create(f"{FOLDER}/lease-000001.json", b'{"owner": ')
     lines: list[str] = []
     began = time.monotonic()
-    with make(store, lines.append):
+    with make(store, lines.append, stale_after=0.6):
         assert time.monotonic() - began >= 0.6
     assert "another process is making it" in lines[0]
 
@@ -231,7 +227,7 @@ def test_asking_at_every_step_costs_nothing_while_the_heart_beats(store, monkeyp
         began = time.perf_counter()
         for _ in range(1000):
             held.check()
-        assert time.perf_counter() - began < 0.1
+        assert time.perf_counter() - began < 1
         monkeypatch.undo()
 
 
@@ -250,11 +246,11 @@ def test_a_store_that_fails_for_a_while_is_survived(store, monkeypatch, caplog):
     with make(store) as held:
         with monkeypatch.context() as patch:
             patch.setattr(store.fs, "ls", lambda *_, **__: (_ for _ in ()).throw(OSError("gone away")))
-            time.sleep(0.3)
-        time.sleep(0.3)
+            wait_until(lambda: "could not be renewed, trying again" in caplog.text)
+        beaten = held._beaten
+        wait_until(lambda: held._beaten > beaten)
         held.check()
         assert not held.lost.is_set()
-    assert "could not be renewed, trying again" in caplog.text
 
 
 # --- processes that die -----------------------------------------------------------------------------------
@@ -295,7 +291,7 @@ def test_one_whose_process_was_killed_here_is_taken_over_at_once(tmp_path, holde
     lines: list[str] = []
     began = time.monotonic()
     with make(store, lines.append, stale_after=60):
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 30
     (line,) = lines
     assert f"process {holder.pid} on" in line
     assert "has ended; took over" in line
@@ -308,7 +304,7 @@ def test_a_number_that_was_given_to_a_younger_process_is_not_its_holder(tmp_path
     path.write_text(json.dumps({**json.loads(path.read_text()), "heartbeat": time.time() - 3600}))
     began = time.monotonic()
     with make(store, stale_after=60):
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 30
 
 
 def test_a_real_suspension_ends_the_suspended(tmp_path):
@@ -319,11 +315,11 @@ def test_a_real_suspension_ends_the_suspended(tmp_path):
     assert held.wait(30)
     os.kill(process.pid, signal.SIGSTOP)
     store = Store(tmp_path / "store")
-    with make(store) as mine:
+    with make(store, stale_after=0.6) as mine:
         os.kill(process.pid, signal.SIGCONT)
-        assert f"process {os.getpid()} on" in outcome.get(timeout=10)
+        assert f"process {os.getpid()} on" in outcome.get(timeout=30)
         mine.check()
-    process.join(10)
+    process.join(30)
 
 
 def _hold_until_lost(root: str, held, outcome) -> None:
