@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from gan_core.config import Configs, Dataset, Experiment, load_configs
+from gan_core.config import Configs, Dataset, Experiment, load_configs, unknown
 from gan_core.errors import ConfigError, GanError
 from gan_core.store import Manifest, Store, default_store
 
@@ -215,14 +215,13 @@ def _open(options: argparse.Namespace) -> tuple[Store, Configs]:
 
 def _dataset(configs: Configs, name: str) -> Dataset:
     if name not in configs.datasets:
-        raise ConfigError(f"no dataset is named `{name}`; there are: {', '.join(sorted(configs.datasets))}")
+        raise ConfigError(unknown("no dataset is named", name, configs.datasets))
     return configs.datasets[name]
 
 
 def _experiment(configs: Configs, name: str) -> Experiment:
     if name not in configs.experiments:
-        known = ", ".join(sorted(configs.experiments))
-        raise ConfigError(f"no experiment is named `{name}`; there are: {known}")
+        raise ConfigError(unknown("no experiment is named", name, configs.experiments))
     return configs.experiments[name]
 
 

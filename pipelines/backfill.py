@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from gan_core.config import Configs
+from gan_core.config import Configs, unknown
 from gan_core.errors import ConfigError, GanError
 from pipelines.jobs import DATASET_JOB, EXPERIMENT_JOB, TABLES_JOB
 from pipelines.lost_runs import HOST_TAG, end_lost_backfills
@@ -37,8 +37,7 @@ def select_experiments(configs: Configs, patterns: list[str]) -> list[str]:
     for pattern in patterns:
         matches = fnmatch.filter(configs.experiments, pattern)
         if not matches:
-            known = ", ".join(sorted(configs.experiments))
-            raise ConfigError(f"no experiment matches `{pattern}`; there are: {known}")
+            raise ConfigError(unknown("no experiment matches", pattern, configs.experiments))
         selected.update(matches)
     return sorted(selected)
 

@@ -27,6 +27,7 @@ from gan_core.config.loading import (
     load_dataset,
     load_experiments,
 )
+from gan_core.config.mistakes import unknown
 
 __all__ = [
     "ARCHITECTURE_SIZES",
@@ -51,4 +52,5 @@ __all__ = [
     "load_configs",
     "load_dataset",
     "load_experiments",
+    "unknown",
 ]

@@ -10,9 +10,10 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError, model_validator
 
-from gan_core.config.base import Config, Contradiction, Name
+from gan_core.config.base import Config, Name
 from gan_core.config.datasets import Dataset
 from gan_core.config.experiments import ARCHITECTURE_SIZES, Experiment
+from gan_core.config.mistakes import explain, unknown
 from gan_core.errors import ConfigError
 
 
@@ -77,9 +78,10 @@ def load_configs(folder: Path | None = None) -> Configs:
             nightly = _validate(Nightly, _Document(nightly_path).data, _Document(nightly_path))
         except ConfigError as error:
             mistakes.append(str(error))
-        unknown = [name for name in nightly.experiments if name not in experiments]
-        if unknown and not mistakes:
-            mistakes.append(f"{nightly_path}: no experiment is named {_quoted(unknown)}")
+        if not mistakes:
+            for name in nightly.experiments:
+                if name not in experiments:
+                    mistakes.append(f"{nightly_path}: {unknown('no experiment is named', name, experiments)}")
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     return Configs(
@@ -112,10 +114,15 @@ def load_experiments(path: Path) -> list[Experiment]:
             f"{document.at('grid')}: grid maps keys to non-empty lists of values, "
             "for example `batch_size: [128, 256]`"
         )
-    experiments = []
+    experiments, mistakes = [], []
     for values in itertools.product(*grid.values()):
         point = dict(zip(grid, values, strict=True))
-        experiments.append(_validate(Experiment, _grid_point(data, point, document), document))
+        try:
+            experiments.append(_validate(Experiment, _grid_point(data, point, document), document))
+        except ConfigError as error:
+            mistakes += str(error).splitlines()
+    if mistakes:
+        raise ConfigError("\n".join(dict.fromkeys(mistakes)))  # most are in every point
     return experiments
 
 
@@ -158,9 +165,7 @@ def _against_datasets(
 ) -> list[tuple[str, str]]:
     """What does not fit to the dataset: the dotted key to look at, and what is wrong."""
     if experiment.dataset not in datasets:
-        known = _quoted(sorted(datasets)) or "none"
-        text = f"dataset `{experiment.dataset}` is not in configs/datasets (there are: {known})"
-        return [("dataset", text)]
+        return [("dataset", unknown("configs/datasets has no", experiment.dataset, datasets))]
     dataset = datasets[experiment.dataset][0]
     mistakes = []
     sizes = ARCHITECTURE_SIZES[experiment.architecture.name]
@@ -190,6 +195,9 @@ class _Document:
             self.data = yaml.safe_load(text)
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{self.path}: cannot be read: {error}") from error
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            raise ConfigError(f"{self.path}:{line}: not valid YAML: {error.problem}") from error
         except yaml.YAMLError as error:
             raise ConfigError(f"{self.path}: not valid YAML: {error}") from error
         if not isinstance(self.data, dict):
@@ -235,39 +243,4 @@ def _validate(model: type[Config], data: dict, document: _Document) -> Any:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(item, model, document) for item in error.errors())) from error
-
-
-def _explain(item: dict, model: type[Config], document: _Document) -> str:
-    # The alternatives of a union come as parts such as `tuple[str, ...]`, which are in no file.
-    location = tuple(part for part in item["loc"] if "[" not in str(part))
-    key = ".".join(str(part) for part in location) or "file"
-    where = document.at(*location)
-    if item["type"] == "extra_forbidden":
-        section = _section(model, location[:-1])
-        known = ", ".join(sorted(section.model_fields)) if section else "see gan_core/config"
-        return f"{where}: unknown key `{key}`; the keys here are: {known}"
-    if item["type"] == "missing":
-        return f"{where}: `{key}` is missing"
-    message = item["msg"].removeprefix("Value error, ")
-    if item["type"] == "value_error":
-        cause = item["ctx"]["error"]
-        if isinstance(cause, Contradiction):
-            where = document.at(*location, *cause.key.split("."))
-        return f"{where}: {message}"
-    return f"{where}: `{key}` is {item['input']!r}: {message[0].lower()}{message[1:]}"
-
-
-def _section(model: type[BaseModel], location: tuple) -> type[BaseModel] | None:
-    for part in location:
-        field = model.model_fields.get(part)
-        if field is None or not (
-            isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-        ):
-            return None
-        model = field.annotation
-    return model
-
-
-def _quoted(names) -> str:
-    return ", ".join(f"`{name}`" for name in names)
+        raise ConfigError("\n".join(explain(item, model, document.at) for item in error.errors())) from error

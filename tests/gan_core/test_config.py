@@ -42,6 +42,23 @@ def test_unknown_key_names_file_line_and_the_keys_that_exist(folder):
 
 
 @pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("bach_size: 64", "`bach_size`, did you mean `batch_size`?"),
+        ("images: 100", "`images`, did you mean `length.images`?"),
+        ("latent: {sise: 10}", "`latent.sise`, did you mean `latent.size`?"),
+        (
+            "learning_rate: 0.1",
+            "did you mean `optimizers.generator.learning_rate` or `optimizers.discriminator.learning_rate`?",
+        ),
+    ],
+)
+def test_unknown_key_says_what_may_be_meant(folder, given, meant):
+    (folder / "experiments" / "first.yaml").write_text(EXPERIMENT + given + "\n")
+    assert meant in mistakes(folder)
+
+
+@pytest.mark.parametrize(
     ("file", "old", "new", "line", "expected"),
     [
         ("datasets/tiny", "image_size: 16", "image_size: big", 3, "`image_size` is 'big'"),
@@ -52,6 +69,28 @@ def test_unknown_key_names_file_line_and_the_keys_that_exist(folder):
         ("experiments/first", "{images: 100}", "{epochs: .inf}", 3, "`length.epochs` is inf"),
         ("experiments/first", "{images: 100}", "{}", 3, "exactly one of `images` and `epochs`"),
         ("experiments/first", "dataset: tiny", "dataset: tiny\nbatch_size: 1", 3, "`batch_size` is 1"),
+        (
+            "experiments/first",
+            "100}",
+            "1e5}",
+            3,
+            "is '1e5', which YAML reads as text: write 100000",
+        ),
+        ("experiments/first", "dataset: tiny", "dataset: tinny", 2, "has no `tinny`; did you mean `tiny`?"),
+        (
+            "experiments/first",
+            "dataset: tiny",
+            "dataset: tiny\nlatent: 9",
+            3,
+            "write keys of its own below it: size, d",
+        ),
+        (
+            "experiments/first",
+            "dataset: tiny",
+            "dataset: tiny\nstop_on: nan",
+            3,
+            "for example `stop_on: [nan]`",
+        ),
     ],
 )
 def test_wrong_value_names_file_line_value_and_remedy(folder, file, old, new, line, expected):
@@ -135,6 +174,16 @@ def test_a_contradiction_in_a_grid_names_the_grid_line(folder):
     assert f"{path}:6: `sigmoid` draws images in [0, 1]" in mistakes(folder)
 
 
+def test_every_wrong_point_of_a_grid_is_named_once(folder):
+    path = folder / "experiments" / "first.yaml"
+    path.write_text(EXPERIMENT + "bach_size: 3\ngrid:\n  seed: [-1, 0, -2]\n  n_critic: [1, 0]\n")
+    text = mistakes(folder)
+    assert f"{path}:6: `seed` is -1" in text
+    assert f"{path}:6: `seed` is -2" in text
+    assert text.count(f"{path}:7: `n_critic` is 0") == 1
+    assert text.count("unknown key `bach_size`") == 1
+
+
 def test_what_follows_from_other_keys_is_filled_in():
     def built(**values):
         return Experiment.model_validate({"name": "a", "dataset": "b", "length": {"images": 1}, **values})
@@ -172,12 +221,12 @@ def test_every_mistake_of_every_file_is_reported_at_once(folder):
     text = mistakes(folder)
     assert "other.yaml:1: `source` is missing" in text
     assert "the name `first` is taken by" in text
-    assert "dataset `absent` is not in configs/datasets (there are: `tiny`)" in text
+    assert "second.yaml:2: configs/datasets has no `absent`; there are: tiny" in text
 
 
 def test_file_that_is_no_yaml_is_named(folder):
     (folder / "datasets" / "broken.yaml").write_text("name: [")
-    assert "broken.yaml: not valid YAML" in mistakes(folder)
+    assert "broken.yaml:1: not valid YAML: expected" in mistakes(folder)
 
 
 def test_nightly_must_name_experiments_that_exist(folder):
