@@ -1,6 +1,6 @@
 """Real images a second into D: this engine beside what a user would write instead, in one run.
 
-    python -m benchmarks.training [--device cuda] [--seconds 4] [--batches 32 64 128] [--out FOLDER]
+    python -m benchmarks.training [--device cuda] [--seconds 60] [--batches 32 64 128] [--out FOLDER]
 
 For DCGAN, WGAN-GP and ACGAN at 32 and 64 pixels and several batch sizes, all with the networks of `gan_core`
 and the same optimisers:
@@ -15,8 +15,9 @@ and the same optimisers:
 - `limit`: the floating point operations of a step as `torch.utils.flop_counter` counts them, over those
   a second that a large matrix product reaches on this machine.
 
-The arms take turns for several rounds; the median counts, and the spread of the engine's rounds is given.
-Writes training.csv and training.png.
+The arms take turns for many short rounds, and each ratio is the median of the rounds' ratios, with the
+middle half of them as its spread: what slows the machine for a while slows all arms of a round alike. Writes
+training.csv and training.png.
 """
 
 import argparse
@@ -54,7 +55,8 @@ from gan_core.training.step import update_networks
 
 CLASSES = 10
 IMAGES = 50_000  # as many as CIFAR-10 has: the workers start anew at every epoch
-ROUNDS = 3
+LEAST_ROUNDS = 5
+SLICE = 1.0  # seconds of one arm in one round, or one round of critic steps where that takes longer
 MODELS = {
     "DCGAN": {},
     "WGAN-GP": {"objective": {"name": "wasserstein", "gradient_penalty": 10}, "n_critic": 5},
@@ -249,25 +251,32 @@ ARMS: dict[str, Callable[[Case, Tensor, Tensor], Arm]] = {
 # --- measuring --------------------------------------------------------------------------------------------
 
 
-def measure(case: Case, seconds: float) -> tuple[dict[str, float], float, str]:
-    """Images a second of each arm: the median of rounds in which the arms take turns; the faster example; the
-    spread of the engine's rounds."""
+def measure(case: Case, seconds: float) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """The images a second of each arm (median), and the engine's ratio to each other arm in every round.
+
+    Rounds of all arms, for about so many seconds.
+    """
     numbers = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (IMAGES, 3, case.side, case.side), generator=numbers, dtype=torch.uint8)
     labels = torch.randint(CLASSES, (IMAGES,), generator=numbers)
     arms = {name: arm(case, images, labels) for name, arm in ARMS.items()}
     for arm in arms.values():
-        _run(case, arm, seconds / 2)  # kernels are chosen, workers start
-    rates: dict[str, list[float]] = {name: [] for name in arms}
-    for _ in range(ROUNDS):
-        for name, arm in arms.items():
-            rates[name].append(_run(case, arm, seconds))
+        _run(case, arm, SLICE)  # kernels are chosen, workers start
+    rounds: list[dict[str, float]] = []
+    began = time.perf_counter()
+    while len(rounds) < LEAST_ROUNDS or time.perf_counter() - began < seconds:
+        rounds.append({name: _run(case, arm, SLICE) for name, arm in arms.items()})
     for arm in arms.values():
         arm.close()
-    medians = {name: statistics.median(found) for name, found in rates.items()}
-    spread = f"{min(rates['engine']):.0f}-{max(rates['engine']):.0f}"
-    example = max(medians["example_workers"], medians["example_alone"])
-    return medians, example, spread
+    medians = {name: statistics.median(rates[name] for rates in rounds) for name in arms}
+    ratios = {name: [rates["engine"] / rates[name] for rates in rounds] for name in arms if name != "engine"}
+    return medians, ratios
+
+
+def _summary(ratios: list[float]) -> tuple[float, str]:
+    """The median, and the middle half."""
+    low, median, high = np.percentile(ratios, [25, 50, 75])
+    return round(float(median), 2), f"{low:.2f}-{high:.2f}"
 
 
 def _run(case: Case, arm: Arm, seconds: float) -> float:
@@ -366,7 +375,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--device", default=str(default_device()))
-    parser.add_argument("--seconds", type=float, default=4.0, help="of each arm in each round")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each case")
     parser.add_argument("--sizes", type=int, nargs="+", default=[32, 64])
     parser.add_argument("--batches", type=int, nargs="+", default=[32, 64, 128])
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
@@ -384,16 +393,23 @@ def main() -> None:
         for model in options.models:
             for batch_size in options.batches:
                 case = Case(model, side, batch_size, options.width, device, options.precision)
-                rates, example, spread = measure(case, options.seconds)
+                rates, ratios = measure(case, options.seconds)
+                # The faster of the two examples counts.
+                example = min(
+                    ("example_workers", "example_alone"), key=lambda n: statistics.median(ratios[n])
+                )
+                to_example, to_bare = _summary(ratios[example]), _summary(ratios["bare"])
                 row = {
                     "model": model,
                     "pixels": side,
                     "batch_size": batch_size,
                     **{name: round(rate, 1) for name, rate in rates.items()},
                     "limit": round(arithmetic_limit(case, operations), 1),
-                    "engine_rounds": spread,
-                    "engine/example": round(rates["engine"] / example, 2),
-                    "engine/bare": round(rates["engine"] / rates["bare"], 2),
+                    "rounds": len(ratios["bare"]),
+                    "engine/example": to_example[0],
+                    "its middle half": to_example[1],
+                    "engine/bare": to_bare[0],
+                    "middle half": to_bare[1],
                 }
                 rows.append(row)
                 print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)

@@ -8,7 +8,7 @@ CODE_VERSIONS = {
     "image_shards": "1",
     "classifier": "1",
     "reference_statistics": "1",
-    "trained_gan": "2",
+    "trained_gan": "3",
     "samples": "1",
     "evaluation": "1",
     "leaderboard": "2",

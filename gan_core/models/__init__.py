@@ -73,7 +73,7 @@ def build_discriminator(
     """The discriminator or critic of `experiment`, with fresh weights from torch's global random state.
 
     `forward(images (B, channels, image_size, image_size), labels=None)` gives a `DiscriminatorOutput`;
-    projection needs the labels. Whoever trains sets `generator` of each `Dropout` among its modules.
+    projection needs the labels. Whoever trains sets `draw` of each `Dropout` among its modules.
     Raises `ConfigError` as `build_generator` does.
     """
     architecture = experiment.architecture

@@ -7,12 +7,14 @@ discriminator has a second linear head on the features that its first one uses. 
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from gan_core.config import Experiment
 from gan_core.errors import GanError
 from gan_core.models.common import DiscriminatorOutput, initialize, one_hot
-from gan_core.models.layers import MinibatchDiscrimination, normalize_spectrum
+from gan_core.models.layers import MinibatchDiscrimination, MinibatchStddev, normalize_spectrum
 
+BATCH_LAYERS = (_BatchNorm, MinibatchDiscrimination, MinibatchStddev)
 OUTPUT_ACTIVATIONS = {"tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 
 
@@ -41,7 +43,8 @@ class Discriminator(nn.Module):
     """images (B, C, side, side), labels int64 (B,) or None -> `DiscriminatorOutput`.
 
     `layers` gives flat features (B, features). The heads on them read the minibatch discrimination beside
-    them where the architecture has it. Raises `GanError` where projection gets no labels.
+    them where the architecture has it. `judges_images_alone`: what it says of an image does not depend on
+    the batch that the image is in. Raises `GanError` where projection gets no labels.
     """
 
     def __init__(self, experiment: Experiment, layers: nn.Sequential, features: int, n_classes: int):
@@ -59,6 +62,7 @@ class Discriminator(nn.Module):
         initialize(self, architecture.initialization)
         if architecture.spectral_norm:
             normalize_spectrum(self)
+        self.judges_images_alone = not any(isinstance(module, BATCH_LAYERS) for module in self.modules())
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
         features = self.layers(images)

@@ -42,9 +42,7 @@ def update_networks(
     """The work of a step on the device; the losses and scores as scalar tensors, by name.
 
     The fakes are made once: where G is updated after this update of D, they keep their graph and D's new
-    weights judge them again, as in PyTorch's DCGAN example; otherwise they are made without a graph. With
-    batch norm, real and fake images go through D in separate batches (Radford et al. 2016, and the authors'
-    code).
+    weights judge them again, as in PyTorch's DCGAN example; otherwise they are made without a graph.
     """
     real = real_batch(images, state.experiment, state.noise)
     with torch.set_grad_enabled(updates_generator):
@@ -73,7 +71,7 @@ def _update_discriminator(
     experiment = state.experiment
     real, fake = _as_seen(state, real), _as_seen(state, fake)
     with _autocast(state):
-        of_real, of_fake = state.discriminator(real, labels), state.discriminator(fake, fake_labels)
+        of_real, of_fake = _judge(state, real, labels, fake, fake_labels)
     real_scores, fake_scores = of_real.score.float(), of_fake.score.float()
     adversarial = state.objective.d_loss(real_scores, fake_scores)
     penalty, penalties = _penalties(state, real, fake, labels)
@@ -86,6 +84,23 @@ def _update_discriminator(
     if experiment.objective.weight_clip:
         clip_weights(state.discriminator.parameters(), experiment.objective.weight_clip)
     return losses | _scores(state, real_scores.detach(), fake_scores.detach())
+
+
+def _judge(
+    state: TrainingState, real: Tensor, labels: Tensor | None, fake: Tensor, fake_labels: Tensor | None
+) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
+    """What D says of the real and of the generated images.
+
+    In one batch, which is faster. But in two where an image's neighbours matter, as under batch norm (Radford
+    et al. 2016, and the authors' code), or where each of several ranks draws a dropout mask for its share.
+    """
+    if not state.discriminator.judges_images_alone or state.experiment.architecture.dropout:
+        return state.discriminator(real, labels), state.discriminator(fake, fake_labels)
+    both_labels = None if labels is None else torch.cat([labels, fake_labels])
+    of_both = state.discriminator(torch.cat([real, fake]), both_labels)
+    halves = zip(*((None, None) if part is None else part.chunk(2) for part in of_both), strict=True)
+    of_real, of_fake = (DiscriminatorOutput(*half) for half in halves)
+    return of_real, of_fake
 
 
 def _penalties(

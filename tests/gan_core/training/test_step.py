@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from gan_core.training import step as step_module
 from gan_core.training.average import GeneratorAverage
 from gan_core.training.optimizers import learning_rate_factor
 from gan_core.training.state import TrainingState
@@ -99,6 +100,38 @@ def test_step_equals_the_obvious_one(make_experiment, values):
             if "num_batches" not in name:  # the obvious step passes G twice
                 # Adam's first step has the size of the rate: a gradient near 0 may round either way.
                 torch.testing.assert_close(mine[name], theirs[name], rtol=1e-3, atol=2e-5, msg=name)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "passes"),
+    [
+        ({"discriminator_norm": "layer"}, 1),
+        ({"discriminator_norm": "none"}, 1),
+        ({"discriminator_norm": "none", "dropout": 0.3}, 2),
+        ({"discriminator_norm": "batch"}, 2),
+        ({"discriminator_norm": "none", "minibatch_discrimination": 3}, 2),
+        ({"discriminator_norm": "none", "minibatch_stddev": True}, 2),
+    ],
+    ids=str,
+)
+def test_real_and_generated_images_share_a_batch_only_where_none_sees_another(
+    make_experiment, architecture, passes
+):
+    experiment = make_experiment(
+        architecture={"width": 4, **architecture}, conditioning={"name": "projection"}
+    )
+    state = fresh_state(experiment)
+    images, labels = real_images()
+    real, fake = images.float() / 127.5 - 1, torch.zeros(8, 1, 16, 16)
+    counts = []
+    state.discriminator.register_forward_pre_hook(lambda _, given: counts.append(len(given[0])))
+    of_real, of_fake = step_module._judge(state, real, labels, fake, labels.flip(0))
+    assert counts == [16 // passes] * passes
+    if not architecture.get("dropout"):
+        for found, (shown, of_class) in ((of_real, (real, labels)), (of_fake, (fake, labels.flip(0)))):
+            expected = state.discriminator(shown, of_class)
+            torch.testing.assert_close(found.score, expected.score)
+            assert found.class_logits is None
 
 
 def test_generator_is_updated_every_n_critic_steps(make_experiment):
