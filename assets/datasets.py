@@ -3,6 +3,7 @@
 import dagster as dg
 
 from assets.conditions import follow_changed_inputs, follow_inputs
+from assets.interrupts import stoppable
 from assets.recording import StepConfig, inline_picture, materialized
 from gan_core.config import Configs
 from gan_core.store import Store
@@ -42,13 +43,14 @@ def dataset_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinit
         from gan_core.data.raw import collect_raw_images
 
         given = {"train": config.train, "test": config.test}
-        manifest = collect_raw_images(
-            store,
-            configs.datasets[context.partition_key],
-            locations={split: place for split, place in given.items() if place},
-            force=config.force,
-            emit=context.log.info,
-        )
+        with stoppable(context):
+            manifest = collect_raw_images(
+                store,
+                configs.datasets[context.partition_key],
+                locations={split: place for split, place in given.items() if place},
+                force=config.force,
+                emit=context.log.info,
+            )
         return materialized(context, store, manifest)
 
     @dg.asset(
@@ -72,13 +74,14 @@ def dataset_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinit
         from gan_core.data.shards import preview, write_image_shards
 
         name = context.partition_key
-        manifest = write_image_shards(
-            store,
-            configs.datasets[name],
-            store.require("raw_images", name),
-            force=config.force,
-            emit=context.log.info,
-        )
+        with stoppable(context):
+            manifest = write_image_shards(
+                store,
+                configs.datasets[name],
+                store.require("raw_images", name),
+                force=config.force,
+                emit=context.log.info,
+            )
         return materialized(
             context,
             store,
@@ -113,13 +116,14 @@ def dataset_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinit
         from gan_core.evaluation.classifier import train_classifier
 
         name = context.partition_key
-        manifest = train_classifier(
-            store,
-            configs.datasets[name],
-            store.require("image_shards", name),
-            force=config.force,
-            emit=context.log.info,
-        )
+        with stoppable(context):
+            manifest = train_classifier(
+                store,
+                configs.datasets[name],
+                store.require("image_shards", name),
+                force=config.force,
+                emit=context.log.info,
+            )
         return materialized(context, store, manifest)
 
     @dg.asset(
@@ -144,14 +148,15 @@ def dataset_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinit
         from gan_core.evaluation.reference import compute_reference_statistics
 
         name = context.partition_key
-        manifest = compute_reference_statistics(
-            store,
-            configs.datasets[name],
-            store.require("image_shards", name),
-            store.require("classifier", name),
-            force=config.force,
-            emit=context.log.info,
-        )
+        with stoppable(context):
+            manifest = compute_reference_statistics(
+                store,
+                configs.datasets[name],
+                store.require("image_shards", name),
+                store.require("classifier", name),
+                force=config.force,
+                emit=context.log.info,
+            )
         return materialized(context, store, manifest)
 
     return [raw_images, image_shards, classifier, reference_statistics]

@@ -79,14 +79,15 @@ def experiment_assets(
         from gan_core.sampling import draw_samples
 
         experiment = configs.experiments[context.partition_key]
-        manifest = draw_samples(
-            store,
-            experiment,
-            configs.datasets[experiment.dataset],
-            store.require("trained_gan", experiment.name),
-            force=config.force,
-            emit=context.log.info,
-        )
+        with stoppable(context):
+            manifest = draw_samples(
+                store,
+                experiment,
+                configs.datasets[experiment.dataset],
+                store.require("trained_gan", experiment.name),
+                force=config.force,
+                emit=context.log.info,
+            )
         return materialized(context, store, manifest, {"grid": stored_picture(store, manifest, "grid.png")})
 
     @dg.asset(
@@ -111,15 +112,16 @@ def experiment_assets(
         from gan_core.evaluation.evaluate import evaluate_samples
 
         experiment = configs.experiments[context.partition_key]
-        manifest = evaluate_samples(
-            store,
-            configs.datasets[experiment.dataset],
-            store.require("samples", experiment.name),
-            store.require("reference_statistics", experiment.dataset),
-            store.require("classifier", experiment.dataset),
-            force=config.force,
-            emit=context.log.info,
-        )
+        with stoppable(context):
+            manifest = evaluate_samples(
+                store,
+                configs.datasets[experiment.dataset],
+                store.require("samples", experiment.name),
+                store.require("reference_statistics", experiment.dataset),
+                store.require("classifier", experiment.dataset),
+                force=config.force,
+                emit=context.log.info,
+            )
         return materialized(context, store, manifest, {"protocol": manifest.details["protocol"]})
 
     return [trained_gan, samples, evaluation]

@@ -13,7 +13,7 @@ LOOK_SECONDS = 1.0
 
 @contextlib.contextmanager
 def stoppable(context: dg.AssetExecutionContext) -> Iterator[None]:
-    """Around the work of a step that saves what it has when it is interrupted.
+    """Around the work of a step that may take long; one that saves what it has does so when interrupted.
 
     Dagster's terminate, SIGTERM and SIGINT interrupt the step, and the run is marked as cancelled, whichever
     of its processes the signal reached: someone wanted it to stop, so it is not retried.

@@ -108,7 +108,7 @@ class _Runner:
 def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
     """Dagster turns Ctrl-C and SIGTERM into a failure of the step that was running."""
     return any(
-        error.cls_name == "DagsterExecutionInterruptedError"
+        error.cls_name in (dg.DagsterExecutionInterruptedError.__name__, KeyboardInterrupt.__name__)
         for event in result.get_step_failure_events()
         for error in _causes(event)
     )

@@ -5,6 +5,7 @@ import pandas
 import pytest
 
 from pipelines.backfill import backfill, select_experiments
+from pipelines.jobs import DATASET_JOB
 from tests.assets.conftest import Project
 from tests.small_project import EXPERIMENT
 
@@ -55,6 +56,28 @@ def test_everything_is_made_once_and_a_change_makes_again_only_what_stands_on_it
     assert run_all(project).failed == {}
     assert made_anew(project) == of_plain | tables
     assert leaderboard(project) != first
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "data.raw.collect_raw_images",
+        "data.shards.write_image_shards",
+        "evaluation.classifier.train_classifier",
+    ],
+)
+def test_a_run_whose_step_is_interrupted_is_cancelled_and_goes_on_later(project, monkeypatch, step):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"gan_core.{step}", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_all(project)
+    last = project.instance.get_runs(limit=1)[0]
+    assert last.status == dg.DagsterRunStatus.CANCELED
+    job = project.definitions.resolve_job_def(DATASET_JOB)
+    assert job.execute_in_process(instance=project.instance, partition_key="few-digits").success
 
 
 def test_data_versions_are_the_fingerprints_and_figures_can_be_plotted(project):
