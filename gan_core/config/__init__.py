@@ -9,6 +9,7 @@ from gan_core.config.base import Config, Name
 from gan_core.config.datasets import Dataset, EvaluationProtocol, Source, Split
 from gan_core.config.experiments import (
     ARCHITECTURE_SIZES,
+    FOREIGN_SETTINGS,
     Architecture,
     Conditioning,
     Experiment,
@@ -38,6 +39,7 @@ __all__ = [
     "Dataset",
     "EvaluationProtocol",
     "Experiment",
+    "FOREIGN_SETTINGS",
     "Latent",
     "Length",
     "Name",

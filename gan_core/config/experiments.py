@@ -23,6 +23,8 @@ ARCHITECTURE_SIZES = {
 }
 # The papers' sizes, where `width` is not given: DCGAN; the classroom network; WGAN-GP's ResNet; any.
 DEFAULT_WIDTHS = {"dcgan": 64, "dense_dcgan": 32, "resnet": 128, "mlp": 512}
+# The settings of other optimisers than the named one.
+FOREIGN_SETTINGS = {"adam": ("smoothing", "momentum"), "rmsprop": ("betas",), "sgd": ("betas", "smoothing")}
 SMOOTHABLE = ("minimax", "non_saturating", "least_squares")
 # What a guard may stop a run for. NaN and infinity always end it.
 Verdict = Literal[
@@ -169,8 +171,7 @@ class Optimizer(Config):
 
     @model_validator(mode="after")
     def _own_settings(self):
-        foreign = {"adam": ("smoothing", "momentum"), "rmsprop": ("betas",), "sgd": ("betas", "smoothing")}
-        for key in foreign[self.name]:
+        for key in FOREIGN_SETTINGS[self.name]:
             if getattr(self, key) != type(self).model_fields[key].default:
                 raise Contradiction(key, f"{key} is no setting of `{self.name}`: remove it")
         return self

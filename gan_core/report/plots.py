@@ -77,7 +77,7 @@ def _annotate(axes: Axes, bar: FidBar, position: int, limit: float) -> None:
         axes.text(limit, position, f"{untrained} ▸", ha="right", va="center", color=INK, fontsize=8)
         return
     axes.plot([bar.untrained] * 2, [position - 0.28, position + 0.28], color=INK, linewidth=2)
-    if abs(bar.untrained - bar.fid) < 0.12 * limit:  # two labels would overlap
+    if bar.untrained - bar.fid < 0.12 * limit:  # two labels would overlap each other, or the bar
         _label(axes, max(bar.fid, bar.untrained), position, f"{value}, {untrained}", limit)
         return
     _label(axes, bar.fid, position, value, limit)

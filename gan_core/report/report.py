@@ -14,7 +14,7 @@ import pandas
 from markupsafe import Markup
 from PIL import Image
 
-from gan_core.config import Configs, Dataset, Experiment
+from gan_core.config import FOREIGN_SETTINGS, Configs, Dataset, Experiment
 from gan_core.progress import format_seconds
 from gan_core.report.curves import panel_figure, panels_of, read_curves
 from gan_core.report.drawing import svg
@@ -490,13 +490,19 @@ def _settings(config: dict[str, Any]) -> list[tuple[str, str]]:
     """The configuration in words, a row a section; what is switched off is left out."""
     rows = []
     for key, value in config.items():
-        if isinstance(value, dict) and value and all(isinstance(part, dict) for part in value.values()):
-            rows += [(f"{_words(key)}, {_words(part)}", _describe(inner)) for part, inner in value.items()]
+        if key == "optimizers":
+            rows += [(f"{_words(network)} optimizer", _describe(_own(of))) for network, of in value.items()]
         elif key == "objective":
             rows.append(("objective", _describe({**value, "name": objective_name(value)})))
         elif value not in (None, False, []):
             rows.append((_words(key), _describe(value)))
     return [(label[0].upper() + label[1:], value) for label, value in rows]
+
+
+def _own(optimizer: dict[str, Any]) -> dict[str, Any]:
+    """An optimiser's settings without those that only another one reads."""
+    foreign = FOREIGN_SETTINGS[optimizer["name"]]
+    return {key: value for key, value in optimizer.items() if key not in foreign}
 
 
 def _describe(value: Any) -> str:

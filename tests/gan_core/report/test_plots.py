@@ -32,6 +32,11 @@ def test_the_comparison_names_every_experiment_floor_and_untrained_value():
     assert any("untrained 25" in text for text in found)
 
 
+def test_an_experiment_worse_than_untrained_has_both_values_behind_its_bar():
+    bars = [FidBar("a", 12.0, 300.0), FidBar("collapsed", 56.9, 51.5)]
+    assert "56.90, untrained 52" in texts(fid_comparison_svg(bars, None))
+
+
 def test_bars_are_as_long_as_their_values():
     """Widths are read from the drawing: 10, 20 and 40 stand as 1 : 2 : 4."""
     root = ElementTree.fromstring(

@@ -152,6 +152,8 @@ def test_the_page_of_three_experiments_is_whole_and_small(bench):
         "1,523",
     ):
         assert text in page.visible
+    assert "adam · learning rate 0.0002 · betas 0.5, 0.999" in page.visible
+    assert "smoothing" not in page.visible  # a setting of RMSProp
     for name, trained in bench.trained.items():
         assert f"What {name} is." in page.visible
         assert trained.fingerprint[:12] in page.visible
