@@ -96,7 +96,7 @@ def _judge(
     """
     if not state.discriminator.judges_images_alone or state.experiment.architecture.dropout:
         return state.discriminator(real, labels), state.discriminator(fake, fake_labels)
-    both_labels = None if labels is None else torch.cat([labels, fake_labels])
+    both_labels = None if fake_labels is None else torch.cat([labels, fake_labels])
     of_both = state.discriminator(torch.cat([real, fake]), both_labels)
     halves = zip(*((None, None) if part is None else part.chunk(2) for part in of_both), strict=True)
     of_real, of_fake = (DiscriminatorOutput(*half) for half in halves)

@@ -111,12 +111,22 @@ def layers() -> dict[str, nn.Module]:
     return {**norms, "discrimination": MinibatchDiscrimination(5, 4), "stddev": MinibatchStddev()}
 
 
-def train_all(ranks: Ranks, store: str, experiments: list[Experiment], dataset, shards: Manifest) -> dict:
-    """Each experiment trained; what a rank's state is, beside the artefact, in the end."""
+def train_all(
+    ranks: Ranks,
+    store: str,
+    experiments: list[Experiment],
+    dataset,
+    shards: Manifest,
+    limit: int | None = None,
+) -> dict:
+    """Each experiment trained, on data of at most `limit` bytes in memory; what a rank's state is, beside the
+    artefact, in the end."""
     ends = {}
     for experiment in experiments:
         spied = Spy(ranks.rank, ranks.size)
-        train_gan(Store(store), experiment, dataset, shards, device="cpu", ranks=spied)
+        train_gan(
+            Store(store), experiment, dataset, shards, device="cpu", ranks=spied, memory_limit_bytes=limit
+        )
         ends[experiment.name] = spied.weights()
     return ends
 
@@ -255,28 +265,43 @@ def assert_same_curve(found: pandas.DataFrame, expected: pandas.DataFrame) -> No
     pandas.testing.assert_frame_equal(found[scores], expected[scores], atol=1.01 / BATCH)
 
 
-def test_two_processes_train_as_one_with_the_whole_batch(
-    store, tmp_path, dataset, make_experiment, make_shards, together
-):
-    experiments = [make_experiment(name=name, **SHORT, **values) for name, values in EXPERIMENTS.items()]
-    alone = Store(tmp_path / "alone")
-    shards, shards_alone = make_shards(store), make_shards(alone)
-    first, second = together(train_all, store.root, experiments, dataset, shards)
-    for experiment in experiments:
-        expected = train_gan(alone, experiment, dataset, shards_alone, device="cpu")
-        found = store.require("trained_gan", experiment.name)
-        assert found.fingerprint == expected.fingerprint
-        assert (expected.details["processes"], found.details["processes"]) == (1, PROCESSES)
-        assert found.figures["images_seen"] == expected.figures["images_seen"] == 40 * BATCH
-        assert_same_curve(history(store, found), history(alone, expected))
-        weights = [
-            load_file(of.local(made, "generator.safetensors"))
-            for of, made in ((store, found), (alone, expected))
-        ]
-        torch.testing.assert_close(*weights, rtol=1e-4, atol=1e-5)
-        # Batch norms' statistics and spectral norms' vectors are among them.
-        for mine, other in zip(first[experiment.name], second[experiment.name], strict=True):
-            assert torch.equal(mine, other)
+@pytest.fixture
+def compare(store, tmp_path, dataset, make_shards, together):
+    """Train in two processes, with `limit` bytes for the data, and in one that has it in memory."""
+
+    def trained(experiments: list[Experiment], *, count: int = 1, limit: int | None = None) -> None:
+        alone = Store(tmp_path / "alone")
+        shards, shards_alone = make_shards(store, count=count), make_shards(alone, count=count)
+        first, second = together(train_all, store.root, experiments, dataset, shards, limit)
+        for experiment in experiments:
+            expected = train_gan(alone, experiment, dataset, shards_alone, device="cpu")
+            found = store.require("trained_gan", experiment.name)
+            assert found.fingerprint == expected.fingerprint
+            assert (expected.details["processes"], found.details["processes"]) == (1, PROCESSES)
+            assert ("streamed" in expected.details["data"], "streamed" in found.details["data"]) == (
+                False,
+                bool(limit),
+            )
+            assert found.figures["images_seen"] == expected.figures["images_seen"] == 40 * BATCH
+            assert_same_curve(history(store, found), history(alone, expected))
+            torch.testing.assert_close(
+                generator(store, found), generator(alone, expected), rtol=1e-4, atol=1e-5
+            )
+            # Batch norms' statistics and spectral norms' vectors are among them.
+            for mine, other in zip(first[experiment.name], second[experiment.name], strict=True):
+                assert torch.equal(mine, other)
+
+    return trained
+
+
+def test_two_processes_train_as_one_with_the_whole_batch(make_experiment, compare):
+    compare([make_experiment(name=name, **SHORT, **values) for name, values in EXPERIMENTS.items()])
+
+
+def test_two_processes_that_stream_train_as_one_with_all_in_memory(make_experiment, compare):
+    values = {**SHORT, **EXPERIMENTS["everything"], "shuffle_window": 10}
+    # Two windows of ten images fit, fifty do not.
+    compare([make_experiment(name="streamed", **values)], count=5, limit=10_000)
 
 
 def test_a_killed_process_ends_the_others_and_one_process_goes_on(
