@@ -362,9 +362,11 @@ def plot(rows: list[dict], title: str, path: Path) -> None:
         for name, style in styles.items():
             axis.plot([row["batch_size"] for row in chosen], [row[name] for row in chosen], style, label=name)
         axis.set(title=f"{model}, {side} pixels", xlabel="batch size", ylabel="images/s", yscale="log")
+        axis.yaxis.set_major_formatter("{x:,.0f}")
+        axis.yaxis.set_minor_formatter("{x:,.0f}")
         axis.set_xticks([row["batch_size"] for row in chosen], [str(row["batch_size"]) for row in chosen])
         axis.grid(True, which="both", alpha=0.2)
-    axes.flat[0].legend()
+    axes.flat[0].legend(fontsize=8)
     figure.suptitle(title)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
