@@ -28,21 +28,18 @@ FOR_ROWS = ((step, "_scores"), (LossMeter, "add"), (TrainingState, "gradient_nor
 
 
 class Stopwatch:
-    """The seconds spent in functions, counted once where one calls another."""
+    """The seconds spent in functions, none of which calls another."""
 
     def __init__(self, device: torch.device):
-        self.device, self.seconds, self.running = device, 0.0, False
+        self.device, self.seconds = device, 0.0
 
     def timed(self, function: Callable) -> Callable:
         @functools.wraps(function)
         def with_clock(*arguments, **named):
-            if self.running:
-                return function(*arguments, **named)
-            self.running, began = True, self.now()
+            began = self.now()
             try:
                 return function(*arguments, **named)
             finally:
-                self.running = False
                 self.seconds += self.now() - began
 
         return with_clock
