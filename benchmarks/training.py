@@ -42,16 +42,16 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import flop_registry
 
 from gan_core.config import Experiment
+from gan_core.data.epoch_order import EpochOrder
+from gan_core.data.feed import ResidentFeed
 from gan_core.devices import default_device, describe_device
 from gan_core.lease import Lease
 from gan_core.store import Store
-from gan_core.training.board import Board, board_folder
 from gan_core.training.checkpoints import Checkpoints
 from gan_core.training.engine import Engine
-from gan_core.training.feed import ResidentFeed
-from gan_core.training.order import EpochOrder
 from gan_core.training.state import TrainingState
 from gan_core.training.step import update_networks
+from gan_core.training.tensorboard import TensorBoardLog, tensorboard_folder
 
 CLASSES = 10
 IMAGES = 50_000  # as many as CIFAR-10 has: the workers start anew at every epoch
@@ -110,7 +110,7 @@ def engine_arm(case: Case, images: Tensor, labels: Tensor) -> Arm:
     feed = ResidentFeed(images.to(case.device), labels.to(case.device), order)
     store = Store(tempfile.mkdtemp())
     run = store, "trained_gan", "benchmark", "0" * 64, lambda line: None
-    board = Board(board_folder(store, "benchmark", "0" * 64), 0)
+    board = TensorBoardLog(tensorboard_folder(store, "benchmark", "0" * 64), 0)
     with contextlib.closing(board), Lease(*run) as lease:
         engine = Engine(
             state, feed, 10**12, Checkpoints(*run), emit=run[-1], board=board, still_ours=lease.check

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from gan_core import steps
 from gan_core.config import Dataset, Experiment
 from gan_core.data.shards import encode_png, write_tar
 from gan_core.devices import default_device
@@ -16,17 +17,13 @@ from gan_core.errors import ConfigError
 from gan_core.images import grid_png, to_uint8
 from gan_core.models import build_generator, draw_latents
 from gan_core.progress import Progress
+from gan_core.steps import GRID_COLUMNS, GRID_ROWS
 from gan_core.store import Build, Manifest, Store
-from gan_core.versions import CODE_VERSIONS
 
 logger = logging.getLogger("gan_core")
-ASSET = "samples"
-CODE_VERSION = CODE_VERSIONS[ASSET]
 LATENT_BLOCK = 1024  # latents are drawn in blocks of this many, whatever the batch size
 BATCH_SIZE = 128
 SAMPLES_PER_TAR = 10_000
-GRID_COLUMNS = 10
-GRID_ROWS = 10  # at most so many classes are in the grid
 GRID_SIDE = 48  # pixels that an image takes at least
 KINDS = {"samples": "generator", "untrained": "generator_untrained"}
 
@@ -125,15 +122,7 @@ def draw_samples(
         work.details["conditional"] = conditional
         work.details["grid_classes"] = _grid_classes(generators["samples"])
 
-    return store.produce(
-        ASSET,
-        experiment.name,
-        config={"count": count, "seed": seed, "grid": {"rows": GRID_ROWS, "columns": GRID_COLUMNS}},
-        inputs={"trained_gan": trained},
-        code_version=CODE_VERSION,
-        build=build,
-        force=force,
-    )
+    return steps.samples(experiment, dataset, trained).produce(store, build, force=force)
 
 
 def _latent_batches(generator: nn.Module, count: int, seed: int, batch_size: int) -> Iterator[Tensor]:

@@ -6,7 +6,7 @@ nor dagster: definitions load it at every start.
 """
 
 from gan_core.config.base import Config, Name
-from gan_core.config.datasets import Dataset, EvaluationProtocol, Source, Split
+from gan_core.config.datasets import Dataset, EvaluationConfig, SourceConfig, Split
 from gan_core.config.experiments import (
     ARCHITECTURE_SIZES,
     FOREIGN_SETTINGS,
@@ -37,7 +37,7 @@ __all__ = [
     "Config",
     "Configs",
     "Dataset",
-    "EvaluationProtocol",
+    "EvaluationConfig",
     "Experiment",
     "FOREIGN_SETTINGS",
     "Latent",
@@ -48,7 +48,7 @@ __all__ = [
     "Optimizer",
     "Optimizers",
     "Output",
-    "Source",
+    "SourceConfig",
     "Split",
     "default_config_folder",
     "load_configs",

@@ -11,7 +11,7 @@ from gan_core.config.base import Config, Name
 Split = Literal["train", "test"]
 
 
-class Source(Config):
+class SourceConfig(Config):
     """Where a dataset's images come from.
 
     `kind` says which official data is meant (and so what is downloaded where no location is given):
@@ -33,7 +33,7 @@ class Source(Config):
         return self
 
 
-class EvaluationProtocol(Config):
+class EvaluationConfig(Config):
     """What is measured for every experiment on a dataset, so that their figures compare.
 
     `extractors`: the first one fills the leaderboard. `samples` images are drawn from every generator.
@@ -58,7 +58,7 @@ class Dataset(Config):
 
     name: Name
     description: str = ""
-    source: Source
+    source: SourceConfig
     image_size: Annotated[int, Field(ge=8, le=1024)]
     channels: Literal[1, 3]
     crop: Literal["resize_then_crop", "crop_then_resize"] = "resize_then_crop"
@@ -67,7 +67,7 @@ class Dataset(Config):
     test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     limit: PositiveInt | None = None
     max_shard_mb: PositiveInt = 256  # part of the shards' fingerprint: another value makes all of them anew
-    evaluation: EvaluationProtocol = EvaluationProtocol()
+    evaluation: EvaluationConfig = EvaluationConfig()
 
     @model_validator(mode="after")
     def _consistent(self):

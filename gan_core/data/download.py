@@ -12,7 +12,7 @@ from pathlib import Path
 
 import requests
 
-from gan_core.data.files import locked
+from gan_core.data.local_files import locked
 from gan_core.errors import SourceError
 from gan_core.progress import Progress
 

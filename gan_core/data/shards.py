@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from gan_core import steps
 from gan_core.config import Dataset
 from gan_core.data.parallel import map_in_processes
 from gan_core.data.pixels import decode_png, encode_png, to_square
@@ -25,7 +26,6 @@ from gan_core.data.verification import ShardReport, verify_image_shards
 from gan_core.errors import ConfigError, SourceError
 from gan_core.progress import Progress
 from gan_core.store import Build, Manifest, Store
-from gan_core.versions import CODE_VERSIONS
 
 __all__ = [
     "ShardReport",
@@ -36,8 +36,6 @@ __all__ = [
     "write_tar",
 ]
 logger = logging.getLogger("gan_core")
-ASSET = "image_shards"
-CODE_VERSION = CODE_VERSIONS[ASSET]
 IMAGES_PER_SHARD = 5_000
 TAR_END_BYTES = 10_240  # a tar ends with zeros up to a multiple of this
 NAMED_UNDECODABLE = 100
@@ -97,16 +95,7 @@ def write_image_shards(
             progress.advance(len(task.rows))
         _describe(work, dataset, raw, packed, time.monotonic() - began, emit)
 
-    config = dataset.model_dump(mode="json", include={"image_size", "channels", "crop", "max_shard_mb"})
-    return store.produce(
-        ASSET,
-        dataset.name,
-        config=config,
-        inputs={"raw_images": raw},
-        code_version=CODE_VERSION,
-        build=build,
-        force=force,
-    )
+    return steps.image_shards(dataset, raw).produce(store, build, force=force)
 
 
 def pack_shard(task: ShardTask) -> PackedShard:

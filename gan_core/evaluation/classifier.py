@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from gan_core import steps
 from gan_core.config import Dataset
 from gan_core.data.loading import iterate_images, load_resident
 from gan_core.devices import default_device
@@ -23,20 +24,12 @@ from gan_core.evaluation.features import (
     save_classifier,
 )
 from gan_core.progress import Progress
+from gan_core.steps import CLASSIFIER_TRAINING
 from gan_core.store import Build, Manifest, Store
-from gan_core.versions import CODE_VERSIONS
 
 logger = logging.getLogger("gan_core")
-CODE_VERSION = CODE_VERSIONS["classifier"]
 CLASSIFIER_FILE = "classifier.safetensors"
 
-# Training ends after so many epochs or images, whichever is less: digits need the epochs, CIFAR-10 is good
-# enough after the images (minutes on two cores).
-MAX_EPOCHS = 15
-MAX_IMAGES = 150_000
-BATCH_SIZE = 128
-LEARNING_RATE = 4e-3
-WEIGHT_DECAY = 1e-2
 # Of a larger split every k-th image is used, so that the rest stays in memory.
 RESIDENT_BYTES = 2 * 2**30
 
@@ -66,15 +59,6 @@ def train_classifier(
     description = _describe(dataset, shards)
     if shards.details["splits"]["train"]["images"] < 2:
         raise EvaluationError(f"{dataset.name} has fewer than 2 train images: a classifier needs more")
-    config = {
-        "task": description.task,
-        "seed": dataset.evaluation.seed,
-        "max_epochs": MAX_EPOCHS,
-        "max_images": MAX_IMAGES,
-        "batch_size": BATCH_SIZE,
-        "learning_rate": LEARNING_RATE,
-        "weight_decay": WEIGHT_DECAY,
-    }
 
     def build(work: Build) -> None:
         began = time.monotonic()
@@ -98,15 +82,7 @@ def train_classifier(
             "confusion_test": confusion.tolist() if confusion is not None else None,
         }
 
-    return store.produce(
-        "classifier",
-        dataset.name,
-        config=config,
-        inputs={"image_shards": shards},
-        code_version=CODE_VERSION,
-        build=build,
-        force=force,
-    )
+    return steps.classifier(dataset, shards).produce(store, build, force=force)
 
 
 def load_classifier(store: Store, manifest: Manifest) -> ClassifierExtractor:
@@ -155,16 +131,18 @@ def _fit(
 ) -> ClassifierNetwork:
     """Train with AdamW and one cycle of the learning rate (Smith and Topin 2019)."""
     count = len(train.images)
-    total = min(MAX_EPOCHS * count, MAX_IMAGES)
-    batch_size = min(BATCH_SIZE, count)
-    steps = max(total // batch_size, 1)
+    settings = CLASSIFIER_TRAINING
+    total = min(settings["max_epochs"] * count, settings["max_images"])
+    batch_size = min(settings["batch_size"], count)
+    number_of_steps = max(total // batch_size, 1)
     network = _seeded_network(description, seed)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps + 1)
-    progress = Progress("training the classifier", steps * batch_size, emit=emit)
+    rate = settings["learning_rate"]
+    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=settings["weight_decay"])
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=number_of_steps + 1)
+    progress = Progress("training the classifier", number_of_steps * batch_size, emit=emit)
     network.train()
     batches = _batches(train, batch_size, seed)
-    for _ in range(steps):
+    for _ in range(number_of_steps):
         images, labels = next(batches)
         images, labels = _pose_task(description.task, images, labels)
         loss = F.cross_entropy(network(images)[1], labels)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gan_core import steps
 from gan_core.config import Dataset
 from gan_core.data.pixels import decode_png
 from gan_core.data.tars import read_tar
@@ -35,9 +36,7 @@ from gan_core.evaluation.reference import (
     with_kid_settings,
 )
 from gan_core.store import Build, Manifest, Store, default_store
-from gan_core.versions import CODE_VERSIONS
 
-CODE_VERSION = CODE_VERSIONS["evaluation"]
 FIGURES = (
     "fid",
     "kid",
@@ -79,9 +78,7 @@ def evaluate_samples(
     _check_newest(store, samples)
     fingerprints = extractor_fingerprints(dataset, classifier)
     _check_same_weights(dataset, fingerprints, reference)
-    inputs = {"samples": samples, "reference_statistics": reference}
-    if "classifier" in fingerprints:
-        inputs["classifier"] = classifier
+    step = steps.evaluation(dataset, samples, reference, classifier)
 
     def build(work: Build) -> None:
         drawn = SampleSet.open(store, samples, "samples")
@@ -101,15 +98,7 @@ def evaluate_samples(
             "extractors": measured,
         }
 
-    return store.produce(
-        "evaluation",
-        samples.partition,
-        config={"extractors": fingerprints, "seed": dataset.evaluation.seed},
-        inputs=inputs,
-        code_version=CODE_VERSION,
-        build=build,
-        force=force,
-    )
+    return step.produce(store, build, force=force)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import ImageOps
 
 from gan_core.data.pixels import open_image, to_mode, to_square
-from gan_core.data.sources.files import Files, FolderFiles, is_local, open_files
+from gan_core.data.sources.file_collections import Files, FolderFiles, is_local, open_files
 from gan_core.data.sources.images import IMAGE_EXTENSIONS
 from gan_core.errors import EvaluationError
 from gan_core.evaluation.extraction import KeyedImage

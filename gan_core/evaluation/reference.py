@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from gan_core import steps
 from gan_core.config import Dataset
 from gan_core.data.loading import iterate_images
 from gan_core.errors import EvaluationError
@@ -33,10 +34,8 @@ from gan_core.evaluation.metrics import (
 from gan_core.evaluation.protocol import Protocol
 from gan_core.evaluation.statistics import FrechetReference
 from gan_core.store import Build, Manifest, Store
-from gan_core.versions import CODE_VERSIONS
 
 logger = logging.getLogger("gan_core")
-CODE_VERSION = CODE_VERSIONS["reference_statistics"]
 
 
 def compute_reference_statistics(
@@ -63,12 +62,7 @@ def compute_reference_statistics(
     `<extractor>_inception_score`. Too few images or missing weights are an `EvaluationError`.
     """
     _check_counts(dataset, shards)
-    fingerprints = extractor_fingerprints(dataset, classifier)
-    config = {
-        "extractors": fingerprints,
-        "samples": dataset.evaluation.samples,
-        "seed": dataset.evaluation.seed,
-    }
+    step = steps.reference_statistics(dataset, shards, classifier)
 
     def build(work: Build) -> None:
         described = {}
@@ -81,18 +75,7 @@ def compute_reference_statistics(
             work.figures[f"{name}_inception_score"] = described[name]["inception_score"]
         work.details = {"real_hash": shards.fingerprint[:8], "extractors": described}
 
-    inputs = {"image_shards": shards}
-    if "classifier" in fingerprints:
-        inputs["classifier"] = classifier
-    return store.produce(
-        "reference_statistics",
-        dataset.name,
-        config=config,
-        inputs=inputs,
-        code_version=CODE_VERSION,
-        build=build,
-        force=force,
-    )
+    return step.produce(store, build, force=force)
 
 
 def load_reference(store: Store, reference: Manifest, extractor: str, split: str) -> RealStatistics:

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gan_core.data.feed import FeedInterrupted, TrainingFeed
+from gan_core.evaluation.in_training import InTrainingEvaluation
 from gan_core.progress import Progress
-from gan_core.training.board import Board
 from gan_core.training.capture import CapturedStep, may_capture
 from gan_core.training.checkpoints import Checkpoints
-from gan_core.training.feed import FeedInterrupted, TrainingFeed
-from gan_core.training.guards import Finding, judge, not_finite_finding
+from gan_core.training.guards import Finding, not_finite_finding, run_guards
 from gan_core.training.history import Row, not_finite
-from gan_core.training.monitor import InTrainingEvaluation
 from gan_core.training.state import TrainingState
 from gan_core.training.step import train_step
+from gan_core.training.tensorboard import TensorBoardLog
 from gan_core.training.worker import Post, run_interruptible
 
 # The share of a run in which nothing is judged: an untrained generator looks like a collapsed one.
@@ -65,7 +65,7 @@ class Engine:
         *,
         emit: Callable[[str], None],
         evaluation: InTrainingEvaluation | None = None,
-        board: Board | None = None,
+        board: TensorBoardLog | None = None,
         observe: Callable[[TrainingSnapshot], None] | None = None,
         observe_interval: float = 10.0,
         still_ours: Callable[[], None] = lambda: None,
@@ -122,7 +122,7 @@ class Engine:
             emit=lambda line: post(functools.partial(self.emit, line)),
         )
         self.note = _describe(self.state.history[-1]) if self.state.history else ""
-        self._judge()
+        self._run_guards()
         if not self.state.samples:
             self._sample()
 
@@ -228,7 +228,7 @@ class Engine:
         self.note = _describe(losses)
         if self.board:
             self.board.add(row, "training")
-        self._judge()
+        self._run_guards()
 
     def _means(self) -> dict[str, float]:
         """The meter's means over all ranks; each then goes on from the same sums."""
@@ -260,7 +260,7 @@ class Engine:
         self.state.evaluations.append(row)
         if self.board:
             self.board.add(row, "evaluation")
-        self._judge()
+        self._run_guards()
         improved = "fid" in row and (self.state.best is None or row["fid"] < self.state.best["fid"])
         if improved:
             self.state.keep_best(row["fid"])
@@ -298,11 +298,11 @@ class Engine:
             warnings=[finding.sentence() for finding in self.findings],
         )
 
-    def _judge(self) -> None:
+    def _run_guards(self) -> None:
         """Let the guards look at the records: say what is new, stop where the configuration says so."""
         if self.state.images_seen < GRACE * self.total_images:
             return
-        self.findings = judge(self.experiment, self.state.history, self.state.evaluations)
+        self.findings = run_guards(self.experiment, self.state.history, self.state.evaluations)
         if self.stopped_by and self.stopped_by.verdict not in {item.verdict for item in self.findings}:
             self.findings.insert(0, self.stopped_by)  # the last row may look better; it stopped all the same
         for finding in self.findings:

@@ -40,7 +40,7 @@ class Finding:
         return f"{name}: {self.text}. What usually helps: {'; '.join(self.keys)}"
 
 
-def judge(experiment: Experiment, history: list[Row], evaluations: list[Row]) -> list[Finding]:
+def run_guards(experiment: Experiment, history: list[Row], evaluations: list[Row]) -> list[Finding]:
     """What the records say is wrong at their end; empty where nothing is."""
     found = (guard(experiment, history, evaluations) for guard in GUARDS)
     return [finding for finding in found if finding]

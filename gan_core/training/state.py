@@ -8,7 +8,7 @@ from gan_core.images import to_uint8
 from gan_core.models import build_discriminator, build_generator, draw_latents
 from gan_core.models.layers import Dropout, MinibatchDiscrimination, MinibatchStddev
 from gan_core.objectives import build_objective
-from gan_core.training.average import GeneratorAverage
+from gan_core.training.ema import GeneratorEMA
 from gan_core.training.history import LossMeter, Row
 from gan_core.training.noise import Noise, stream_seed
 from gan_core.training.optimizers import build_optimizer, load_optimizer
@@ -52,9 +52,7 @@ class TrainingState:
             name: build_optimizer(getattr(self, name), getattr(experiment.optimizers, name), device)
             for name in ("generator", "discriminator")
         }
-        self.average = (
-            GeneratorAverage(self.generator, experiment.ema_decay) if experiment.ema_decay else None
-        )
+        self.ema = GeneratorEMA(self.generator, experiment.ema_decay) if experiment.ema_decay else None
         self.noise_level = torch.zeros((), device=device)
         self.images_seen = 0
         self.step = 0
@@ -71,7 +69,7 @@ class TrainingState:
     @property
     def sampler(self) -> nn.Module:
         """The generator that is published: the average where there is one."""
-        return self.average.module if self.average else self.generator
+        return self.ema.module if self.ema else self.generator
 
     @torch.no_grad()
     def draw_fixed(self) -> Tensor:
@@ -123,7 +121,7 @@ class TrainingState:
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
-            "average": self.average.module.state_dict() if self.average else None,
+            "ema": self.ema.module.state_dict() if self.ema else None,
             "noise": self.noise.generator.get_state(),
             "noise_device": self.device.type,
             "images_seen": self.images_seen,
@@ -144,8 +142,8 @@ class TrainingState:
         self.discriminator.load_state_dict(state["discriminator"])
         for name, optimizer in self.optimizers.items():
             load_optimizer(optimizer, state["optimizers"][name])
-        if self.average:
-            self.average.module.load_state_dict(state["average"])
+        if self.ema:
+            self.ema.module.load_state_dict(state["ema"])
         if state["noise_device"] == self.device.type:
             self.noise.generator.set_state(state["noise"].cpu())
         else:

@@ -6,9 +6,9 @@ from torch import Tensor
 from gan_core.config import Experiment
 from gan_core.models import DiscriminatorOutput
 from gan_core.objectives import class_loss, clip_weights, gradient_penalty, r1_penalty
+from gan_core.training.augmentation import as_seen, real_batch
 from gan_core.training.optimizers import learning_rate_factor, set_learning_rates, share_left
 from gan_core.training.state import TrainingState
-from gan_core.training.view import as_seen, real_batch
 
 
 def train_step(state: TrainingState, images: Tensor, labels: Tensor | None, total_images: int) -> None:
@@ -71,7 +71,7 @@ def _update_discriminator(
     experiment = state.experiment
     real, fake = _as_seen(state, real), _as_seen(state, fake)
     with _autocast(state):
-        of_real, of_fake = _judge(state, real, labels, fake, fake_labels)
+        of_real, of_fake = _discriminate(state, real, labels, fake, fake_labels)
     real_scores, fake_scores = of_real.score.float(), of_fake.score.float()
     adversarial = state.objective.d_loss(real_scores, fake_scores)
     penalty, penalties = _penalties(state, real, fake, labels)
@@ -86,7 +86,7 @@ def _update_discriminator(
     return losses | _scores(state, real_scores.detach(), fake_scores.detach())
 
 
-def _judge(
+def _discriminate(
     state: TrainingState, real: Tensor, labels: Tensor | None, fake: Tensor, fake_labels: Tensor | None
 ) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
     """What D says of the real and of the generated images.
@@ -161,8 +161,8 @@ def _update_generator(state: TrainingState, fake: Tensor, fake_labels: Tensor | 
         loss = loss + experiment.conditioning.g_scale * of_class
         losses["g_class_loss"] = of_class
     _descend(state, "generator", loss)
-    if state.average:
-        state.average.update(state.generator)
+    if state.ema:
+        state.ema.update(state.generator)
     return losses
 
 

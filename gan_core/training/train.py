@@ -10,29 +10,29 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from gan_core import steps
 from gan_core.config import Dataset, Experiment
+from gan_core.data.feed import TrainingFeed, open_feed
 from gan_core.devices import default_device, describe_device
 from gan_core.errors import ConfigError, TrainingError
 from gan_core.evaluation.classifier import load_classifier
+from gan_core.evaluation.in_training import InTrainingEvaluation, read_real_images
 from gan_core.lease import Lease
 from gan_core.models.common import check_image_size
-from gan_core.store import Build, Manifest, Store, fingerprint
-from gan_core.training.board import Board, board_folder
+from gan_core.steps import Step
+from gan_core.store import Build, Manifest, Store
 from gan_core.training.checkpoints import Checkpoints
 from gan_core.training.engine import Engine, TrainingSnapshot
-from gan_core.training.feed import TrainingFeed, open_feed
 from gan_core.training.guards import verdict_names
 from gan_core.training.history import write_rows
-from gan_core.training.monitor import InTrainingEvaluation, read_real_images
 from gan_core.training.noise import stream_seed
+from gan_core.training.progress_strip import progress_png
 from gan_core.training.ranks import Ranks
 from gan_core.training.state import TrainingState, cpu_copy
-from gan_core.training.strip import progress_png
-from gan_core.versions import CODE_VERSIONS
+from gan_core.training.tensorboard import TensorBoardLog, tensorboard_folder
 
 logger = logging.getLogger("gan_core")
 ASSET = "trained_gan"
-CODE_VERSION = CODE_VERSIONS[ASSET]
 LEFT_OF_THE_BEGINNING = 0.05  # a share of untrained weights in the average that is worth a warning
 
 
@@ -105,17 +105,7 @@ def reuse_training(
     store: Store, experiment: Experiment, shards: Manifest, classifier: Manifest | None = None
 ) -> Manifest | None:
     """What `train_gan` would return without training; None where it would train."""
-    inputs = training_inputs(experiment, shards, classifier)
-    key = fingerprint(experiment.training_config(), inputs, CODE_VERSION)
-    return store.reuse(ASSET, experiment.name, key)
-
-
-def training_inputs(
-    experiment: Experiment, shards: Manifest, classifier: Manifest | None = None
-) -> dict[str, Manifest]:
-    """What decides the artefact of a training, beside its configuration."""
-    decides = classifier is not None and experiment.decided_by_evaluation
-    return {"image_shards": shards} | ({"classifier": classifier} if decides else {})
+    return steps.trained_gan(experiment, shards, classifier).reuse(store)
 
 
 @dataclass(frozen=True)
@@ -134,12 +124,12 @@ class Training:
     memory_limit_bytes: int | None
 
     @property
-    def fingerprint(self) -> str:
-        return fingerprint(self.experiment.training_config(), self.inputs, CODE_VERSION)
+    def step(self) -> Step:
+        return steps.trained_gan(self.experiment, self.shards, self.classifier)
 
     @property
-    def inputs(self) -> dict[str, Manifest]:
-        return training_inputs(self.experiment, self.shards, self.classifier)
+    def fingerprint(self) -> str:
+        return self.step.fingerprint
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -166,15 +156,7 @@ class Training:
                 self._train(checkpoints, lease.check, work)
                 lease.check()
 
-            manifest = self.store.produce(
-                ASSET,
-                self.experiment.name,
-                config=self.experiment.training_config(),
-                inputs=self.inputs,
-                code_version=CODE_VERSION,
-                build=build,
-                force=force,
-            )
+            manifest = self.step.produce(self.store, build, force=force)
             if not began:
                 self.ranks.of_first(False)
             checkpoints.remove_all()
@@ -247,12 +229,12 @@ class Training:
             yield feed
 
     @contextlib.contextmanager
-    def _board(self, state: TrainingState) -> Iterator[Board | None]:
+    def _board(self, state: TrainingState) -> Iterator[TensorBoardLog | None]:
         if not self.ranks.is_first:
             yield None
             return
-        folder = board_folder(self.store, self.experiment.name, self.fingerprint)
-        with contextlib.closing(Board(folder, state.images_seen)) as board:
+        folder = tensorboard_folder(self.store, self.experiment.name, self.fingerprint)
+        with contextlib.closing(TensorBoardLog(folder, state.images_seen)) as board:
             yield board
 
     def _evaluation(self) -> InTrainingEvaluation | None:

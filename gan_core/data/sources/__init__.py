@@ -7,7 +7,7 @@ from pathlib import Path
 from gan_core.config import Dataset, Split
 from gan_core.data.sources.arrays import open_cifar10, open_digits, open_mnist
 from gan_core.data.sources.base import Entry, Source, interleave
-from gan_core.data.sources.files import Files, open_files
+from gan_core.data.sources.file_collections import Files, open_files
 from gan_core.data.sources.images import open_images
 from gan_core.data.sources.lsun import open_lsun
 from gan_core.data.sources.official import BASE_URLS, official_location

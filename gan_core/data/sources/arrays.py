@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image
 
 from gan_core.config import Dataset
-from gan_core.data.files import make_once
+from gan_core.data.local_files import make_once
 from gan_core.data.sources.base import Entry, Source, interleave
-from gan_core.data.sources.files import Files, file_signature
+from gan_core.data.sources.file_collections import Files, file_signature
 from gan_core.errors import SourceError
 
 logger = logging.getLogger("gan_core")

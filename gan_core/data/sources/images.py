@@ -5,7 +5,7 @@ from typing import Any
 
 from gan_core.config import Dataset
 from gan_core.data.sources.base import Entry, Source, interleave
-from gan_core.data.sources.files import Files
+from gan_core.data.sources.file_collections import Files
 from gan_core.errors import SourceError
 
 IMAGE_EXTENSIONS = (

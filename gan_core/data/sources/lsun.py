@@ -14,9 +14,9 @@ from typing import Any
 import lmdb
 
 from gan_core.config import Dataset
-from gan_core.data.files import copy_with_progress, make_once
+from gan_core.data.local_files import copy_with_progress, make_once
 from gan_core.data.sources.base import Entry, Source
-from gan_core.data.sources.files import fetch, file_signature, is_local, resolve
+from gan_core.data.sources.file_collections import fetch, file_signature, is_local, resolve
 from gan_core.errors import SourceError
 
 logger = logging.getLogger("gan_core")

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
 from gan_core.data.sources import Entry, interleave, open_sources
-from gan_core.data.sources.files import open_files
+from gan_core.data.sources.file_collections import open_files
 from gan_core.errors import SourceError
 from tests.gan_core.data.conftest import class_files, encoded, make_dataset, write_files
 

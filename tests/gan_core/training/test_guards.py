@@ -2,7 +2,7 @@
 
 import pytest
 
-from gan_core.training.guards import Finding, judge, not_finite_finding, verdict_names
+from gan_core.training.guards import Finding, not_finite_finding, run_guards, verdict_names
 
 HEALTHY_ROW = {
     "d_loss": 1.3,
@@ -31,18 +31,18 @@ def evaluations(*fids: float, diversity: float = 0.9) -> list[dict]:
 
 
 def verdicts(experiment, rows, evaluated=()) -> list[str]:
-    return [finding.verdict for finding in judge(experiment, rows, list(evaluated))]
+    return [finding.verdict for finding in run_guards(experiment, rows, list(evaluated))]
 
 
 def test_a_healthy_training(make_experiment):
-    assert judge(make_experiment(), history(), evaluations(50, 40, 30, 25, 22, 20)) == []
-    assert judge(make_experiment(), [], []) == []
+    assert run_guards(make_experiment(), history(), evaluations(50, 40, 30, 25, 22, 20)) == []
+    assert run_guards(make_experiment(), [], []) == []
     assert verdict_names([]) == "healthy"
 
 
 def test_discriminator_wins(make_experiment):
     rows = history(d_real_accuracy=0.998, d_fake_accuracy=lambda number: 1.0 if number > 15 else 0.7)
-    (finding,) = judge(make_experiment(), rows, [])
+    (finding,) = run_guards(make_experiment(), rows, [])
     assert finding.verdict == "discriminator_wins"
     assert finding.figure == 0.998
     assert finding.images_seen == 128_000
@@ -57,12 +57,12 @@ def test_discriminator_wins(make_experiment):
 
 def test_vanished_and_exploded_gradients(make_experiment):
     vanishing = history(g_gradient_norm=lambda number: 10.0**-number)
-    (finding,) = judge(make_experiment(), vanishing, [])
+    (finding,) = run_guards(make_experiment(), vanishing, [])
     assert finding.verdict == "vanished_gradients"
     assert finding.figure == pytest.approx(1e-15)
     for name in ("d_gradient_norm", "g_gradient_norm"):
         exploding = history(**{name: lambda number: 2.0**number})
-        (finding,) = judge(make_experiment(), exploding, [])
+        (finding,) = run_guards(make_experiment(), exploding, [])
         assert finding.verdict == "exploded_gradients"
         assert finding.figure == pytest.approx(2.0**15)
         assert f"gradient of {name[0].upper()}" in finding.text
@@ -70,7 +70,7 @@ def test_vanished_and_exploded_gradients(make_experiment):
 
 
 def test_a_gradient_that_was_never_there_has_vanished(make_experiment):
-    (finding,) = judge(make_experiment(), history(g_gradient_norm=0.0), [])
+    (finding,) = run_guards(make_experiment(), history(g_gradient_norm=0.0), [])
     assert finding.verdict == "vanished_gradients"
 
 
@@ -79,7 +79,7 @@ def test_one_outlier_is_no_explosion(make_experiment):
 
 
 def test_mode_collapse(make_experiment):
-    (finding,) = judge(make_experiment(), history(), evaluations(90, 80, diversity=0.04))
+    (finding,) = run_guards(make_experiment(), history(), evaluations(90, 80, diversity=0.04))
     assert finding.verdict == "mode_collapse"
     assert "4% as far" in finding.text
     assert verdicts(make_experiment(), history(), evaluations(90, diversity=0.04)) == []  # it may just begin
@@ -88,7 +88,7 @@ def test_mode_collapse(make_experiment):
 
 
 def test_stagnation(make_experiment):
-    (finding,) = judge(make_experiment(), history(), evaluations(50, 40, 30, 31, 30, 29.9))
+    (finding,) = run_guards(make_experiment(), history(), evaluations(50, 40, 30, 31, 30, 29.9))
     assert finding.verdict == "stagnation"
     assert "30 in the first half of the run (at 150,000 images), 29.9 in the second" in finding.text
     assert verdicts(make_experiment(), history(), evaluations(50, 40, 30, 31, 30)) == []  # too few to say
@@ -99,7 +99,7 @@ def test_stagnation(make_experiment):
 def test_nothing_is_advised_that_is_there_already_or_cannot_be(make_experiment):
     collapsed = evaluations(90, 80, diversity=0.04)
     plain, penalised = make_experiment(), make_experiment(objective={"gradient_penalty": 10})
-    (of_plain,), (of_penalised,) = (judge(item, [], collapsed) for item in (plain, penalised))
+    (of_plain,), (of_penalised,) = (run_guards(item, [], collapsed) for item in (plain, penalised))
     assert any("minibatch_discrimination" in key for key in of_plain.keys)
     assert any("gradient_penalty" in key for key in of_plain.keys)
     assert not any("minibatch" in key or "gradient_penalty" in key for key in of_penalised.keys)

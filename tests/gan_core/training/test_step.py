@@ -7,7 +7,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gan_core.training import step as step_module
-from gan_core.training.average import GeneratorAverage
+from gan_core.training.ema import GeneratorEMA
 from gan_core.training.optimizers import learning_rate_factor
 from gan_core.training.state import TrainingState
 from gan_core.training.step import train_step
@@ -125,7 +125,7 @@ def test_real_and_generated_images_share_a_batch_only_where_none_sees_another(
     real, fake = images.float() / 127.5 - 1, torch.zeros(8, 1, 16, 16)
     counts = []
     state.discriminator.register_forward_pre_hook(lambda _, given: counts.append(len(given[0])))
-    of_real, of_fake = step_module._judge(state, real, labels, fake, labels.flip(0))
+    of_real, of_fake = step_module._discriminate(state, real, labels, fake, labels.flip(0))
     assert counts == [16 // passes] * passes
     if not architecture.get("dropout"):
         for found, (shown, of_class) in ((of_real, (real, labels)), (of_fake, (fake, labels.flip(0)))):
@@ -197,7 +197,7 @@ def test_linear_decay(make_experiment):
 def test_average_closed_form():
     network = torch.nn.Sequential(torch.nn.Linear(1, 1, bias=False), torch.nn.BatchNorm1d(1))
     torch.nn.init.zeros_(network[0].weight)
-    average = GeneratorAverage(network, decay=0.9)
+    average = GeneratorEMA(network, decay=0.9)
     torch.nn.init.ones_(network[0].weight)
     network[1].running_mean.fill_(2.0)
     network[1].num_batches_tracked.fill_(7)

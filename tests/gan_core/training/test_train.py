@@ -16,11 +16,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from gan_core import steps
 from gan_core.config import Dataset, Experiment
 from gan_core.errors import ConfigError
-from gan_core.store import Manifest, Store, fingerprint
+from gan_core.store import Manifest, Store
 from gan_core.training import train_gan
-from gan_core.training.train import ASSET, CODE_VERSION
+from gan_core.training.train import ASSET
 from gan_core.training.worker import run_interruptible
 
 TIMES = ["images_per_second", "seconds"]
@@ -64,7 +65,7 @@ def results(store: Store, manifest: Manifest) -> dict:
 
 
 def checkpoint_folder(store: Store, experiment: Experiment, shards: Manifest) -> Path:
-    key = fingerprint(experiment.training_config(), {"image_shards": shards}, CODE_VERSION)
+    key = steps.trained_gan(experiment, shards).fingerprint
     return Path(store.folder(ASSET, experiment.name, key)) / "checkpoints"
 
 

@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 
 from gan_core.evaluation.classifier import train_classifier
 from gan_core.training import engine, train_gan
-from gan_core.training.board import board_folder
+from gan_core.training.tensorboard import tensorboard_folder
 from gan_core.training.train import training_inputs
 
 
@@ -151,7 +151,7 @@ def test_tensorboard_has_every_row(store, make_shards, make_experiment, dataset,
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     manifest = train_gan(store, make_experiment(), dataset, make_shards(store), classifier, emit=quiet)
-    events = EventAccumulator(str(board_folder(store, "small", manifest.fingerprint)))
+    events = EventAccumulator(str(tensorboard_folder(store, "small", manifest.fingerprint)))
     events.Reload()
     history = pandas.read_parquet(store.local(manifest, "history.parquet"))
     losses = events.Scalars("training/d_loss")

@@ -15,13 +15,13 @@ logger = logging.getLogger("gan_core")
 FOLDER = "tensorboard"
 
 
-def board_folder(store: Store, experiment: str, fingerprint: str) -> Path:
+def tensorboard_folder(store: Store, experiment: str, fingerprint: str) -> Path:
     """`tensorboard/<experiment>/<fingerprint>` in a local store, else in its local cache."""
     root = Path(store.root) if store.is_local else store.cache
     return root / FOLDER / experiment / fingerprint[:12]
 
 
-class Board:
+class TensorBoardLog:
     """Scalars and sample images by images seen. A resumed run replaces what lies beyond its checkpoint.
 
     A folder that cannot be written ends the board with a warning, not the training.

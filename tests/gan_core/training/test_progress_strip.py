@@ -5,7 +5,8 @@ import io
 import torch
 from PIL import Image
 
-from gan_core.training.strip import evenly_chosen, progress_png
+from gan_core.images import evenly_chosen
+from gan_core.training.progress_strip import progress_png
 
 
 def test_first_and_last_are_always_chosen():

@@ -4,7 +4,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from gan_core.images import BACKGROUND, GAP, encode_picture, grid_array, picture
+from gan_core.images import BACKGROUND, GAP, encode_picture, evenly_chosen, grid_array, picture
 
 ROWS = 20
 LABEL_WIDTH = 96
@@ -24,13 +24,6 @@ def progress_png(samples: list[tuple[int, Tensor]]) -> bytes:
         middle = (row * (side + GAP) + side / 2) * scale
         pen.text((LABEL_WIDTH - 8, middle), f"{images_seen:,}", fill=0, font=font, anchor="rm")
     return encode_picture(drawn)
-
-
-def evenly_chosen(count: int, most: int) -> list[int]:
-    """At most `most` of the numbers 0 to count - 1, evenly, the first and the last among them."""
-    if count <= most:
-        return list(range(count))
-    return [round(index * (count - 1) / (most - 1)) for index in range(most)]
 
 
 BACKGROUND_OF = {"L": BACKGROUND, "RGB": (BACKGROUND,) * 3}

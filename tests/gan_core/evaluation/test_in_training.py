@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist
 from torch import nn
 
 from gan_core.config import Latent
-from gan_core.training.monitor import InTrainingEvaluation, nearest_neighbour_distance, read_real_images
+from gan_core.evaluation.in_training import InTrainingEvaluation, nearest_neighbour_distance, read_real_images
 
 
 class Flat:

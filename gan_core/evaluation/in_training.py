@@ -9,10 +9,9 @@ from gan_core.data.pixels import decode_png
 from gan_core.data.tars import read_tar
 from gan_core.evaluation.features import FeatureExtractor
 from gan_core.evaluation.statistics import FrechetReference, Gaussian, Moments, frechet_distance
+from gan_core.images import evenly_chosen
 from gan_core.sampling import generate
 from gan_core.store import Manifest, Store
-from gan_core.training.history import Row
-from gan_core.training.strip import evenly_chosen
 
 BATCH_SIZE = 128
 # Nearest neighbours are sought among so many images at so many pixels: milliseconds at every size.
@@ -50,14 +49,14 @@ class InTrainingEvaluation:
         self.real_distance = nearest_neighbour_distance(real)
         self.reference = FrechetReference.of(self._gaussian(real.split(BATCH_SIZE))) if extractor else None
 
-    def measure(self, sampler: nn.Module) -> Row:
+    def measure(self, sampler: nn.Module) -> dict[str, float]:
         """`fid` (where there is an extractor) and `diversity`: the samples' mean distance to their nearest
         neighbour over that of the real images. Near 1 they spread as real images do; near 0 they repeat
         themselves. `sampler` is in evaluation mode."""
         batches = [
             images for images, _ in generate(sampler, self.count, seed=self.seed, batch_size=BATCH_SIZE)
         ]
-        row: Row = {}
+        row: dict[str, float] = {}
         if self.reference:
             row["fid"] = frechet_distance(self.reference, self._gaussian(batches))
         distance = nearest_neighbour_distance(torch.cat(batches))

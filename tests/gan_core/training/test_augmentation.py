@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from gan_core.training.augmentation import AUGMENTATIONS, as_seen, color, cutout, real_batch, translation
 from gan_core.training.noise import Noise
 from gan_core.training.ranks import Ranks
-from gan_core.training.view import AUGMENTATIONS, as_seen, color, cutout, real_batch, translation
 
 
 @pytest.fixture

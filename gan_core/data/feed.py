@@ -19,10 +19,10 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 from torch import Tensor
 
 from gan_core.data.decoding import DecoderPool
+from gan_core.data.epoch_order import EpochOrder, Window
 from gan_core.data.loading import free_memory, image_shape, load_resident, split_of
 from gan_core.errors import ConfigError, StoreError
 from gan_core.store import Manifest, Store
-from gan_core.training.order import EpochOrder, Window
 
 logger = logging.getLogger("gan_core")
 MEMORY_LIMIT = "GAN_MEMORY_LIMIT"

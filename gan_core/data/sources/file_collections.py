@@ -19,7 +19,7 @@ import requests
 from fsspec.implementations.local import LocalFileSystem
 
 from gan_core.data.download import download
-from gan_core.data.files import copy_with_progress, make_once
+from gan_core.data.local_files import copy_with_progress, make_once
 from gan_core.errors import SourceError
 
 logger = logging.getLogger("gan_core")

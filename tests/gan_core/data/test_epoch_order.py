@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gan_core.training.order import EpochOrder
+from gan_core.data.epoch_order import EpochOrder
 
 SHARDS = [5, 3, 4, 5, 2, 1]  # 20 images
 WINDOWS = [1, 4, 7, 12, 20, 65_536]

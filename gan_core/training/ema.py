@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 
-class GeneratorAverage:
+class GeneratorEMA:
     """Weights a <- decay * a + (1 - decay) * w after every step of G (Karras et al. 2018, section 4.2).
 
     Batch norm's running statistics are averaged in the same way, because they belong to the weights;

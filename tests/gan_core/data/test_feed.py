@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from gan_core import store as store_module
+from gan_core.data import feed as feed_module
+from gan_core.data.epoch_order import EpochOrder
+from gan_core.data.feed import MEMORY_LIMIT, FeedInterrupted, ResidentFeed, StreamedFeed, open_feed
 from gan_core.data.shards import encode_png, write_tar
 from gan_core.errors import ConfigError, StoreError
 from gan_core.store import Build, Manifest, Store
-from gan_core.training import feed as feed_module
-from gan_core.training.feed import MEMORY_LIMIT, FeedInterrupted, ResidentFeed, StreamedFeed, open_feed
-from gan_core.training.order import EpochOrder
 
 SIZES = [20, 13, 20, 7, 20, 1, 19]  # images a shard; 100 in all
 SIDE, CPU = 16, torch.device("cpu")
@@ -335,7 +335,7 @@ def test_a_batch_that_ranks_cannot_share_is_refused(store, shards):
 STREAM = """
 import sys, psutil, torch
 from gan_core.store import Store
-from gan_core.training.feed import open_feed
+from gan_core.data.feed import open_feed
 
 store = Store(sys.argv[1])
 shards = store.require("image_shards", "tiny")

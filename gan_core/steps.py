@@ -1,0 +1,121 @@
+"""What decides each artefact: enough to find out whether it is there, without importing what makes it.
+
+A step's module (sharding, training, evaluation, …) imports torch and takes seconds to load. To see that
+nothing has changed takes the configuration, the inputs' manifests and the code version, which are here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gan_core.config import Dataset, Experiment
+from gan_core.store import Build, Manifest, Store, fingerprint
+from gan_core.versions import CODE_VERSIONS
+
+
+@dataclass(frozen=True)
+class Step:
+    """One artefact before it is made. `config` goes into its manifest, and the fingerprint is made of it, of
+    the inputs' versions and of the asset's code version."""
+
+    asset: str
+    partition: str
+    config: dict[str, Any]
+    inputs: dict[str, Manifest] = field(default_factory=dict)
+
+    @property
+    def code_version(self) -> str:
+        return CODE_VERSIONS[self.asset]
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.config, self.inputs, self.code_version)
+
+    def reuse(self, store: Store) -> Manifest | None:
+        """The artefact, as `produce` would reuse it; None where it would be made."""
+        return store.reuse(self.asset, self.partition, self.fingerprint)
+
+    def produce(self, store: Store, build: Callable[[Build], None], *, force: bool = False) -> Manifest:
+        """The artefact, made by `build` where it is not there; see `Store.produce`."""
+        return store.produce(
+            self.asset,
+            self.partition,
+            config=self.config,
+            inputs=self.inputs,
+            code_version=self.code_version,
+            build=build,
+            force=force,
+        )
+
+
+def image_shards(dataset: Dataset, raw: Manifest) -> Step:
+    config = dataset.model_dump(mode="json", include={"image_size", "channels", "crop", "max_shard_mb"})
+    return Step("image_shards", dataset.name, config, {"raw_images": raw})
+
+
+# How the classifier is trained. Training ends after so many epochs or images, whichever is less: digits need
+# the epochs, CIFAR-10 is good enough after the images (minutes on two cores).
+CLASSIFIER_TRAINING = {
+    "max_epochs": 15,
+    "max_images": 150_000,
+    "batch_size": 128,
+    "learning_rate": 4e-3,
+    "weight_decay": 1e-2,
+}
+
+
+def classifier(dataset: Dataset, shards: Manifest) -> Step:
+    task = "labels" if dataset.labelled else "rotation"
+    config = {"task": task, "seed": dataset.evaluation.seed, **CLASSIFIER_TRAINING}
+    return Step("classifier", dataset.name, config, {"image_shards": shards})
+
+
+def reference_statistics(dataset: Dataset, shards: Manifest, classifier: Manifest | None) -> Step:
+    """Raises `EvaluationError` where an extractor's weights are missing."""
+    fingerprints = _extractor_fingerprints(dataset, classifier)
+    config = {
+        "extractors": fingerprints,
+        "samples": dataset.evaluation.samples,
+        "seed": dataset.evaluation.seed,
+    }
+    inputs = {"image_shards": shards}
+    if "classifier" in fingerprints:
+        inputs["classifier"] = classifier
+    return Step("reference_statistics", dataset.name, config, inputs)
+
+
+def trained_gan(experiment: Experiment, shards: Manifest, classifier: Manifest | None = None) -> Step:
+    """The classifier counts only where its FID decides what is published or when the run ends."""
+    inputs = {"image_shards": shards}
+    if classifier is not None and experiment.decided_by_evaluation:
+        inputs["classifier"] = classifier
+    return Step("trained_gan", experiment.name, experiment.training_config(), inputs)
+
+
+# Rows and columns of the grid of samples: at most so many classes are in it.
+GRID_ROWS, GRID_COLUMNS = 10, 10
+
+
+def samples(experiment: Experiment, dataset: Dataset, trained: Manifest) -> Step:
+    config = {
+        "count": dataset.evaluation.samples,
+        "seed": dataset.evaluation.seed,
+        "grid": {"rows": GRID_ROWS, "columns": GRID_COLUMNS},
+    }
+    return Step("samples", experiment.name, config, {"trained_gan": trained})
+
+
+def evaluation(dataset: Dataset, samples: Manifest, reference: Manifest, classifier: Manifest | None) -> Step:
+    """Raises `EvaluationError` where an extractor's weights are missing."""
+    fingerprints = _extractor_fingerprints(dataset, classifier)
+    inputs = {"samples": samples, "reference_statistics": reference}
+    if "classifier" in fingerprints:
+        inputs["classifier"] = classifier
+    config = {"extractors": fingerprints, "seed": dataset.evaluation.seed}
+    return Step("evaluation", samples.partition, config, inputs)
+
+
+def _extractor_fingerprints(dataset: Dataset, classifier: Manifest | None) -> dict[str, str]:
+    from gan_core.evaluation.reference import extractor_fingerprints
+
+    return extractor_fingerprints(dataset, classifier)
