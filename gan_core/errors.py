@@ -17,6 +17,10 @@ class StoreError(GanError):
     """An artefact is missing, incomplete or does not match its manifest."""
 
 
+class DamagedError(StoreError):
+    """What says what an artefact is was edited, is damaged, or is of a later version of this project."""
+
+
 class TrainingError(GanError):
     """Training cannot start or go on (non-finite loss, checkpoint of another configuration)."""
 

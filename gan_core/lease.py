@@ -12,16 +12,15 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-import psutil
-
+from gan_core.attempts import has_ended, process_namespace
 from gan_core.errors import StoreError, TrainingError
+from gan_core.remedies import how_to_make
 from gan_core.store import Store
 
 logger = logging.getLogger("gan_core")
 # Also the name under which `Store.write_atomically` writes it before it is whole.
-LEASE = re.compile(r"(?P<written>\.?)lease-(?P<number>\d+)\.json(\.[0-9a-f]+)?")
+LEASE = re.compile(r"(?P<written>\.?)lease-(?P<number>\d+)\.json(\.[0-9a-f-]+)?")
 
 
 @dataclass(frozen=True)
@@ -44,17 +43,8 @@ class Holder:
 
     def is_gone(self) -> bool:
         """Whether it ran here and its process has ended; False where that cannot be known from here."""
-        if (self.host, self.processes) != (socket.gethostname(), _processes()):
-            return False
-        try:
-            process = psutil.Process(self.pid)
-            # One that began after the last heartbeat has only been given the same number. The system counts
-            # starts from a boot time in whole seconds.
-            return process.status() == psutil.STATUS_ZOMBIE or process.create_time() > self.heartbeat + 2
-        except psutil.NoSuchProcess:
-            return True
-        except psutil.AccessDenied:
-            return False
+        here = (socket.gethostname(), process_namespace())
+        return (self.host, self.processes) == here and has_ended(self.pid, self.heartbeat)
 
 
 class Lease:
@@ -86,7 +76,7 @@ class Lease:
         self.store, self.emit = store, emit
         self.heartbeat, self.stale_after = heartbeat, stale_after
         self.wait = stale_after + 2 * heartbeat if wait is None else wait
-        self.what = f"{asset}/{partition}"
+        self.asset, self.partition, self.what = asset, partition, f"{asset}/{partition}"
         self.relative = f"{asset}/{partition}/{fingerprint}"
         self.lost = threading.Event()
         self.owner = uuid.uuid4().hex
@@ -163,7 +153,8 @@ class Lease:
             if now - began >= self.wait:
                 raise TrainingError(
                     f"{self.what}: {holder or 'another process'} is still making it after {self.wait:.0f} s. "
-                    "Wait for it to end or stop it, and then materialise this again: it goes on from there. "
+                    f"Wait for it to end or stop it, then {how_to_make(self.asset, self.partition)}: it goes "
+                    "on from there. "
                     f"(The lease: {self.store.address(f'{self.store.root}/{self._path(number)}')})"
                 )
             time.sleep(min(1.0, self.heartbeat / 2, self.stale_after / 4))
@@ -178,7 +169,7 @@ class Lease:
         """Create the number after `previous` (0: none). False if another was quicker."""
         now = time.time()
         number = previous + 1
-        holder = Holder(self.owner, socket.gethostname(), _processes(), os.getpid(), now, now)
+        holder = Holder(self.owner, socket.gethostname(), process_namespace(), os.getpid(), now, now)
         if not self.store.create(self._path(number), _encode(holder)):
             return False
         # Had `previous` meanwhile been given back, a new count may have begun that knows nothing of this.
@@ -227,9 +218,3 @@ class Lease:
 
 def _encode(holder: Holder) -> bytes:
     return json.dumps(asdict(holder)).encode()
-
-
-def _processes() -> str:
-    """Distinguishes containers on one host (Linux); empty elsewhere."""
-    namespace = Path("/proc/self/ns/pid")
-    return str(namespace.stat().st_ino) if namespace.exists() else ""

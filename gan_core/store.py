@@ -4,85 +4,45 @@ An artefact is `STORE/<asset>/<partition>/<fingerprint>/manifest.json` and the f
 lie in a folder of the attempt that wrote them, and the manifest is written last and atomically, so that
 a reader sees a whole artefact or none, and two writers of one artefact cannot mix, on a local disk and on S3
 alike. `STORE/<asset>/<partition>/current.json` names the fingerprint that was last produced or confirmed.
+
+What killed attempts left goes once an attempt at the same artefact succeeds, or finds it whole.
 """
 
 import contextlib
 import datetime
+import glob
 import hashlib
 import json
 import logging
 import os
+import re
 import shutil
-import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import fsspec
-from pydantic import BaseModel, Field
 
-from gan_core.errors import StoreError
+from gan_core import attempts
+from gan_core.errors import DamagedError, StoreError
+from gan_core.manifest import FileEntry, Manifest, NewerFormat, fingerprint, json_object
+from gan_core.remedies import how_to_make
 
 logger = logging.getLogger("gan_core")
 MANIFEST = "manifest.json"
 CURRENT = "current.json"
+# In an artefact's folder until it is published: what a training goes on from, and whether it was begun again.
+CHECKPOINTS = "checkpoints"
+FORCED = "forced.json"
+# What an attempt has for itself alone: its folder of files, and what it is about to rename. The names that
+# versions of this project without `attempts` gave them end in eight digits.
+OF_AN_ATTEMPT = re.compile(rf"(files-|\..+\.json\.)(?P<attempt>{attempts.NAME}|[0-9a-f]{{8}})")
 ABSENT = (FileNotFoundError, NotADirectoryError)
 # Below this an artefact is hashed whenever it is reused; above it its sizes are compared, and its hashes by
 # the asset checks: a reuse should take about a second.
 HASH_ON_REUSE_BYTES = 256 * 2**20
-
-
-class FileEntry(BaseModel):
-    """One file of an artefact: `path` is relative to the folder of the manifest; `size` in bytes."""
-
-    path: str
-    size: int
-    sha256: str
-
-
-class Manifest(BaseModel):
-    """What an artefact is: its files, what it was made from, how, and the figures found on the way.
-
-    `config` is the configuration that matters, `inputs` maps an input's asset name to its fingerprint and
-    `input_versions` to its version, `figures` holds scalars for plots and tables, `details` whatever else a
-    reader needs (JSON).
-    """
-
-    asset: str
-    partition: str
-    fingerprint: str
-    code_version: str
-    config: dict[str, Any]
-    inputs: dict[str, str]
-    input_versions: dict[str, str] = Field(default_factory=dict)
-    files: dict[str, FileEntry] = Field(default_factory=dict)
-    figures: dict[str, float | int | str | None] = Field(default_factory=dict)
-    details: dict[str, Any] = Field(default_factory=dict)
-    created_at: str = ""
-    seconds: float = 0.0
-    reused: bool = Field(default=False, exclude=True)
-
-    @property
-    def version(self) -> str:
-        """sha256 of the fingerprint and of every file's content: what a step that reads this stands on.
-
-        It differs from another's of the same fingerprint where a step does not give the same bytes twice:
-        a training made again with `force`, or on another device.
-        """
-        content = {name: entry.sha256 for name, entry in self.files.items()}
-        return _sha256_of_json([self.fingerprint, content])
-
-    @property
-    def total_bytes(self) -> int:
-        return sum(entry.size for entry in self.files.values())
-
-
-def fingerprint(config: dict[str, Any], inputs: dict[str, Manifest], code_version: str) -> str:
-    """sha256 (64 hex digits) of configuration, inputs' versions and code version as canonical JSON."""
-    versions = {name: manifest.version for name, manifest in inputs.items()}
-    return _sha256_of_json({"config": config, "inputs": versions, "code_version": code_version})
 
 
 def sha256_of(path: Path) -> str:
@@ -139,33 +99,50 @@ class Store:
     # -- reading
 
     def read_manifest(self, asset: str, partition: str, fingerprint: str) -> Manifest | None:
-        """The manifest, or None where there is no such artefact. Raises `StoreError` if it is unreadable."""
-        path = f"{self.folder(asset, partition, fingerprint)}/{MANIFEST}"
-        try:
-            text = self.fs.cat_file(path)
-        except ABSENT:
+        """The manifest, or None where there is no such artefact.
+
+        Raises `DamagedError` for one that was edited, is damaged, is another artefact's, or that a later
+        version of this project wrote.
+        """
+        text = self.read_bytes(f"{asset}/{partition}/{fingerprint}/{MANIFEST}")
+        if text is None:
             return None
+        path = self.address(f"{self.folder(asset, partition, fingerprint)}/{MANIFEST}")
         try:
-            return Manifest.model_validate_json(text)
+            manifest = Manifest.from_json(text)
+            found = f"{manifest.asset}/{manifest.partition}/{manifest.fingerprint}"
+            if found != f"{asset}/{partition}/{fingerprint}":
+                raise ValueError(f"it is the manifest of {found}")
+        except NewerFormat as error:
+            raise DamagedError(
+                f"{path}: {error}: update gan-pipelines, or name another store with GAN_STORE"
+            ) from error
         except ValueError as error:
-            raise StoreError(f"{path} is not a manifest: run the step again with force") from error
+            raise DamagedError(
+                f"{path} is damaged or was edited: {error}; {how_to_make(asset, partition, force=True)}"
+            ) from error
+        return manifest
 
     def current(self, asset: str, partition: str) -> Manifest | None:
         """The artefact that was last produced or confirmed for this partition, or None."""
-        path = f"{self.root}/{asset}/{partition}/{CURRENT}"
-        try:
-            key = json.loads(self.fs.cat_file(path))["fingerprint"]
-        except ABSENT:
+        pointer = f"{asset}/{partition}/{CURRENT}"
+        text = self.read_bytes(pointer)
+        if text is None:
             return None
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{path} is damaged: {error}; materialise {asset}/{partition} again") from error
+        try:
+            key = _hash_in(text, "fingerprint")
+        except ValueError as error:
+            raise DamagedError(
+                f"{self.address(f'{self.root}/{pointer}')} is damaged or was edited: {error}; "
+                f"{how_to_make(asset, partition)}"
+            ) from error
         return self.read_manifest(asset, partition, key)
 
     def require(self, asset: str, partition: str) -> Manifest:
         """Like `current`, but a missing artefact is a `StoreError` that says what to do."""
         manifest = self.current(asset, partition)
         if manifest is None:
-            raise StoreError(f"{asset}/{partition} is not in {self.url}: materialise it first")
+            raise StoreError(f"{asset}/{partition} is not in {self.url}: {how_to_make(asset, partition)}")
         return manifest
 
     def all_current(self, asset: str, partitions: Iterable[str]) -> dict[str, Manifest]:
@@ -174,7 +151,7 @@ class Store:
         for partition in partitions:
             try:
                 manifest = self.current(asset, partition)
-            except StoreError as error:
+            except DamagedError as error:
                 logger.warning("%s/%s is left out: %s", asset, partition, error)
                 continue
             if manifest:
@@ -218,17 +195,13 @@ class Store:
             local = self.cache / "files" / entry.sha256[:2] / f"{entry.sha256}-{Path(name).name}"
             if not local.exists():
                 self._download(path, local)
+        again = how_to_make(manifest.asset, manifest.partition, force=True)
         if not local.exists():
-            raise StoreError(
-                f"{path} is missing: materialise {manifest.asset}/{manifest.partition} with force"
-            )
+            raise StoreError(f"{path} is missing: {again}")
         if verify and sha256_of(local) != entry.sha256:
             if not self.is_local:
                 local.unlink()
-            raise StoreError(
-                f"{path} does not match its manifest (sha256): materialise "
-                f"{manifest.asset}/{manifest.partition} again with force"
-            )
+            raise StoreError(f"{path} does not match its manifest (sha256): {again}")
         return local
 
     # -- writing
@@ -247,15 +220,16 @@ class Store:
         """Return the artefact of this configuration and these inputs, making it only if it is not there.
 
         `build` writes files into `Build.folder` and sets figures and details. If it raises, nothing is
-        published and what was there stays. A reused manifest has `reused` set.
+        published and what was there stays. A reused manifest has `reused` set; so has that of another
+        process that was quicker. What `begin_again` began is made as with `force`.
         """
         key = fingerprint(config, inputs, code_version)
-        found = self._read_replaceable(asset, partition, key, force)
-        if found and not force and self._confirm(found):
+        force = force or self.is_begun_again(asset, partition, key)
+        if not force and (found := self.reuse(asset, partition, key)):
             return found
         began = time.monotonic()
-        with self._attempt(asset, partition, key) as (name, folder):
-            work = Build(folder)
+        with self._attempt(asset, partition, key) as attempt:
+            work = Build(attempt.folder)
             build(work)
             manifest = Manifest(
                 asset=asset,
@@ -265,24 +239,56 @@ class Store:
                 config=config,
                 inputs={name: manifest.fingerprint for name, manifest in inputs.items()},
                 input_versions={name: manifest.version for name, manifest in inputs.items()},
-                files=_describe_files(folder, prefix=name),
+                files=_describe_files(attempt.folder, prefix=attempt.name),
                 figures=work.figures,
                 details=work.details,
                 created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
                 seconds=round(time.monotonic() - began, 3),
             )
-            self._upload(manifest, folder)
-        text = manifest.model_dump_json(indent=1)
-        self.write_atomically(f"{asset}/{partition}/{key}/{MANIFEST}", text.encode())
-        self._point_to(manifest)
-        if found:
-            self._remove_replaced(found, manifest)
+            self._upload(manifest, attempt.folder)
+            if not force and (found := self.reuse(asset, partition, key)):
+                return found
+            self._publish(manifest)
+            attempt.published = True
+        self._remove_leftovers(manifest)
         return manifest
 
     def reuse(self, asset: str, partition: str, fingerprint: str) -> Manifest | None:
         """The artefact, as `produce` would reuse it; None where it would be made."""
-        found = self._read_replaceable(asset, partition, fingerprint, force=False)
-        return found if found and self._confirm(found) else None
+        if self.is_begun_again(asset, partition, fingerprint):
+            return None
+        found = self.read_manifest(asset, partition, fingerprint)
+        if found is None or self.problems(found, hashes=found.total_bytes <= HASH_ON_REUSE_BYTES):
+            return None
+        found.reused = True
+        self._point_to(found)
+        self._remove_leftovers(found)
+        return found
+
+    def begin_again(self, asset: str, partition: str, fingerprint: str) -> None:
+        """Note that the artefact is to be made anew by attempts that go on from one another.
+
+        Until one of them is published, `reuse` does not take what is there for it, and `produce` makes it
+        even without `force`. What is there stays whole and current for its readers.
+        """
+        replaced = self._manifest_hash(asset, partition, fingerprint)
+        self.write_atomically(
+            f"{asset}/{partition}/{fingerprint}/{FORCED}", json.dumps({"replaces": replaced}).encode()
+        )
+
+    def is_begun_again(self, asset: str, partition: str, fingerprint: str) -> bool:
+        """Whether `begin_again` was called and nothing was published since."""
+        note = self.read_bytes(f"{asset}/{partition}/{fingerprint}/{FORCED}")
+        if note is None:
+            return False
+        try:
+            replaced = _hash_in(note, "replaces")
+        except ValueError as error:
+            path = self.address(f"{self.folder(asset, partition, fingerprint)}/{FORCED}")
+            raise DamagedError(
+                f"{path} is damaged or was edited: {error}; remove it to keep the artefact beside it"
+            ) from error
+        return replaced == self._manifest_hash(asset, partition, fingerprint)
 
     def write_atomically(self, relative: str, content: bytes) -> str:
         """Write `STORE/<relative>` so that a reader sees the old content or the new; return its path."""
@@ -292,7 +298,7 @@ class Store:
                 self.fs.pipe_file(path, content)  # a single object appears whole or not at all
             return path
         target = Path(path)
-        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+        temporary = _temporary(target)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with open(temporary, "wb") as file:
@@ -353,42 +359,79 @@ class Store:
         except Exception as error:
             raise self._failure(what, error) from error
 
-    def _read_replaceable(self, asset: str, partition: str, key: str, force: bool) -> Manifest | None:
-        try:
-            return self.read_manifest(asset, partition, key)
-        except StoreError:
-            if force:  # it is written anew in any case
-                return None
-            raise
-
-    def _confirm(self, found: Manifest) -> bool:
-        """Whether its files are whole; then it is the current one, and marked as reused."""
-        if self.problems(found, hashes=found.total_bytes <= HASH_ON_REUSE_BYTES):
-            return False
-        found.reused = True
-        self._point_to(found)
-        return True
-
     @contextlib.contextmanager
-    def _attempt(self, asset: str, partition: str, key: str) -> Iterator[tuple[str, Path]]:
-        """A fresh local folder for one attempt; inside the artefact where the store is local."""
-        name = f"files-{uuid.uuid4().hex[:8]}"
-        if self.is_local:
-            folder = Path(self.folder(asset, partition, key)) / name
-            try:
-                folder.mkdir(parents=True)
-            except OSError as error:
-                raise self._failure("written", error) from error
-        else:
-            self.cache.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix=f"{asset}-", dir=self.cache))
+    def _attempt(self, asset: str, partition: str, key: str) -> Iterator["_Attempt"]:
+        """A fresh local folder for one attempt; inside the artefact where the store is local.
+
+        Of an attempt that does not end as published nothing is left.
+        """
+        name = attempts.attempt_name()
+        remote = f"{asset}/{partition}/{key}/files-{name}"
+        folder = Path(self.root) / remote if self.is_local else self._local_attempts / f"{asset}-{name}"
+        attempt = _Attempt(f"files-{name}", folder)
         try:
-            yield name, folder
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise self._failure("written", error) from error
+        try:
+            yield attempt
+        finally:
+            if not (self.is_local and attempt.published):
+                shutil.rmtree(folder, ignore_errors=True)
+            if not (self.is_local or attempt.published):
+                with contextlib.suppress(StoreError):  # as likely as not what the attempt failed for
+                    self.remove(remote)
+
+    @property
+    def _local_attempts(self) -> Path:
+        """Where attempts write what a remote store is to get."""
+        return self.cache / "attempts"
+
+    def _publish(self, manifest: Manifest) -> None:
+        folder = f"{manifest.asset}/{manifest.partition}/{manifest.fingerprint}"
+        replaced = None
+        with contextlib.suppress(DamagedError):  # it is replaced in any case
+            replaced = self.read_manifest(manifest.asset, manifest.partition, manifest.fingerprint)
+        self.write_atomically(f"{folder}/{MANIFEST}", manifest.to_json())
+        self._point_to(manifest)
+        if replaced:
+            for name in _top_names(replaced) - _top_names(manifest):
+                self.remove(f"{folder}/{name}")
+
+    def _remove_leftovers(self, manifest: Manifest) -> None:
+        """What attempts at this artefact left that were killed, and what they would have gone on from."""
+        of_partition = f"{manifest.asset}/{manifest.partition}"
+        of_artefact = f"{of_partition}/{manifest.fingerprint}"
+        try:
+            for name in self.list_names(of_artefact):
+                finished = name in (CHECKPOINTS, FORCED)
+                if finished or (name not in _top_names(manifest) and self._is_left(f"{of_artefact}/{name}")):
+                    self.remove(f"{of_artefact}/{name}")
+            for name in self.list_names(of_partition):
+                if name.startswith(f".{CURRENT}.") and self._is_left(f"{of_partition}/{name}"):
+                    self.remove(f"{of_partition}/{name}")
+        except StoreError as error:
+            logger.warning("what earlier attempts at %s left stays there: %s", of_partition, error)
         if not self.is_local:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove_abandoned(self._local_attempts, prefix=f"{manifest.asset}-")
+
+    def _is_left(self, relative: str) -> bool:
+        """Whether it is of an attempt, and that attempt was killed."""
+        match = OF_AN_ATTEMPT.fullmatch(relative.rsplit("/", 1)[-1])
+        if match is None:
+            return False
+        path = f"{self.root}/{relative}"
+
+        def last_change() -> float:
+            files = [*self.fs.find(path), *([path] if self.is_local else [])]
+            return max((self.fs.modified(file).timestamp() for file in files), default=time.time())
+
+        with self._telling("read"):
+            return attempts.is_abandoned(match["attempt"], last_change)
+
+    def _manifest_hash(self, asset: str, partition: str, key: str) -> str:
+        content = self.read_bytes(f"{asset}/{partition}/{key}/{MANIFEST}")
+        return hashlib.sha256(content or b"").hexdigest()
 
     def _failure(self, what: str, error: Exception) -> StoreError:
         reason = str(error) or type(error).__name__
@@ -410,13 +453,6 @@ class Store:
         pointer = json.dumps({"fingerprint": manifest.fingerprint}).encode()
         self.write_atomically(f"{manifest.asset}/{manifest.partition}/{CURRENT}", pointer)
 
-    def _remove_replaced(self, old: Manifest, new: Manifest) -> None:
-        kept = {entry.path for entry in new.files.values()}
-        for name, entry in old.files.items():
-            if entry.path not in kept:
-                with contextlib.suppress(FileNotFoundError):
-                    self.fs.rm_file(self.file_path(old, name))
-
     def _sha256(self, path: str) -> str:
         with self.fs.open(path, "rb") as file:
             digest = hashlib.sha256()
@@ -426,7 +462,7 @@ class Store:
 
     def _download(self, path: str, local: Path) -> None:
         local.parent.mkdir(parents=True, exist_ok=True)
-        temporary = local.with_name(f".{local.name}.{uuid.uuid4().hex[:8]}")
+        temporary = _temporary(local)
         try:
             self.fs.get_file(path, str(temporary))
             os.replace(temporary, local)
@@ -434,6 +470,7 @@ class Store:
             raise StoreError(f"{path} is missing from the store") from error
         finally:
             temporary.unlink(missing_ok=True)
+        _remove_abandoned(local.parent, prefix=f".{local.name}.")
 
 
 def default_store() -> Store:
@@ -441,9 +478,39 @@ def default_store() -> Store:
     return Store(os.environ.get("GAN_STORE") or Path.cwd() / "store")
 
 
-def _sha256_of_json(content: Any) -> str:
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+@dataclass
+class _Attempt:
+    """`name` is its folder's in the artefact, `folder` where it writes."""
+
+    name: str
+    folder: Path
+    published: bool = False
+
+
+def _hash_in(text: bytes, name: str) -> str:
+    """The sha256 that a JSON object has under a name; `ValueError` where it has none."""
+    value = json_object(text).get(name)
+    if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{64}", value):
+        raise ValueError(f"its `{name}` is {value!r}, not 64 hexadecimal digits")
+    return value
+
+
+def _top_names(manifest: Manifest) -> set[str]:
+    """What of an artefact's folder its files are, or lie in."""
+    return {entry.path.split("/")[0] for entry in manifest.files.values()}
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{attempts.attempt_name()}")
+
+
+def _remove_abandoned(folder: Path, prefix: str) -> None:
+    """What is called `<prefix><attempt>` in a local folder, of attempts that were killed."""
+    for path in folder.glob(f"{glob.escape(prefix)}*"):
+        with contextlib.suppress(FileNotFoundError):
+            changed = path.stat().st_mtime
+            if attempts.is_abandoned(path.name.removeprefix(prefix), lambda changed=changed: changed):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _describe_files(folder: Path, prefix: str) -> dict[str, FileEntry]:

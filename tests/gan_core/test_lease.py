@@ -93,7 +93,7 @@ def test_another_is_told_who_holds_it_and_gives_up_after_its_wait(store):
     message = str(caught.value)
     assert f"process {os.getpid()} on " in message
     assert "since 20" in message
-    assert "stop it, and then materialise this again" in message
+    assert "stop it, then run `python -m gan_core train small`: it goes on" in message
     assert "lease-000001.json" in message
 
 

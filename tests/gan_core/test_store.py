@@ -4,13 +4,16 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
 import fsspec
+import psutil
 import pytest
 import s3fs
 
+from gan_core import attempts
 from gan_core.errors import StoreError
 from gan_core.store import Build, Manifest, Store, fingerprint
 
@@ -103,7 +106,7 @@ def test_damaged_pointer_is_named_and_left_out_of_tables(tmp_path):
     store = Store(tmp_path)
     manifest = make(store)
     (tmp_path / "thing" / "p" / "current.json").write_text('{"fing')
-    with pytest.raises(StoreError, match="current.json is damaged.*materialise thing/p again"):
+    with pytest.raises(StoreError, match="current.json is damaged.*run `python -m gan_core thing p`"):
         store.current("thing", "p")
     assert store.all_current("thing", ["p"]) == {}
     assert make(store).reused
@@ -160,14 +163,14 @@ def test_corrupt_manifest_is_named(tmp_path):
     manifest = make(store)
     path = Path(store.folder("thing", "p", manifest.fingerprint)) / "manifest.json"
     path.write_text(path.read_text()[:40])
-    with pytest.raises(StoreError, match="manifest.json is not a manifest.*with force"):
+    with pytest.raises(StoreError, match="manifest.json is damaged or was edited: .*thing p --force`"):
         make(store)
     assert not make(store, force=True).reused
     assert store.problems(store.current("thing", "p"), hashes=True) == []
 
 
 def test_missing_artefact_says_what_to_do(tmp_path):
-    with pytest.raises(StoreError, match="trained_gan/x is not in .*: materialise it first"):
+    with pytest.raises(StoreError, match="trained_gan/x is not in .*: run `python -m gan_core train x`"):
         Store(tmp_path).require("trained_gan", "x")
 
 
@@ -233,3 +236,222 @@ def test_atomic_write_never_shows_half(tmp_path):
     store.write_atomically("table/x.json", json.dumps([2] * 1000).encode())
     assert json.loads((tmp_path / "table" / "x.json").read_text()) == [2] * 1000
     assert sorted(path.name for path in (tmp_path / "table").iterdir()) == ["x.json"]
+
+
+# --- what killed attempts leave ---------------------------------------------------------------------------
+
+
+def names(store: Store, key: str) -> list[str]:
+    """What lies in the artefact's folder and beside it."""
+    return sorted(store.list_names(f"thing/p/{key}") + [n for n in store.list_names("thing/p") if "." in n])
+
+
+def only(manifest: Manifest) -> list[str]:
+    """What lies there where nothing was left behind."""
+    (folder,) = {entry.path.split("/")[0] for entry in manifest.files.values()}
+    return sorted([folder, "manifest.json", "current.json"])
+
+
+def _hang(*_, **__) -> None:
+    time.sleep(600)
+
+
+def _hang_while_building(url: str, cache: str, started) -> None:
+    def build(work: Build) -> None:
+        (work.folder / "half").write_bytes(b"half")
+        started.set()
+        _hang()
+
+    make(Store(url, cache=cache), build=build)
+
+
+def _hang_while_uploading(url: str, cache: str, started) -> None:
+    store = Store(url, cache=cache)
+    put = store.fs.put_file
+
+    def put_one(*arguments):
+        put(*arguments)
+        started.set()
+        _hang()
+
+    store.fs.put_file = put_one
+    make(store)
+
+
+def _hang_while_publishing(url: str, cache: str, started) -> None:
+    def fsync(number: int) -> None:
+        started.set()
+        _hang()
+
+    os.fsync = fsync
+    make(Store(url, cache=cache))
+
+
+def _hang_while_pointing(url: str, cache: str, started) -> None:
+    real = os.fsync
+    calls = []
+
+    def fsync(number: int) -> None:
+        calls.append(number)
+        real(number)
+        if len(calls) == 2:
+            started.set()
+            _hang()
+
+    os.fsync = fsync
+    make(Store(url, cache=cache))
+
+
+def _start(work, store: Store):
+    """A process that is in the middle of `work`."""
+    context = multiprocessing.get_context("spawn")
+    started = context.Event()
+    process = context.Process(target=work, args=(store.url, str(store.cache), started))
+    process.start()
+    assert started.wait(60)
+    return process
+
+
+def _kill(process) -> None:
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+
+
+@pytest.mark.parametrize("work", [_hang_while_building, _hang_while_publishing, _hang_while_pointing])
+def test_what_a_killed_process_left_goes_with_the_next_success(tmp_path, work):
+    store, key = Store(tmp_path), fingerprint({"a": 1}, {}, "1")
+    _kill(_start(work, store))
+    assert len(names(store, key)) >= (1 if work is _hang_while_building else 2)
+    manifest = make(store)
+    assert names(store, key) == only(manifest)
+    assert store.problems(manifest, hashes=True) == []
+
+
+def test_what_a_killed_upload_left_goes_with_the_next_success(s3_store):
+    key = fingerprint({"a": 1}, {}, "1")
+    _kill(_start(_hang_while_uploading, s3_store))
+    assert s3_store.fs.find(f"{s3_store.root}/thing/p/{key}")
+    assert list((s3_store.cache / "attempts").iterdir())
+    assert s3_store.current("thing", "p") is None
+    manifest = make(s3_store)
+    assert names(s3_store, key) == only(manifest)
+    assert list((s3_store.cache / "attempts").iterdir()) == []
+    assert s3_store.problems(manifest, hashes=True) == []
+
+
+def test_who_is_still_at_it_is_left_alone_and_takes_what_another_published(tmp_path):
+    store, key = Store(tmp_path), fingerprint({"a": 1}, {}, "1")
+    process = _start(_write_when_told, store)
+    try:
+        (theirs,) = store.list_names(f"thing/p/{key}")
+        mine = make(store)
+        assert make(store).reused
+        assert theirs in names(store, key)
+        (tmp_path / "go on").touch()
+        process.join(60)
+        assert process.exitcode == 0
+    finally:
+        process.kill()
+    assert (tmp_path / "outcome").read_text() == f"{mine.version} True"
+    assert store.current("thing", "p") == mine
+    assert names(store, key) == only(mine)
+
+
+def _write_when_told(url: str, cache: str, started) -> None:
+    def build(work: Build) -> None:
+        (work.folder / "data.bin").write_bytes(b"theirs")
+        started.set()
+        while not (Path(url) / "go on").exists():
+            time.sleep(0.02)
+
+    manifest = make(Store(url, cache=cache), build=build)
+    (Path(url) / "outcome").write_text(f"{manifest.version} {manifest.reused}")
+
+
+def test_what_another_host_left_goes_once_it_is_old(tmp_path, monkeypatch):
+    store, key = Store(tmp_path), fingerprint({"a": 1}, {}, "1")
+    with monkeypatch.context() as patch:
+        patch.setattr(attempts.socket, "gethostname", lambda: "elsewhere")
+        theirs = f"files-{attempts.attempt_name()}"
+    folder = Path(store.folder("thing", "p", key))
+    for name in (theirs, "files-0badf00d"):  # the latter as an earlier version called it
+        (folder / name).mkdir(parents=True)
+        (folder / name / "half").write_bytes(b"half")
+    (folder / "a file of the user's").write_bytes(b"")
+    manifest = make(store)
+    assert {theirs, "files-0badf00d"} < set(names(store, key))
+    long_ago = time.time() - 3 * 24 * 3600
+    for path in [*folder.rglob("half"), *(path.parent for path in folder.rglob("half"))]:
+        os.utime(path, (long_ago, long_ago))
+    (folder / theirs / "just written").write_bytes(b"")  # it is a slow one
+    assert make(store).reused
+    assert set(names(store, key)) == {theirs, "a file of the user's", *only(manifest)}
+
+
+def test_a_process_that_was_given_a_dead_ones_number_is_not_it(tmp_path):
+    store, key = Store(tmp_path), fingerprint({"a": 1}, {}, "1")
+    host, pid, _, number = attempts.attempt_name().split("-")
+    folder = Path(store.folder("thing", "p", key))
+    before_this_process = int(psutil.Process().create_time()) - 3600
+    (folder / f"files-{host}-{pid}-{before_this_process:x}-{number}").mkdir(parents=True)
+    manifest = make(store)
+    assert names(store, key) == only(manifest)
+
+
+def test_what_a_killed_download_left_goes_with_the_next(tmp_path):
+    store = Store(f"memory://{tmp_path.name}", cache=tmp_path)
+    manifest = make(store)
+    path = store.local(manifest, "sub/data.bin")
+    host, _, moment, number = attempts.attempt_name().split("-")
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    path.with_name(f".{path.name}.{host}-{gone.pid}-{moment}-{number}").write_bytes(b"o")
+    path.unlink()
+    store.local(manifest, "sub/data.bin")
+    assert list(path.parent.iterdir()) == [path]
+
+
+# --- begun again ------------------------------------------------------------------------------------------
+
+
+def test_what_was_begun_again_is_made_even_without_force(store):
+    old = make(store)
+    key = old.fingerprint
+    store.begin_again("thing", "p", key)
+
+    def fail(work: Build) -> None:
+        raise RuntimeError("stopped half way")
+
+    with pytest.raises(RuntimeError):
+        make(store, build=fail)
+    assert store.reuse("thing", "p", key) is None
+    assert store.current("thing", "p") == old
+    assert store.local(old, "sub/data.bin").read_bytes() == b"one"
+    new = make(store, b"two")
+    assert not new.reused
+    assert store.local(new, "sub/data.bin").read_bytes() == b"two"
+    assert make(store, b"three").reused
+    assert names(store, key) == only(new)
+
+
+def test_a_note_that_outlived_what_it_began_says_nothing(store):
+    old = make(store)
+    key = old.fingerprint
+    store.begin_again("thing", "p", key)
+    note = store.read_bytes(f"thing/p/{key}/forced.json")
+    new = make(store, b"two")
+    store.write_atomically(f"thing/p/{key}/forced.json", note)  # killed right after the manifest was written
+    assert not store.is_begun_again("thing", "p", key)
+    assert make(store, b"three").reused
+    assert names(store, key) == only(new)
+
+
+def test_a_damaged_note_is_named(tmp_path):
+    store = Store(tmp_path)
+    key = make(store).fingerprint
+    path = Path(store.folder("thing", "p", key)) / "forced.json"
+    path.write_text('{"replaces": ')
+    with pytest.raises(StoreError, match="forced.json is damaged or was edited: .*remove it to keep"):
+        make(store)
+    path.unlink()
+    assert make(store).reused
