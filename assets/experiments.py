@@ -8,9 +8,10 @@ from assets.conditions import follow_changed_inputs, follow_inputs
 from assets.interrupts import stoppable
 from assets.observation import observation, observe
 from assets.recording import StepConfig, inline_picture, materialized, stored_picture
-from assets.several_processes import TrainingTask, number_of_processes, run_task, train_in_processes
+from assets.several_processes import number_of_processes, train_in_processes
 from gan_core.config import Configs
 from gan_core.store import Manifest, Store
+from gan_core.training.task import TrainingTask
 from gan_core.versions import CODE_VERSIONS
 
 GROUP = "experiments"
@@ -133,23 +134,21 @@ def _train(
     """Train this partition's experiment, in this process or in several."""
     experiment = configs.experiments[context.partition_key]
     task = TrainingTask(
-        store=store.url,
-        cache=str(store.cache),
         experiment=experiment,
         dataset=configs.datasets[experiment.dataset],
         shards=store.require("image_shards", experiment.dataset),
         classifier=store.require("classifier", experiment.dataset),
         force=config.force,
-        # What a forced attempt has done is not to be done again by its retry.
-        resume="dagster/retry_number" in context.run.tags,
-        observe_seconds=config.observe_seconds,
+        observe_interval=config.observe_seconds,
     )
     processes = number_of_processes(config.processes)
     if processes > 1:
         return train_in_processes(context, store, task, processes)
-    return run_task(
-        task,
+    from gan_core.training.train import run_training
+
+    return run_training(
         store,
+        task,
         emit=context.log.info,
         observe=lambda snapshot: observe(context, observation(snapshot)),
     )

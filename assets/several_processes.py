@@ -13,48 +13,17 @@ from typing import Any
 import dagster as dg
 import psutil
 from dagster._core.errors import DagsterPipesExecutionError  # dagster itself does not export it
-from pydantic import BaseModel
 
 from assets.observation import observe
-from gan_core.config import Dataset, Experiment
 from gan_core.errors import ConfigError, TrainingError
+from gan_core.remedies import how_to_make
 from gan_core.store import Manifest, Store
+from gan_core.training.task import TrainingTask
 
 PROCESSES = "GAN_PROCESSES"
 RANK_MODULE = "assets.training_rank"
 PACKAGES = Path(__file__).resolve().parents[1]
 STOP_SECONDS = 40  # torchrun itself gives its processes 30 s
-
-
-class TrainingTask(BaseModel):
-    """Everything that `train_gan` is called with, as JSON for the processes."""
-
-    store: str
-    cache: str
-    experiment: Experiment
-    dataset: Dataset
-    shards: Manifest
-    classifier: Manifest
-    force: bool
-    resume: bool
-    observe_seconds: float
-
-
-def run_task(task: TrainingTask, store: Store, **runtime: Any) -> Manifest | None:
-    """`train_gan` of a task in this process. `runtime`: emit, observe, and ranks where there are several."""
-    from gan_core.training import train_gan
-
-    return train_gan(
-        store,
-        task.experiment,
-        task.dataset,
-        task.shards,
-        task.classifier,
-        force=task.force,
-        resume=task.resume,
-        observe_interval=task.observe_seconds,
-        **runtime,
-    )
 
 
 def number_of_processes(configured: int | None) -> int:
@@ -70,7 +39,7 @@ def number_of_processes(configured: int | None) -> int:
 def train_in_processes(
     context: dg.AssetExecutionContext, store: Store, task: TrainingTask, processes: int
 ) -> Manifest:
-    """`train_gan` as `processes` processes; returns what they published, or what was there already.
+    """`run_training` as `processes` processes; returns what they published, or what was there already.
 
     Log lines and observations arrive while it trains. An interrupt goes on to all processes, which stop at
     the same step and save a checkpoint. In the end none of them is left.
@@ -78,21 +47,20 @@ def train_in_processes(
     Raises `ConfigError` before anything starts where the task does not suit so many processes, and
     `TrainingError` where they fail.
     """
-    from gan_core.training.train import check, reuse_training
-
-    check(task.experiment, task.dataset, task.shards, processes=processes)
-    found = None if task.force else reuse_training(store, task.experiment, task.shards, task.classifier)
-    if found:
+    task.check(processes)
+    if not task.force and (found := task.step.reuse(store)):
         return found
-    _start(context, task, processes)
+    _start(context, store, task, processes)
     return store.require("trained_gan", task.experiment.name)
 
 
-def _start(context: dg.AssetExecutionContext, task: TrainingTask, processes: int) -> None:
+def _start(context: dg.AssetExecutionContext, store: Store, task: TrainingTask, processes: int) -> None:
     reader = _Reader(context)
     client = dg.PipesSubprocessClient(message_reader=reader, termination_timeout_seconds=STOP_SECONDS)
     command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"),
+        *(sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"),
+        # Nobody outside this machine: `--standalone` would listen on all its addresses.
+        *("--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1"),
         *("-m", RANK_MODULE, str(os.getpid())),
     ]
     try:
@@ -101,12 +69,17 @@ def _start(context: dg.AssetExecutionContext, task: TrainingTask, processes: int
                 context=context,
                 command=command,
                 env=_environment(processes),
-                extras={"task": task.model_dump(mode="json"), "observations": folder},
+                extras={
+                    "task": task.model_dump(mode="json"),
+                    "store": [store.url, str(store.cache)],
+                    "observations": folder,
+                },
             )
     except DagsterPipesExecutionError as error:
         reason = reader.reason or (
             "one of them was killed, for example because memory ran out (the step's error output has what "
-            "torchrun says of it). Materialise it again: it goes on from its last checkpoint"
+            "torchrun says of it). To go on from its last checkpoint, "
+            + how_to_make(task.step.asset, task.step.partition)
         )
         raise TrainingError(
             f"the training of `{task.experiment.name}` in {processes} processes failed: {reason}"

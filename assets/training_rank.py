@@ -8,8 +8,9 @@ from pathlib import Path
 
 from dagster_pipes import PipesContext, open_dagster_pipes
 
-from assets.several_processes import TrainingTask, run_task
 from gan_core.errors import GanError
+from gan_core.store import Store
+from gan_core.training.task import TrainingTask
 
 
 def main(step_process: int) -> int:
@@ -32,14 +33,14 @@ def main(step_process: int) -> int:
 
 
 def _train(pipes: PipesContext | None, step_process: int) -> None:
-    from gan_core.store import Store
     from gan_core.training.torchrun import joined
+    from gan_core.training.train import run_training
 
     with joined(launched_by=step_process) as ranks:
-        task = TrainingTask.model_validate(ranks.of_first(pipes and pipes.get_extra("task")))
-        run_task(
-            task,
-            Store(task.store, task.cache),
+        task, store = ranks.of_first(pipes and (pipes.get_extra("task"), pipes.get_extra("store")))
+        run_training(
+            Store(*store),
+            TrainingTask.model_validate(task),
             emit=pipes.log.info if pipes else print,
             observe=(lambda snapshot: _observe(pipes, snapshot)) if pipes else None,
             ranks=ranks,

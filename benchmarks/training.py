@@ -49,6 +49,7 @@ from gan_core.lease import Lease
 from gan_core.store import Store
 from gan_core.training.checkpoints import Checkpoints
 from gan_core.training.engine import Engine
+from gan_core.training.listeners import Listeners
 from gan_core.training.state import TrainingState
 from gan_core.training.step import update_networks
 from gan_core.training.tensorboard import TensorBoardLog, tensorboard_folder
@@ -113,7 +114,7 @@ def engine_arm(case: Case, images: Tensor, labels: Tensor) -> Arm:
     board = TensorBoardLog(tensorboard_folder(store, "benchmark", "0" * 64), 0)
     with contextlib.closing(board), Lease(*run) as lease:
         engine = Engine(
-            state, feed, 10**12, Checkpoints(*run), emit=run[-1], board=board, still_ours=lease.check
+            state, feed, 10**12, Checkpoints(*run), Listeners(run[-1]), board=board, still_ours=lease.check
         )
         engine.begin(lambda call: call())
         while True:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from gan_core import steps
@@ -19,6 +18,7 @@ from gan_core.models import build_generator, draw_latents
 from gan_core.progress import Progress
 from gan_core.steps import GRID_COLUMNS, GRID_ROWS
 from gan_core.store import Build, Manifest, Store
+from gan_core.weights import load_weights
 
 logger = logging.getLogger("gan_core")
 LATENT_BLOCK = 1024  # latents are drawn in blocks of this many, whatever the batch size
@@ -33,12 +33,11 @@ def load_generator(
 ) -> nn.Module:
     """A generator of a `trained_gan` artefact, ready to draw: `generator` or `generator_untrained`.
 
-    Rebuilt from the manifest alone. Raises `StoreError` where the file is missing or damaged.
+    Rebuilt from the manifest alone. Raises `StoreError` where the file is missing, damaged, or does not fit.
     """
     if which not in KINDS.values():
         raise ValueError(f"which is {which!r}: it is one of {', '.join(KINDS.values())}")
     experiment = Experiment.model_validate({**trained.config, "name": trained.partition})
-    path = store.local(trained, f"{which}.safetensors")
     with torch.random.fork_rng(devices=[]):
         generator = build_generator(
             experiment,
@@ -46,7 +45,7 @@ def load_generator(
             image_size=trained.details["image_size"],
             n_classes=trained.details["n_classes"],
         )
-    generator.load_state_dict(load_file(path))
+    load_weights(generator, store, trained, f"{which}.safetensors")
     return generator.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
 

@@ -332,7 +332,7 @@ class Store:
 
     def read_bytes(self, relative: str) -> bytes | None:
         """The content of `STORE/<relative>`, or None where there is no such file."""
-        with self._telling("read"), contextlib.suppress(*ABSENT):
+        with self._telling("read"), contextlib.suppress(*ABSENT, IsADirectoryError):
             return self.fs.cat_file(f"{self.root}/{relative}")
         return None
 

@@ -3,12 +3,18 @@
 import hashlib
 import io
 import json
+import re
 from collections.abc import Callable, Iterable
 
 import torch
 
 from gan_core.errors import StoreError, TrainingError
-from gan_core.store import Store
+from gan_core.manifest import json_object
+from gan_core.remedies import how_to_make
+from gan_core.store import CHECKPOINTS, Store
+
+# Also the name under which `Store.write_atomically` writes one before it is whole.
+FILE = re.compile(r"\.?(?P<name>checkpoint-\d{12,})(?P<extension>\.pt|\.json)(?P<written>\..+)?")
 
 
 class Checkpoints:
@@ -18,7 +24,7 @@ class Checkpoints:
     a checkpoint without one, or that does not match it, is not used. The newest `keep` stay, and the newest
     of those that were the best. Nothing in a file is run when it is loaded (`weights_only=True`).
 
-    One writer at a time: `gan_core.lease.Lease` sees to that.
+    Whatever else lies among them is not looked at. One writer at a time: `gan_core.lease.Lease` sees to that.
     """
 
     def __init__(
@@ -34,8 +40,10 @@ class Checkpoints:
         if keep < 1:
             raise ValueError(f"keep is {keep}: at least one checkpoint must stay")
         self.store, self.fingerprint, self.emit, self.keep = store, fingerprint, emit, keep
-        self.relative = f"{asset}/{partition}/{fingerprint}/checkpoints"
-        self.folder = f"{store.folder(asset, partition, fingerprint)}/checkpoints"
+        self.again = how_to_make(asset, partition)
+        self.forced = how_to_make(asset, partition, force=True)
+        self.relative = f"{asset}/{partition}/{fingerprint}/{CHECKPOINTS}"
+        self.folder = f"{store.folder(asset, partition, fingerprint)}/{CHECKPOINTS}"
         self.last: str | None = None
         """Path of the last checkpoint that was written or loaded whole."""
 
@@ -88,32 +96,47 @@ class Checkpoints:
             if content is None:
                 self.emit(f"{path} is incomplete or damaged and is not used; looking for the one before it")
                 continue
-            loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            loaded = self._unpacked(path, content)
+            if loaded is None:
+                continue
             if loaded["fingerprint"] != self.fingerprint:
                 raise TrainingError(
                     f"{path} belongs to another configuration (fingerprint {loaded['fingerprint'][:12]}, not "
-                    f"{self.fingerprint[:12]}): remove it, or train with force to begin again"
+                    f"{self.fingerprint[:12]}): remove it, or to begin again {self.forced}"
                 )
             self.last = path
             return loaded["state"]
         return None
 
+    def _unpacked(self, path: str, content: bytes) -> dict | None:
+        """What `save` has packed; None for anything else, which is said."""
+        try:
+            loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            if isinstance(loaded, dict) and isinstance(loaded["fingerprint"], str) and "state" in loaded:
+                return loaded
+            reason = f"it holds a {type(loaded).__name__}"
+        except Exception as error:  # torch and pickle raise nearly anything for a file that is something else
+            reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        self.emit(f"{path} is no checkpoint and is not used ({reason}); looking for the one before it")
+        return None
+
     def _names(self, extension: str) -> list[str]:
         """Names without extension, oldest first."""
+        found = (FILE.fullmatch(file) for file in self.store.list_names(self.relative))
         return [
-            file.removesuffix(extension)
-            for file in self.store.list_names(self.relative)
-            if file.startswith("checkpoint-") and file.endswith(extension)
+            match["name"]
+            for match in found
+            if match and match["extension"] == extension and match[0] == f"{match['name']}{extension}"
         ]
 
     def _described(self, name: str) -> dict | None:
         """What was written beside a checkpoint; None where that is missing or damaged."""
         content = self.store.read_bytes(f"{self.relative}/{name}.json")
         try:
-            described = json.loads(content or b"null")
+            described = json_object(content or b"")
         except ValueError:
             return None
-        return described if isinstance(described, dict) and {"size", "sha256"} <= described.keys() else None
+        return described if {"size", "sha256"} <= described.keys() else None
 
     def _was_best(self, name: str) -> bool:
         return bool((self._described(name) or {}).get("best"))
@@ -132,7 +155,7 @@ class Checkpoints:
             best = next((name for name in reversed(described) if self._was_best(name)), None)
             kept = {f"{name}{end}" for name in (*described[-self.keep :], best) for end in (".json", ".pt")}
             for file in self.store.list_names(self.relative):
-                if file not in kept:
+                if FILE.fullmatch(file) and file not in kept:
                     self.store.remove(f"{self.relative}/{file}")
         except StoreError as error:
             self.emit(f"older checkpoints could not be removed from {self.folder}: {error}")
@@ -141,11 +164,11 @@ class Checkpoints:
         """Remove what the failed write of `name` has left, and say what is still good."""
         if self.last:
             good = (
-                f"The last good checkpoint is {self.last} ({_images_seen(self.last):,} images seen): once "
-                "that is mended, materialise it again and the training goes on from there"
+                f"The last good checkpoint is {self.last} ({_images_seen(self.last):,} images seen). Once "
+                f"that is mended, {self.again}: the training goes on from there"
             )
         else:
-            good = "There is no earlier checkpoint: once that is mended, materialise it again"
+            good = f"There is no earlier checkpoint. Once that is mended, {self.again}"
         return (
             f"the checkpoint at {_images_seen(name):,} images seen could not be written: {error}. {good}"
             + self._remove_half(name)

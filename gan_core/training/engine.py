@@ -5,46 +5,26 @@ import functools
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from gan_core.data.feed import FeedInterrupted, TrainingFeed
 from gan_core.evaluation.in_training import InTrainingEvaluation
 from gan_core.progress import Progress
-from gan_core.training.capture import CapturedStep, may_capture
 from gan_core.training.checkpoints import Checkpoints
+from gan_core.training.cuda_graphs import CapturedStep, may_capture
 from gan_core.training.guards import Finding, not_finite_finding, run_guards
-from gan_core.training.history import Row, not_finite
+from gan_core.training.history import not_finite
+from gan_core.training.interruptible import Post, run_interruptible
+from gan_core.training.listeners import Listeners, TrainingSnapshot
 from gan_core.training.state import TrainingState
 from gan_core.training.step import train_step
 from gan_core.training.tensorboard import TensorBoardLog
-from gan_core.training.worker import Post, run_interruptible
 
 # The share of a run in which nothing is judged: an untrained generator looks like a collapsed one.
 GRACE = 0.1
 # Who observes more slowly than that misses some.
 OBSERVATIONS_AT_ONCE = 8
-
-
-@dataclass(frozen=True)
-class TrainingSnapshot:
-    """A look at a running training. `samples` are the fixed latents' images now: uint8 (n, C, H, W).
-
-    `losses` are means since the last row of `history`, or that row's where there is no newer loss.
-    `warnings` are the guards' findings of this moment, in words.
-    """
-
-    images_seen: int
-    total_images: int
-    losses: dict[str, float]
-    images_per_second: float
-    seconds_left: float
-    samples: Tensor
-    history: list[Row]
-    evaluations: list[Row]
-    warnings: list[str]
 
 
 class Engine:
@@ -53,7 +33,7 @@ class Engine:
     The last batch is whole, so that the run may end up to a batch later. A row of losses is taken at the
     first update of G that is at least `log_every` steps of D after the last row, and at the end. What is
     logged and observed is handed to the thread that called `run`. `still_ours` raises once another process
-    has taken the run over. `evaluation`, `board` and `observe` may be None; only the first rank has them.
+    has taken the run over. `evaluation` and `board` may be None; only the first rank has them.
     """
 
     def __init__(
@@ -62,18 +42,16 @@ class Engine:
         feed: TrainingFeed,
         total_images: int,
         checkpoints: Checkpoints,
+        listeners: Listeners,
         *,
-        emit: Callable[[str], None],
         evaluation: InTrainingEvaluation | None = None,
         board: TensorBoardLog | None = None,
-        observe: Callable[[TrainingSnapshot], None] | None = None,
-        observe_interval: float = 10.0,
         still_ours: Callable[[], None] = lambda: None,
     ):
         self.state, self.experiment, self.ranks = state, state.experiment, state.ranks
         self.feed, self.total_images, self.checkpoints = feed, total_images, checkpoints
-        self.evaluation, self.board, self.emit = evaluation, board, emit
-        self.observe, self.observe_interval, self.still_ours = observe, observe_interval, still_ours
+        self.listeners, self.evaluation, self.board = listeners, evaluation, board
+        self.still_ours = still_ours
         self.findings: list[Finding] = []
         self.said: set[str] = set()
         self.stopped_by: Finding | None = None
@@ -119,7 +97,7 @@ class Engine:
             f"training {self.experiment.name}",
             self.total_images,
             start=self.state.images_seen,
-            emit=lambda line: post(functools.partial(self.emit, line)),
+            emit=lambda line: post(functools.partial(self.listeners.emit, line)),
         )
         self.note = _describe(self.state.history[-1]) if self.state.history else ""
         self._run_guards()
@@ -176,17 +154,18 @@ class Engine:
 
     def _report(self) -> None:
         self.progress.update(min(self.state.images_seen, self.total_images), self.note)
-        due = time.monotonic() - self.observed_at >= self.observe_interval
-        if self.observe and due and self.observing.acquire(blocking=False):
+        due = time.monotonic() - self.observed_at >= self.listeners.observe_interval
+        if self.listeners.observe and due and self.observing.acquire(blocking=False):
             self.observed_at = time.monotonic()
             self.post(functools.partial(self._show, self._snapshot()))
 
     def _show(self, snapshot: TrainingSnapshot) -> None:
         """In the calling thread. A picture that cannot be shown is no reason to stop training."""
         try:
-            self.observe(snapshot)
+            self.listeners.observe(snapshot)
         except Exception as error:
-            self.emit(f"this moment of the training could not be shown: {type(error).__name__}: {error}")
+            reason = f"{type(error).__name__}: {error}"
+            self.listeners.emit(f"this moment of the training could not be shown: {reason}")
         finally:
             self.observing.release()
 
@@ -333,7 +312,7 @@ class Engine:
             self._say(f"stopped by the guard `{finding.verdict}` at {seen:,} images; the {kept} is kept")
 
     def _say(self, line: str) -> None:
-        self.post(functools.partial(self.emit, line))
+        self.post(functools.partial(self.listeners.emit, line))
 
 
 def _crossed(before: int, after: int, every: int) -> bool:

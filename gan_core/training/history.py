@@ -1,9 +1,8 @@
-"""Losses of a run: summed on the device while it trains, read back a row at a time."""
+"""Losses of a run: summed on the device while it trains, read back one row at a time."""
 
 import math
 from pathlib import Path
 
-import pandas
 import torch
 from torch import Tensor
 
@@ -48,5 +47,7 @@ def not_finite(losses: dict[str, float]) -> list[str]:
 
 
 def write_rows(rows: list[Row], path: Path) -> None:
-    """Rows as Parquet, a column a name: images_seen, and what else was recorded in this run."""
+    """Rows as Parquet with one column per name: images_seen, and what else was recorded in this run."""
+    import pandas  # seconds that no training waits for at its start
+
     pandas.DataFrame(rows).to_parquet(path, index=False)

@@ -8,8 +8,9 @@ import dagster as dg
 import psutil
 import pytest
 
-from assets.several_processes import RANK_MODULE, TrainingTask, number_of_processes
+from assets.several_processes import RANK_MODULE, number_of_processes
 from gan_core.errors import ConfigError
+from gan_core.training import TrainingTask
 from tests.pipelines.test_durability import ENDLESS, World, is_gone
 from tests.small_project import DATASET, EXPERIMENT, write_config
 
@@ -164,14 +165,11 @@ def test_a_task_travels_as_json(project):
     assert materialise(project, ["raw_images", "image_shards", "classifier"], DATASET["name"]).success
     configs, name = project.configs, DATASET["name"]
     task = TrainingTask(
-        store=project.store.url,
-        cache=str(project.store.cache),
         experiment=configs.experiments["conditional"],
         dataset=configs.datasets[name],
         shards=project.store.require("image_shards", name),
         classifier=project.store.require("classifier", name),
         force=True,
-        resume=True,
-        observe_seconds=2.5,
+        observe_interval=2.5,
     )
     assert TrainingTask.model_validate(task.model_dump(mode="json")) == task

@@ -153,9 +153,11 @@ def test_what_is_no_manifest_is_one_clear_error(tmp_path, text):
 
 
 def test_a_folder_in_place_of_the_manifest_is_one_clear_error(tmp_path):
-    (Path(Store(tmp_path).folder("thing", "p", KEY)) / "manifest.json").mkdir(parents=True)
-    with pytest.raises(StoreError, match="cannot be read.*manifest.json"):
-        Store(tmp_path).read_manifest("thing", "p", KEY)
+    _, path = make(Store(tmp_path))
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(StoreError, match="cannot be written: .*Is a directory.*manifest.json"):
+        make(Store(tmp_path))
 
 
 @pytest.mark.parametrize(

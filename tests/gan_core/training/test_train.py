@@ -18,11 +18,12 @@ from safetensors.torch import load_file
 
 from gan_core import steps
 from gan_core.config import Dataset, Experiment
-from gan_core.errors import ConfigError
+from gan_core.errors import ConfigError, TrainingError
 from gan_core.store import Manifest, Store
 from gan_core.training import train_gan
+from gan_core.training.checkpoints import Checkpoints
+from gan_core.training.interruptible import run_interruptible
 from gan_core.training.train import ASSET
-from gan_core.training.worker import run_interruptible
 
 TIMES = ["images_per_second", "seconds"]
 EVERYTHING = {
@@ -208,25 +209,66 @@ def test_force_begins_again(store, make_shards, make_experiment, dataset):
     assert results(store, again) == first
 
 
-def test_a_forced_attempt_is_resumed_by_its_retry(store, make_shards, make_experiment, dataset):
+@pytest.fixture
+def stopped(store, make_shards, make_experiment, dataset):
+    """A training that was published and then begun again with force, which was interrupted.
+
+    What a run of it takes and gives: (`run(**options)` -> manifest and lines, the old manifest, its results).
+    """
     experiment, shards = make_experiment(), make_shards(store)
-    whole = results(store, train_gan(store, experiment, dataset, shards, emit=quiet))
+
+    def run(**options):
+        lines: list[str] = []
+        return train_gan(store, experiment, dataset, shards, emit=lines.append, **options), lines
+
+    old, _ = run()
     with pytest.raises(Interrupted):
-        train_gan(
-            store,
-            experiment,
-            dataset,
-            shards,
-            force=True,
-            emit=quiet,
-            observe=interrupt_after(45),
-            observe_interval=0,
-        )
-    lines: list[str] = []
-    retried = train_gan(store, experiment, dataset, shards, force=True, resume=True, emit=lines.append)
+        run(force=True, observe=interrupt_after(45), observe_interval=0)
+    return run, old, results(store, old)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_forced_training_that_was_stopped_goes_on_with_force_or_without(store, stopped, force):
+    run, old, expected = stopped
+    assert store.current(ASSET, "small") == old
+    assert store.problems(old, hashes=True) == []
+    new, lines = run(force=force)
+    assert "was begun again with force and not finished" in lines[0]
     assert [line for line in lines if "going on from" in line]
-    assert not retried.reused
-    assert results(store, retried) == whole
+    assert not new.reused
+    assert new.version != old.version  # the times of another run
+    assert results(store, new) == expected
+    folder = f"{ASSET}/small/{new.fingerprint}"
+    assert sorted(name[:6] for name in store.list_names(folder)) == ["files-", "manife"]
+    again, _ = run()
+    assert again.reused
+
+
+def test_a_forced_training_begins_at_the_beginning_where_its_checkpoints_were_removed(store, stopped):
+    run, old, expected = stopped
+    store.remove(f"{ASSET}/small/{old.fingerprint}/checkpoints")
+    new, lines = run()
+    assert not [line for line in lines if "going on from" in line]
+    assert not new.reused
+    assert results(store, new) == expected
+
+
+def test_a_forced_training_that_was_killed_right_after_it_was_published_is_done(store, stopped, monkeypatch):
+    run, old, _ = stopped
+
+    def killed(*_):
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "_remove_leftovers", killed)
+        with pytest.raises(Interrupted):
+            run()
+    folder = f"{ASSET}/small/{old.fingerprint}"
+    assert {"checkpoints", "forced.json"} < set(store.list_names(folder))
+    new, _ = run()
+    assert new.reused
+    assert new.version != old.version
+    assert {"checkpoints", "forced.json"}.isdisjoint(store.list_names(folder))
 
 
 # --- interrupts and kills ---------------------------------------------------------------------------------
@@ -348,7 +390,12 @@ STREAMED_LIMIT = 10_000
 
 
 def _train_in_a_process(
-    root: str, experiment: Experiment, dataset: Dataset, shards: Manifest, limit: int | None
+    root: str,
+    experiment: Experiment,
+    dataset: Dataset,
+    shards: Manifest,
+    limit: int | None,
+    force: bool = False,
 ) -> None:
     lines = Path(root) / "lines.txt"
 
@@ -356,7 +403,7 @@ def _train_in_a_process(
         with open(lines, "a") as file:
             file.write(line + "\n")
 
-    train_gan(Store(root), experiment, dataset, shards, emit=emit, memory_limit_bytes=limit)
+    train_gan(Store(root), experiment, dataset, shards, emit=emit, memory_limit_bytes=limit, force=force)
 
 
 @pytest.fixture(scope="module")
@@ -420,6 +467,92 @@ def test_a_killed_run_ends_with_the_same_bytes(
     expected, found = (results(store, store.require(ASSET, "small")) for store in (untouched, killed))
     assert found["history"] == expected["history"]
     assert found == expected
+
+
+def test_a_forced_run_that_is_killed_and_interrupted_ends_with_the_same_bytes(
+    tmp_path, processes, make_shards, make_experiment, dataset
+):
+    experiment = make_experiment(length={"images": 1600}, ema_decay=0.9)
+    untouched, killed = Store(tmp_path / "untouched"), Store(tmp_path / "killed")
+
+    def start(store: Store, *, force: bool):
+        arguments = (store.root, experiment, dataset, make_shards(store, count=5), None, force)
+        process = processes.Process(target=_train_in_a_process, args=arguments)
+        process.start()
+        return process
+
+    def finish(store: Store, *, force: bool) -> Manifest:
+        process = start(store, force=force)
+        process.join(60)
+        assert process.exitcode == 0
+        return store.require(ASSET, "small")
+
+    finish(untouched, force=False)
+    expected = results(untouched, finish(untouched, force=True))
+
+    old = finish(killed, force=False)
+    folder = checkpoint_folder(killed, experiment, make_shards(killed, count=5))
+    stops = [(True, signal.SIGKILL), (False, signal.SIGINT), (True, signal.SIGKILL), (False, signal.SIGKILL)]
+    for force, number in stops:
+        process = start(killed, force=force)
+        known = set(folder.glob("*.json"))
+        while process.is_alive() and not set(folder.glob("*.json")) - known:
+            time.sleep(0.002)
+        os.kill(process.pid, number)
+        process.join(60)
+        assert process.exitcode == (1 if number == signal.SIGINT else -signal.SIGKILL)
+        assert killed.current(ASSET, "small") == old
+        assert killed.problems(old, hashes=True) == []
+    new = finish(killed, force=False)
+    lines = (tmp_path / "killed" / "lines.txt").read_text().splitlines()
+    assert len({line for line in lines if "going on from" in line}) == len(stops)
+    assert new.version != old.version
+    assert results(killed, new) == expected
+    assert {"checkpoints", "forced.json"}.isdisjoint(path.name for path in folder.parent.iterdir())
+    assert len(list(folder.parent.glob("files-*"))) == 1
+
+
+def test_strays_among_the_checkpoints_change_nothing(store, tmp_path, make_shards, make_experiment, dataset):
+    experiment, shards = make_experiment(), make_shards(store)
+    with pytest.raises(Interrupted):
+        train_gan(
+            store, experiment, dataset, shards, emit=quiet, observe=interrupt_after(45), observe_interval=0
+        )
+    folder = checkpoint_folder(store, experiment, shards)
+    (folder / "checkpoint-999999999999.pt").mkdir()
+    (folder / "checkpoint-999999999999.json").write_text('{"size": 1, "sha256": "", "best": true}')
+    (folder / "checkpoint-888888888888.pt").write_bytes(os.urandom(1000))
+    (folder / "notes.txt").write_text("hello")
+    manifest = train_gan(store, experiment, dataset, shards, emit=quiet)
+    other = Store(tmp_path / "other")
+    whole = train_gan(other, experiment, dataset, make_shards(other), emit=quiet)
+    assert results(store, manifest) == results(other, whole)
+
+
+@pytest.mark.parametrize("change", [dict.clear, lambda state: state["generator"].popitem(), "optimizer"])
+def test_a_checkpoint_that_does_not_fit_is_one_clear_error(
+    store, make_shards, make_experiment, dataset, change
+):
+    experiment, shards = make_experiment(), make_shards(store)
+    with pytest.raises(Interrupted):
+        train_gan(
+            store, experiment, dataset, shards, emit=quiet, observe=interrupt_after(45), observe_interval=0
+        )
+    key = steps.trained_gan(experiment, shards).fingerprint
+    checkpoints = Checkpoints(store, ASSET, "small", key, quiet)
+    state = checkpoints.load_newest()
+    seen = state["images_seen"]
+    if change == "optimizer":
+        state["optimizers"] = {"generator": {}, "discriminator": {}}
+    else:
+        change(state)
+    checkpoints.save({**state, "images_seen": seen})
+    with pytest.raises(TrainingError) as caught:
+        train_gan(store, experiment, dataset, shards, emit=quiet)
+    message = str(caught.value)
+    assert f"checkpoint-{seen:012d}.pt does not fit this experiment's networks and optimisers (" in message
+    assert message.endswith("remove it, or run `python -m gan_core train small --force`")
+    assert "\n" not in message
 
 
 def test_a_truncated_checkpoint_costs_only_itself(store, tmp_path, make_shards, make_experiment, dataset):

@@ -5,10 +5,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from gan_core import steps
 from gan_core.evaluation.classifier import train_classifier
 from gan_core.training import engine, train_gan
 from gan_core.training.tensorboard import tensorboard_folder
-from gan_core.training.train import training_inputs
 
 
 def quiet(line: str) -> None:
@@ -204,9 +204,10 @@ def test_a_verdict_at_the_very_end_stops_nothing(store, make_shards, make_experi
 
 def test_what_decides_the_result_counts_in_the_fingerprint(store, make_shards, make_experiment, classifier):
     shards = make_shards(store)
-    assert "classifier" not in training_inputs(make_experiment(), shards, classifier)
+    assert "classifier" not in steps.trained_gan(make_experiment(), shards, classifier).inputs
     for values in ({"publish": "best"}, {"stop_on": ["stagnation"]}):
-        assert training_inputs(make_experiment(**values), shards, classifier)["classifier"] is classifier
+        inputs = steps.trained_gan(make_experiment(**values), shards, classifier).inputs
+        assert inputs["classifier"] is classifier
 
 
 def test_a_board_that_cannot_be_written_does_not_end_the_training(

@@ -1,0 +1,78 @@
+"""What a training that has ended leaves: weights, records and figures."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from gan_core.devices import describe_device
+from gan_core.store import Build, Manifest
+from gan_core.training.engine import Engine
+from gan_core.training.guards import verdict_names
+from gan_core.training.history import write_rows
+from gan_core.training.progress_strip import progress_png
+from gan_core.training.state import TrainingState
+
+
+def save_weights(weights: dict[str, Tensor], work: Build, name: str) -> None:
+    """`<name>.safetensors`: a state dict, on the CPU, contiguous."""
+    weights = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
+    save_file(weights, work.folder / f"{name}.safetensors")
+
+
+def write_results(engine: Engine, published: dict, shards: Manifest, work: Build) -> None:
+    """The files, figures and details of a training that has ended."""
+    state, best = engine.state, engine.state.best
+    save_weights(published["generator"], work, "generator")
+    save_weights(published["discriminator"], work, "discriminator")
+    if best:
+        save_weights(best["generator"], work, "generator_best")
+        work.figures |= {"fid_best": best["fid"], "images_seen_best": best["images_seen"]}
+    _write_records(state, work.folder)
+    if state.evaluations:
+        work.figures["fid_in_training"] = state.evaluations[-1].get("fid")
+        work.figures["diversity"] = state.evaluations[-1]["diversity"]
+    work.figures |= {
+        "verdict": verdict_names(engine.findings, engine.stopped_by),
+        "images_seen": state.images_seen,
+        "images_per_second": round(state.images_seen / max(state.seconds, 1e-9), 1),
+        "d_loss": state.history[-1].get("d_loss") if state.history else None,
+        "g_loss": state.history[-1].get("g_loss") if state.history else None,
+        "seconds_training": round(state.seconds, 3),
+        "parameters_generator": _parameters(state.generator),
+        "parameters_discriminator": _parameters(state.discriminator),
+    }
+    work.details |= {
+        "verdicts": [finding.record() for finding in engine.findings],
+        "stopped_by": engine.stopped_by and engine.stopped_by.verdict,
+        "published": {name: published[name] for name in ("images_seen", "which")},
+        "device": describe_device(state.device),
+        "processes": state.ranks.size,
+        "torch": torch.__version__,
+        "z_dim": state.experiment.latent.size,
+        "n_classes": state.generator.n_classes,
+        "classes": shards.details["classes"],
+        "image_size": shards.details["image_size"],
+        "channels": shards.details["channels"],
+    }
+
+
+def weights_of(state: TrainingState) -> dict:
+    """The weights of both networks at this moment."""
+    return {
+        "images_seen": state.images_seen,
+        "generator": state.sampler.state_dict(),
+        "discriminator": state.discriminator.state_dict(),
+    }
+
+
+def _write_records(state: TrainingState, folder: Path) -> None:
+    write_rows(state.history, folder / "history.parquet")
+    if state.evaluations:
+        write_rows(state.evaluations, folder / "evaluations.parquet")
+    (folder / "progress.png").write_bytes(progress_png(state.samples))
+
+
+def _parameters(network: nn.Module) -> int:
+    return sum(weight.numel() for weight in network.parameters())
