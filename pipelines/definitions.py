@@ -2,10 +2,9 @@
 
 import dagster as dg
 
-from assets.checks import dataset_checks, experiment_checks
-from assets.datasets import dataset_assets
-from assets.experiments import experiment_assets
-from assets.tables import table_assets
+import assets.graph  # noqa: F401  declares the assets
+from assets.factory import asset_definitions
+from assets.shard_checks import shard_checks
 from gan_core.config import Configs, load_configs
 from pipelines.jobs import jobs
 from pipelines.logs import console
@@ -20,15 +19,13 @@ OWNERS = ["team:gan-pipelines"]
 def build_definitions(configs: Configs) -> dg.Definitions:
     """All assets, checks, jobs, the schedule and the sensors over `configs`."""
     partitions = partitions_of(configs)
-    assets = [
-        *dataset_assets(partitions.datasets),
-        *experiment_assets(partitions.experiments, partitions.dataset_of_experiment),
-        *table_assets(),
-    ]
+    declared = asset_definitions(
+        partitions.datasets, partitions.experiments, partitions.dataset_of_experiment
+    )
     all_jobs = {job.name: job for job in jobs(partitions)}
     return dg.Definitions(
-        assets=dg.map_asset_specs(lambda spec: spec.replace_attributes(owners=OWNERS), assets),
-        asset_checks=[*dataset_checks(partitions.datasets), *experiment_checks(partitions.experiments)],
+        assets=dg.map_asset_specs(lambda spec: spec.replace_attributes(owners=OWNERS), declared),
+        asset_checks=[shard_checks(partitions.datasets)],
         jobs=list(all_jobs.values()),
         schedules=[nightly_schedule(configs)],
         sensors=[
