@@ -24,6 +24,7 @@ import fsspec
 from pydantic import BaseModel, Field
 
 from gan_core.errors import StoreError
+from gan_core.places import default_folder
 
 logger = logging.getLogger("gan_core")
 MANIFEST = "manifest.json"
@@ -437,8 +438,9 @@ class Store:
 
 
 def default_store() -> Store:
-    """The store that `GAN_STORE` names, or `store/` in the current folder."""
-    return Store(os.environ.get("GAN_STORE") or Path.cwd() / "store")
+    """The store that `GAN_STORE` names, else `store/` in the clone, or in the current folder where the
+    package is installed."""
+    return Store(os.environ.get("GAN_STORE") or default_folder("store"))
 
 
 def _sha256_of_json(content: Any) -> str:
