@@ -3,6 +3,8 @@ PYTHON ?= python3
 PORT ?= 3000
 export GAN_STORE ?= $(CURDIR)/store
 export DAGSTER_HOME ?= $(CURDIR)/.dagster
+# Where it is set, every command compiles PyTorch and Dagster anew: seconds each time.
+unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 
 .PHONY: help demo test test-slow test-gpu dev backfill check lock lint clean
@@ -38,7 +40,7 @@ test-gpu: .venv/installed ## run the tests that need a CUDA device
 	@$(BIN)/python -m pytest -m gpu
 
 dev: .venv/installed $(DAGSTER_HOME)/dagster.yaml ## open the Dagster UI on 127.0.0.1:3000 (PORT=... for another)
-	@$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
+	@$(BIN)/python -m pipelines dev --port $(PORT)
 
 backfill: .venv/installed $(DAGSTER_HOME)/dagster.yaml ## train and compare a choice: make backfill EXPERIMENTS="demo-dcgan demo-acgan"
 	@test -n "$(EXPERIMENTS)" || { echo 'name the experiments: make backfill EXPERIMENTS="demo-*"'; exit 2; }

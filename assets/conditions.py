@@ -31,12 +31,17 @@ def follow_changed_inputs() -> dg.AutomationCondition:
 
 
 def follow_any_input(*needed: str) -> dg.AutomationCondition:
-    """For the tables: make it when any of its inputs changed, even while others than `needed` are missing."""
-    condition = _pending(_INPUT_CHANGED | _CODE_CHANGED)
+    """For the tables: make it when any of its inputs changed, even while others than `needed` are missing.
+
+    Once for a group of runs: it waits while any partition of an input is queued or being made, and for one
+    look after a change, in which what follows from the change is asked for.
+    """
+    settled = ~AutomationCondition.any_deps_in_progress() & ~_INPUT_CHANGED
+    condition = _pending(_INPUT_CHANGED | _CODE_CHANGED) & settled
     if needed:
         missing = AutomationCondition.any_deps_missing().allow(dg.AssetSelection.assets(*needed))
         condition = condition & ~missing
-    return condition.with_label("one of its inputs changed")
+    return condition.with_label("one of its inputs changed, and all have settled")
 
 
 def _pending(reason: dg.AutomationCondition) -> dg.AutomationCondition:

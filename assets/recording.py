@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.data_version import DATA_VERSION_TAG  # dagster itself does not export it
 
 from gan_core.progress import format_seconds
 from gan_core.store import Manifest, Store
@@ -33,8 +34,8 @@ def materialized(
     return dg.MaterializeResult(
         data_version=dg.DataVersion(manifest.version),
         metadata={
-            **figures,
             **(extra or {}),
+            **figures,
             "reused": manifest.reused,
             "fingerprint": manifest.fingerprint,
             "inputs": dict(manifest.inputs),
@@ -46,6 +47,29 @@ def materialized(
         },
         check_results=check_results or [],
     )
+
+
+def recorded_metadata(
+    context: dg.AssetExecutionContext, manifest: Manifest
+) -> Mapping[str, dg.MetadataValue] | None:
+    """What was shown of a reused artefact when it was last recorded, so that its pictures need not be drawn
+    again; None where it is new, or was not recorded in this instance."""
+    if not manifest.reused:
+        return None
+    record = last_materialization(context, context.asset_key)
+    event = record and record.asset_materialization
+    version = event and (event.tags or {}).get(DATA_VERSION_TAG)
+    return event.metadata if version == manifest.version else None
+
+
+def last_materialization(
+    context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, asset: dg.AssetKey
+) -> dg.EventLogRecord | None:
+    """The newest record of the asset's materialisation, of the partition that `context` is about."""
+    partition = [context.partition_key] if context.has_partition_key else None
+    wanted = dg.AssetRecordsFilter(asset, asset_partitions=partition)
+    records = context.instance.fetch_materializations(wanted, limit=1).records
+    return records[0] if records else None
 
 
 def inline_picture(png: bytes, alternative: str) -> dg.MarkdownMetadataValue:

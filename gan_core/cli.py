@@ -1,19 +1,27 @@
-"""`python -m gan_core shard | train | sample | evaluate | report`: every step without Dagster.
+"""`gan-core shard | train | sample | evaluate | report | …`: every step without Dagster.
+
+Where the package is not installed, in a clone, the same is `python -m gan_core`.
 
 The steps and the store are the ones that the Dagster assets use: what one made, the other finds.
 """
 
 import argparse
+import importlib.metadata
 import json
 import logging
 import os
 import signal
 import sys
+import tomllib
 from pathlib import Path
 
-from gan_core.config import Configs, Dataset, Experiment, load_configs, unknown
-from gan_core.errors import ConfigError, GanError
+from gan_core.config import Configs, Dataset, Experiment, default_config_folder, load_configs, unknown
+from gan_core.errors import ConfigError, GanError, StoreError
+from gan_core.places import checkout
 from gan_core.store import Manifest, Store, default_store
+from gan_core.versions import CODE_VERSIONS
+
+DISTRIBUTION = "gan-pipelines"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,13 +49,29 @@ def _process() -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m gan_core", description="Train and measure GANs.")
+    parser = argparse.ArgumentParser(prog="gan-core", description="Train and measure GANs.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version()}")
     commands = parser.add_subparsers(dest="command", required=True)
+
+    new = commands.add_parser("new", help="write a commented configuration to begin with")
+    kinds = new.add_subparsers(dest="kind", required=True)
+    for kind in ("dataset", "experiment"):
+        starter = kinds.add_parser(kind, help=f"write configs/{kind}s/NAME.yaml")
+        starter.add_argument("name")
+        if kind == "experiment":
+            starter.add_argument("--dataset", default="digits", help="what it trains on (default: digits)")
+        _configs_option(starter)
+        starter.set_defaults(run=_new)
 
     shard = _command(commands, "shard", _shard, "collect a dataset's images and write WebDataset shards")
     shard.add_argument("dataset", help="a name in configs/datasets")
     shard.add_argument("--train", help="where the train split or the whole source is, if not as configured")
     shard.add_argument("--test", help="where the test split is")
+
+    reference = _command(
+        commands, "reference", _reference, "train a dataset's classifier and compute what FID compares with"
+    )
+    reference.add_argument("dataset")
 
     train = _command(commands, "train", _train, "train an experiment from its dataset's shards")
     train.add_argument("experiment", help="a name in configs/experiments")
@@ -74,22 +98,56 @@ def _parser() -> argparse.ArgumentParser:
 
 def _command(commands, name: str, run, description: str) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=description, description=description)
-    command.add_argument("--store", help="the artefact store (default: GAN_STORE, else ./store)")
-    command.add_argument("--configs", type=Path, help="the folder of YAML files (default: GAN_CONFIGS)")
+    store = "GAN_STORE, else `store` in the clone, else in the current folder"
+    command.add_argument("--store", help=f"the artefact store (default: {store})")
+    _configs_option(command)
     command.add_argument("--force", action="store_true", help="make it again even if it is there")
     command.set_defaults(run=run)
     return command
+
+
+def _configs_option(command: argparse.ArgumentParser) -> None:
+    configs = "GAN_CONFIGS, else `configs` in the clone, else in the current folder"
+    command.add_argument("--configs", type=Path, help=f"the folder of YAML files (default: {configs})")
+
+
+def version() -> str:
+    """The version of this checkout, else of the installed package."""
+    place = checkout()
+    if place:
+        return tomllib.loads((place / "pyproject.toml").read_text())["project"]["version"]
+    return importlib.metadata.version(DISTRIBUTION)
+
+
+def _new(options: argparse.Namespace) -> None:
+    from gan_core.config.starters import write_starter
+
+    folder = options.configs or default_config_folder()
+    dataset = {"dataset": options.dataset} if options.kind == "experiment" else {}
+    path = write_starter(options.kind, options.name, folder, **dataset)
+    print(f"{path} is written: read it, change what is different, and run the next command")
 
 
 def _shard(options: argparse.Namespace) -> None:
     from gan_core.data.raw import collect_raw_images
     from gan_core.data.shards import write_image_shards
 
-    store, configs = _open(options)
-    dataset = _dataset(configs, options.dataset)
+    configs = load_configs(options.configs)
+    dataset, store = _dataset(configs, options.dataset), _store(options)
     given = {split: getattr(options, split) for split in ("train", "test") if getattr(options, split)}
     raw = collect_raw_images(store, dataset, locations=given, force=options.force)
     _print(store, write_image_shards(store, dataset, raw, force=options.force))
+
+
+def _reference(options: argparse.Namespace) -> None:
+    from gan_core.evaluation.classifier import train_classifier
+    from gan_core.evaluation.reference import compute_reference_statistics
+
+    configs = load_configs(options.configs)
+    dataset, store = _dataset(configs, options.dataset), _existing_store(options)
+    shards = store.require("image_shards", dataset.name)
+    classifier = train_classifier(store, dataset, shards, force=options.force)
+    _print(store, compute_reference_statistics(store, dataset, shards, classifier, force=options.force))
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -97,8 +155,8 @@ def _train(options: argparse.Namespace) -> None:
     from gan_core.training import train_gan
     from gan_core.training.torchrun import joined
 
-    store, configs = _open(options)
-    experiment = _experiment(configs, options.experiment)
+    configs = load_configs(options.configs)
+    experiment, store = _experiment(configs, options.experiment), _existing_store(options)
     shards = store.require("image_shards", experiment.dataset)
     dataset = configs.datasets[experiment.dataset]
     with joined(options.device) as ranks:
@@ -120,8 +178,8 @@ def _train(options: argparse.Namespace) -> None:
 def _sample(options: argparse.Namespace) -> None:
     from gan_core.sampling import draw_samples
 
-    store, configs = _open(options)
-    experiment = _experiment(configs, options.experiment)
+    configs = load_configs(options.configs)
+    experiment, store = _experiment(configs, options.experiment), _existing_store(options)
     trained = store.require("trained_gan", experiment.name)
     dataset = configs.datasets[experiment.dataset]
     _print(store, draw_samples(store, experiment, dataset, trained, force=options.force))
@@ -143,8 +201,8 @@ def _evaluate_experiment(options: argparse.Namespace) -> None:
     from gan_core.evaluation.evaluate import evaluate_samples
     from gan_core.evaluation.reference import compute_reference_statistics
 
-    store, configs = _open(options)
-    experiment = _experiment(configs, options.experiment)
+    configs = load_configs(options.configs)
+    experiment, store = _experiment(configs, options.experiment), _existing_store(options)
     dataset = configs.datasets[experiment.dataset]
     shards = store.require("image_shards", dataset.name)
     samples = store.require("samples", experiment.name)
@@ -157,7 +215,7 @@ def _evaluate_images(options: argparse.Namespace) -> None:
     from gan_core.evaluation.evaluate import evaluate_paths
 
     classifier = None
-    store = _store(options)
+    store = _existing_store(options) if options.store or options.classifier else _store(options)
     if options.classifier:
         classifier = store.require("classifier", options.classifier)
     result = evaluate_paths(
@@ -177,7 +235,7 @@ def _report(options: argparse.Namespace) -> None:
     from gan_core.report.leaderboard import build_leaderboard
     from gan_core.report.report import build_report
 
-    store, configs = _open(options)
+    configs, store = load_configs(options.configs), _existing_store(options)
     of = {
         asset: store.all_current(asset, names)
         for asset, names in {
@@ -209,8 +267,15 @@ def _store(options: argparse.Namespace) -> Store:
     return Store(options.store) if options.store else default_store()
 
 
-def _open(options: argparse.Namespace) -> tuple[Store, Configs]:
-    return _store(options), load_configs(options.configs)
+def _existing_store(options: argparse.Namespace) -> Store:
+    """The store, where there is one: a command that reads it would make an empty one of a wrong name."""
+    store = _store(options)
+    if not any(store.fs.exists(f"{store.root}/{asset}") for asset in CODE_VERSIONS):
+        raise StoreError(
+            f"there is no store at {store.url}: name another place with --store or GAN_STORE, "
+            "or make one with `python -m gan_core shard DATASET`"
+        )
+    return store
 
 
 def _dataset(configs: Configs, name: str) -> Dataset:

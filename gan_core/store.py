@@ -28,6 +28,7 @@ import fsspec
 from gan_core import attempts
 from gan_core.errors import DamagedError, StoreError
 from gan_core.manifest import FileEntry, Manifest, NewerFormat, fingerprint, json_object
+from gan_core.places import default_folder
 from gan_core.remedies import how_to_make
 
 logger = logging.getLogger("gan_core")
@@ -474,8 +475,9 @@ class Store:
 
 
 def default_store() -> Store:
-    """The store that `GAN_STORE` names, or `store/` in the current folder."""
-    return Store(os.environ.get("GAN_STORE") or Path.cwd() / "store")
+    """The store that `GAN_STORE` names, else `store/` in the clone, or in the current folder where the
+    package is installed."""
+    return Store(os.environ.get("GAN_STORE") or default_folder("store"))
 
 
 @dataclass

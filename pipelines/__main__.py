@@ -1,4 +1,4 @@
-"""`python -m pipelines backfill 'demo-*'`: materialise experiments from the command line."""
+"""`python -m pipelines backfill 'demo-*'` makes experiments; `python -m pipelines dev` opens the UI."""
 
 import argparse
 import sys
@@ -17,7 +17,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     backfill.add_argument("experiments", nargs="+", help="names or patterns such as 'demo-*'")
     backfill.add_argument("--force", action="store_true", help="train again even what is there")
+    ui = commands.add_parser("dev", help="open the Dagster UI, with the daemon, on 127.0.0.1")
+    ui.add_argument("--port", type=int, default=3000)
     options = parser.parse_args(arguments)
+    if options.command == "dev":
+        from pipelines.dev import dev
+
+        return dev(options.port)
     try:
         return _backfill(options.experiments, options.force)
     except GanError as error:
@@ -50,9 +56,9 @@ def _print_tables() -> None:
     import pandas
 
     from gan_core.report.leaderboard import leaderboard_text
-    from pipelines.resources import open_store
+    from gan_core.store import default_store
 
-    store = open_store()
+    store = default_store()
     manifest = store.current("leaderboard", "all")
     if manifest is None:
         return

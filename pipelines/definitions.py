@@ -1,12 +1,18 @@
-"""What Dagster loads. A wrong configuration file stops it here, with one error that names file and line."""
+"""What Dagster loads: all assets over the configurations that are valid; what is wrong is shown."""
 
 import dagster as dg
 
-from assets.checks import dataset_checks, experiment_checks
-from assets.datasets import dataset_assets
-from assets.experiments import experiment_assets
-from assets.tables import table_assets
-from gan_core.config import Configs, load_configs
+import assets.graph  # noqa: F401  declares the assets
+from assets.factory import asset_definitions
+from assets.shard_checks import shard_checks
+from gan_core.config import Configs, default_config_folder, load_configs
+from gan_core.errors import ConfigError
+from pipelines.configurations import (
+    configurations_asset,
+    configurations_check,
+    configurations_sensor,
+    warn,
+)
 from pipelines.jobs import jobs
 from pipelines.logs import console
 from pipelines.lost_runs import lost_runs
@@ -18,20 +24,30 @@ OWNERS = ["team:gan-pipelines"]
 
 
 def build_definitions(configs: Configs) -> dg.Definitions:
-    """All assets, checks, jobs, the schedule and the sensors over `configs`."""
+    """All assets, checks, jobs, the schedule and the sensors over `configs`.
+
+    What cannot be used is left out, and shown as the check of the asset `configurations`.
+    """
+    mistakes = [line for mistake in configs.mistakes for line in mistake.message.splitlines()]
+    schedules = []
+    try:
+        schedules.append(nightly_schedule(configs))
+    except ConfigError as error:
+        mistakes.append(str(error))
+    warn(mistakes)
     partitions = partitions_of(configs)
-    assets = [
-        *dataset_assets(partitions.datasets),
-        *experiment_assets(partitions.experiments, partitions.dataset_of_experiment),
-        *table_assets(),
+    declared = [
+        *asset_definitions(partitions.datasets, partitions.experiments, partitions.dataset_of_experiment),
+        configurations_asset(str(default_config_folder()), mistakes),
     ]
     all_jobs = {job.name: job for job in jobs(partitions)}
     return dg.Definitions(
-        assets=dg.map_asset_specs(lambda spec: spec.replace_attributes(owners=OWNERS), assets),
-        asset_checks=[*dataset_checks(partitions.datasets), *experiment_checks(partitions.experiments)],
+        assets=dg.map_asset_specs(lambda spec: spec.replace_attributes(owners=OWNERS), declared),
+        asset_checks=[shard_checks(partitions.datasets), configurations_check(mistakes)],
         jobs=list(all_jobs.values()),
-        schedules=[nightly_schedule(configs)],
+        schedules=schedules,
         sensors=[
+            configurations_sensor(mistakes),
             nightly_experiments_sensor(configs, all_jobs),
             lost_runs,
             dg.AutomationConditionSensorDefinition(

@@ -2,17 +2,23 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import dagster as dg
 
-from pipelines.resources import REPOSITORY
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def open_instance() -> dg.DagsterInstance:
-    """The instance of DAGSTER_HOME; a home without dagster.yaml gets the shipped one."""
+    """The instance of DAGSTER_HOME."""
+    prepare_home()
+    return dg.DagsterInstance.get()
+
+
+def prepare_home() -> None:
+    """Set DAGSTER_HOME where it is not set; a home without dagster.yaml gets the shipped one."""
     home = os.environ.setdefault("DAGSTER_HOME", str(REPOSITORY / ".dagster"))
     os.makedirs(home, exist_ok=True)
     settings = os.path.join(home, "dagster.yaml")
     if not os.path.exists(settings):
         shutil.copy(REPOSITORY / "dagster.yaml", settings)
-    return dg.DagsterInstance.get()

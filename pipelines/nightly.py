@@ -6,7 +6,7 @@ trained again where the data came back identical: the steps return what is there
 
 import dagster as dg
 
-from gan_core.config import Configs
+from gan_core.config import Configs, Experiment
 from gan_core.errors import ConfigError
 from pipelines.jobs import DATASET_JOB, EXPERIMENT_JOB
 
@@ -14,13 +14,16 @@ NIGHT_TAG = "nightly_retraining"
 
 
 def nightly_schedule(configs: Configs) -> dg.ScheduleDefinition:
-    """One `prepare_dataset` run for each dataset of the nightly experiments; off until switched on."""
+    """One `prepare_dataset` run for each dataset of the nightly experiments; off until switched on.
+
+    Raises `ConfigError` for a `cron` that is none.
+    """
 
     def refresh(context: dg.ScheduleEvaluationContext):
         night = context.scheduled_execution_time.strftime("%Y-%m-%dT%H:%M")
-        datasets = {configs.experiments[name].dataset for name in configs.nightly.experiments}
+        datasets = {experiment.dataset for experiment in _nightly(configs)}
         if not datasets:
-            return dg.SkipReason("configs/nightly.yaml names no experiment")
+            return dg.SkipReason("configs/nightly.yaml names no experiment that there is")
         return [
             dg.RunRequest(run_key=f"{night}-{dataset}", partition_key=dataset, tags={NIGHT_TAG: night})
             for dataset in sorted(datasets)
@@ -59,10 +62,15 @@ def nightly_experiments_sensor(configs: Configs, jobs: dict[str, object]) -> dg.
         if not night:
             return dg.SkipReason("that run was not started by nightly_retraining")
         dataset = context.dagster_run.tags["dagster/partition"]
-        names = [n for n in configs.nightly.experiments if configs.experiments[n].dataset == dataset]
+        names = [experiment.name for experiment in _nightly(configs) if experiment.dataset == dataset]
         return [
             dg.RunRequest(run_key=f"{night}-{name}", partition_key=name, tags={NIGHT_TAG: night})
             for name in names
         ]
 
     return nightly_experiments
+
+
+def _nightly(configs: Configs) -> list[Experiment]:
+    """The experiments of `nightly.yaml`; a name that there is none of is one of the mistakes."""
+    return [configs.experiments[name] for name in configs.nightly.experiments if name in configs.experiments]

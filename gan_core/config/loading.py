@@ -34,12 +34,20 @@ class Nightly(Config):
         return self
 
 
+class Mistake(BaseModel):
+    """Why a file, or some of what it defines, was left out; `message` has a line per mistake."""
+
+    path: Path
+    message: str
+
+
 class Configs(BaseModel):
-    """Everything under one configuration folder, keyed by name."""
+    """Everything under one configuration folder, keyed by name, and what had to be left out."""
 
     datasets: dict[str, Dataset]
     experiments: dict[str, Experiment]
     nightly: Nightly = Nightly()
+    mistakes: tuple[Mistake, ...] = ()
 
     @cached_property
     def experiments_by_dataset(self) -> dict[str, list[str]]:

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 import torch
 
-from assets.experiments import _training_metadata
+from assets.graph import trained_gan
 from assets.observation import observation, observe
 from tests.gan_core.report.conftest import (
     MODE_COLLAPSE,
@@ -22,14 +22,10 @@ def workshop(project) -> Workshop:
     return Workshop(project.store)
 
 
-def check_training(project) -> dg.AssetCheckEvaluation:
+def check_training(project) -> dg.AssetCheckResult:
     """The check `training_is_healthy` of the training that is in the store."""
-    key = dg.AssetCheckKey(dg.AssetKey("trained_gan"), "training_is_healthy")
-    everything = project.definitions.resolve_implicit_global_asset_job_def()
-    job = everything.get_subset(asset_selection=set(), asset_check_selection={key})
-    run = job.execute_in_process(instance=project.instance, tags={"dagster/partition": "plain"})
-    (evaluation,) = run.get_asset_check_evaluations()
-    return evaluation
+    manifest = project.store.require("trained_gan", "plain")
+    return trained_gan.training_is_healthy(SimpleNamespace(store=project.store), manifest)
 
 
 def test_a_healthy_training_passes_its_check(project, workshop):
@@ -61,7 +57,7 @@ def test_a_training_without_a_verdict_is_not_called_healthy(project, workshop):
 def test_the_metadata_of_a_training_hold_verdict_findings_and_curves(project, workshop):
     found = {"found": [MODE_COLLAPSE], "stopped_by": "mode_collapse"}
     manifest = workshop.train(project.configs.experiments["plain"], **found)
-    metadata = _training_metadata(project.store, manifest)
+    metadata = trained_gan.shown(SimpleNamespace(store=project.store), manifest)
     assert metadata["verdict"] == "mode collapse (stopped)"
     assert MODE_COLLAPSE["text"] in metadata["findings"].value
     for picture in ("curves", "samples_over_time"):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,12 @@ def test_every_step_without_dagster(run, tmp_path):
     [
         ("shard absent", "no dataset is named `absent`; there are: few-digits"),
         ("train absent", "no experiment is named `absent`; there are: long, plain"),
-        ("train plain", "image_shards/few-digits is not in"),
+        ("train plain", "there is no store at"),
+        ("report --store /nowhere/at-all", "there is no store at /nowhere/at-all"),
+        ("sample plain", "or make one with `python -m gan_core shard DATASET`"),
+        ("evaluate plain", "there is no store at"),
+        ("reference few-digits", "there is no store at"),
+        ("evaluate --real x --fake y --store /nowhere", "there is no store at /nowhere"),
         ("evaluate", "needs an experiment's name, or --real and --fake"),
         ("evaluate --real x", "needs both --real and --fake"),
         ("evaluate plain --real x", "needs an experiment's name, or --real and --fake"),
@@ -78,6 +84,30 @@ def test_a_mistake_is_one_line_and_status_2(run, line, expected):
     said = run(line, status=2)
     assert expected in said
     assert len(said.strip().splitlines()) == 1
+
+
+def test_a_command_that_reads_makes_no_store(run, tmp_path):
+    for line in ("report", "train plain", "sample plain", "evaluate plain", "reference few-digits"):
+        run(line, status=2)
+    assert not (tmp_path / "store").exists()
+    (tmp_path / "store" / "photos").mkdir(parents=True)  # a folder, but no store
+    assert "there is no store at" in run("report", status=2)
+    assert [path.name for path in (tmp_path / "store").iterdir()] == ["photos"]
+
+
+def test_the_version_is_that_of_the_project():
+    expected = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+    command = [sys.executable, "-m", "gan_core", "--version"]
+    printed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == f"gan-core {expected}"
+
+
+def test_the_reference_is_what_evaluation_would_make(run):
+    run("shard few-digits")
+    made = run("reference few-digits")
+    assert not made["reused"] and made["figures"]["classifier_fid_floor"] > 0
+    assert run("reference few-digits")["reused"]
+    assert not run("reference few-digits --force")["reused"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -1,4 +1,4 @@
-"""What Dagster loads: complete, valid, quick, and stopped by a wrong configuration."""
+"""What Dagster loads: complete, valid, quick."""
 
 import os
 import subprocess
@@ -46,11 +46,12 @@ def test_assets_are_complete_and_described(repository):
         if hasattr(repository.asset_graph, "get_all_asset_keys_specs")
         else {node.key.to_user_string(): node for node in repository.asset_graph.asset_nodes}
     )
-    assert set(specs) == DATASET_ASSETS | EXPERIMENT_ASSETS | TABLES == set(CODE_VERSIONS)
+    assert set(CODE_VERSIONS) == DATASET_ASSETS | EXPERIMENT_ASSETS | TABLES
+    assert set(specs) == set(CODE_VERSIONS) | {"configurations"}
     for name, node in specs.items():
         assert node.description and node.group_name != "default", name
         assert node.owners and node.kinds, name
-        assert node.code_version == CODE_VERSIONS[name]
+        assert node.code_version == CODE_VERSIONS.get(name)
 
 
 def test_the_graph_is_the_designed_one(repository):
@@ -59,6 +60,7 @@ def test_the_graph_is_the_designed_one(repository):
         for node in repository.asset_graph.asset_nodes
     }
     assert parents == {
+        "configurations": set(),
         "raw_images": set(),
         "image_shards": {"raw_images"},
         "classifier": {"image_shards"},
@@ -92,11 +94,12 @@ def test_an_experiment_depends_on_its_own_dataset_only(repository):
     assert set(upstream.partitions_subset.get_partition_keys()) == {"digits"}
 
 
-def test_definitions_load_without_torch():
-    result = command(
-        sys.executable, "-c", "import pipelines.definitions, sys; sys.exit('torch' in sys.modules)"
-    )
+def test_definitions_load_without_what_the_steps_need():
+    heavy = "'torch', 'tensorboard', 'matplotlib', 'pandas', 'numpy', 'pyarrow', 'PIL', 'sklearn'"
+    show = f"import pipelines.definitions, sys; print([name for name in ({heavy}) if name in sys.modules])"
+    result = command(sys.executable, "-c", show)
     assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "[]"
 
 
 def test_dagster_and_dg_validate_the_shipped_definitions():
@@ -106,12 +109,3 @@ def test_dagster_and_dg_validate_the_shipped_definitions():
     ):
         result = command(tool(arguments[0]), *arguments[1:])
         assert result.returncode == 0, result.stdout + result.stderr
-
-
-def test_a_wrong_configuration_stops_the_definitions_with_its_place(tmp_path):
-    (tmp_path / "experiments").mkdir()
-    (tmp_path / "datasets").mkdir()
-    (tmp_path / "experiments" / "wrong.yaml").write_text("name: wrong\ndataset: x\nlenght: {images: 5}\n")
-    result = command(sys.executable, "-c", "import pipelines.definitions", GAN_CONFIGS=str(tmp_path))
-    assert result.returncode != 0
-    assert "wrong.yaml:3: unknown key `lenght`" in result.stderr

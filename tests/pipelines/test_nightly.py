@@ -8,7 +8,7 @@ import pytest
 from gan_core.config import Nightly, load_configs
 from gan_core.errors import ConfigError
 from pipelines.definitions import build_definitions
-from pipelines.nightly import NIGHT_TAG
+from pipelines.nightly import NIGHT_TAG, nightly_schedule
 
 
 def definitions(experiments: tuple[str, ...]) -> dg.Definitions:
@@ -41,8 +41,13 @@ def test_it_refreshes_each_dataset_once():
 
 def test_a_wrong_cron_names_its_file_and_what_would_be_right():
     configs = load_configs().model_copy(update={"nightly": Nightly(cron="garbage")})
-    with pytest.raises(ConfigError, match="nightly.yaml: cron is `garbage`"):
-        build_definitions(configs)
+    with pytest.raises(ConfigError, match='nightly.yaml: cron is `garbage`.* such as "0 2'):
+        nightly_schedule(configs)
+
+
+def test_a_name_that_there_is_no_experiment_of_is_passed_over():
+    requests = evaluate(("demo-dcgan", "was-renamed")).run_requests
+    assert [request.partition_key for request in requests] == ["digits"]
 
 
 def test_without_experiments_it_says_so():

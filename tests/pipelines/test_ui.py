@@ -1,20 +1,13 @@
-"""The UI as a user meets it: `dagster dev` on the shipped files, in a real headless browser."""
+"""The UI as a user meets it: `make dev` on the shipped files, in a real headless browser."""
 
-import os
 import re
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-REPOSITORY = Path(__file__).parents[2]
+from tests.pipelines.dev_server import dev_server
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 FLAGS += ["--disable-background-networking", "--disable-component-update"]
@@ -25,50 +18,10 @@ pytestmark = [
 ]
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def url(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("dev")
-    (folder / "home").mkdir()
-    shutil.copy(REPOSITORY / "dagster.yaml", folder / "home")
-    port = free_port()
-    with open(folder / "log", "wb") as log:
-        process = subprocess.Popen(
-            [Path(sys.executable).parent / "dagster", "dev", "-w", "workspace.yaml"]
-            + ["-h", "127.0.0.1", "-p", str(port)],
-            cwd=REPOSITORY,
-            env={**os.environ, "DAGSTER_HOME": str(folder / "home"), "GAN_STORE": str(folder / "store")},
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        wait_for(address, process, folder / "log")
+    with dev_server(tmp_path_factory.mktemp("dev")) as (address, _):
         yield address
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        try:
-            urllib.request.urlopen(f"{address}/server_info", timeout=2).close()
-            return
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError(f"dagster dev did not answer within 120 s:\n{log.read_text()}")
 
 
 @pytest.fixture

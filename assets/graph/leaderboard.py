@@ -1,0 +1,37 @@
+"""The asset `leaderboard`."""
+
+from typing import Any
+
+import dagster as dg
+
+from assets.conditions import follow_any_input
+from assets.factory import StepRun, declare
+from gan_core.store import Manifest
+
+
+def shown(run: StepRun, manifest: Manifest) -> dict[str, Any]:
+    from gan_core.report.leaderboard import leaderboard_markdown, read_leaderboard
+
+    frame = read_leaderboard(run.store, manifest)
+    return {"table": dg.MetadataValue.md(leaderboard_markdown(frame)), "rows": len(frame)}
+
+
+@declare(
+    kinds={"pandas"},
+    deps=["trained_gan", "evaluation"],
+    automation=follow_any_input(),
+    metadata=shown,
+)
+def leaderboard(run: StepRun) -> Manifest:
+    """One row per evaluated experiment, best FID first, each with its protocol. What is missing is left
+    out, not waited for."""
+    from gan_core.report.leaderboard import build_leaderboard
+
+    return build_leaderboard(
+        run.store,
+        run.configs.experiments,
+        run.all_inputs("trained_gan"),
+        run.all_inputs("evaluation"),
+        force=run.force,
+        emit=run.emit,
+    )

@@ -1,0 +1,39 @@
+"""The asset `report`."""
+
+from typing import Any
+
+import dagster as dg
+
+from assets.conditions import follow_any_input
+from assets.factory import StepRun, declare
+from gan_core.store import Manifest
+
+
+def shown(run: StepRun, manifest: Manifest) -> dict[str, Any]:
+    page = run.store.address(f"{run.store.root}/report/index.html")
+    return {"page": dg.MetadataValue.path(page)}
+
+
+@declare(
+    kinds={"html"},
+    deps=["leaderboard", "trained_gan", "samples", "evaluation", "reference_statistics", "classifier"],
+    automation=follow_any_input("leaderboard"),
+    metadata=shown,
+)
+def report(run: StepRun) -> Manifest:
+    """One page, readable offline: every experiment's samples, curves and figures. What is missing is left
+    out, not waited for."""
+    from gan_core.report.report import build_report
+
+    return build_report(
+        run.store,
+        run.configs,
+        run.input("leaderboard"),
+        run.all_inputs("trained_gan"),
+        run.all_inputs("samples"),
+        run.all_inputs("evaluation"),
+        run.all_inputs("reference_statistics"),
+        run.all_inputs("classifier"),
+        force=run.force,
+        emit=run.emit,
+    )

@@ -1,0 +1,41 @@
+"""Which lines of `dagster dev` are shown."""
+
+import pytest
+
+from pipelines.dev import is_worth_showing
+
+BEGIN = "\x1b[32m2026-01-02 03:04:05 +0000\x1b[0m - "
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "dagster - \x1b[34mWARNING\x1b[0m - Found a dagster instance configuration value (dagster.yaml)",
+        "dagster.daemon.EventLogConsumerDaemon - WARNING - No cursor for event type RUN_FAILURE, ignoring",
+        "dagster.daemon.SensorDaemon - \x1b[34mINFO\x1b[0m - Checking for new runs for sensor: lost_runs",
+        "dagster.daemon.SensorDaemon - INFO - Sensor lost_runs skipped: 0 runs in progress, 0 of them lost",
+        "dagster.daemon.AssetDaemon - INFO - Tick produced 0 runs and 8 asset evaluations",
+        "dagster.daemon.AssetDaemon - INFO - Submitting 0 runs for evaluation 4 for follow_new_data",
+    ],
+)
+def test_what_happened_on_purpose_or_led_to_nothing_is_not_shown(line):
+    assert not is_worth_showing(BEGIN + line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "dagster-webserver - INFO - Serving dagster-webserver on http://127.0.0.1:3000 in process 7",
+        "dagster.daemon.SensorDaemon - INFO - Launching run for lost_runs",
+        "dagster.daemon.SensorDaemon - ERROR - Sensor daemon caught an error for sensor lost_runs",
+        "dagster.daemon.SensorDaemon - WARNING - Checking for new runs took 70 s",
+        "dagster.daemon.AssetDaemon - INFO - Tick produced 3 runs and 8 asset evaluations",
+        "dagster.daemon.AssetDaemon - INFO - Tick produced 10 runs and 8 asset evaluations",
+        "dagster.daemon.AssetDaemon - INFO - Submitting 1 runs for evaluation 4 for follow_new_data",
+        "dagster - WARNING - Another warning about dagster.yaml",
+        "Traceback (most recent call last):",
+        "left out: configs/experiments/wrong.yaml:3: unknown key `lenght`",
+    ],
+)
+def test_everything_else_is(line):
+    assert is_worth_showing(BEGIN + line) and is_worth_showing(line)
