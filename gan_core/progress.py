@@ -18,14 +18,14 @@ class Progress:
     """Logs how far a task is, at most once every `interval` seconds.
 
     `emit` receives each line; by default it goes to the `gan_core` logger, a Dagster asset passes
-    `context.log.info`. `total` and `done` are counts of `unit`; `start` is what was done before this
-    process began, so that the rate of a resumed task is right.
+    `context.log.info`. `total` (None: unknown) and `done` are counts of `unit`; `start` is what was done
+    before this process began, so that the rate of a resumed task is right.
     """
 
     def __init__(
         self,
         task: str,
-        total: int,
+        total: int | None,
         unit: str = "images",
         *,
         start: int = 0,
@@ -57,9 +57,11 @@ class Progress:
 
     def line(self, note: str = "") -> str:
         """The line as it is logged."""
-        rate = self.rate
-        left = format_seconds((self.total - self.done) / rate) if rate > 0 else "unknown"
-        share = 100 * self.done / self.total if self.total else 100
-        text = f"{self.task}: {self.done:,} of {self.total:,} {self.unit} ({share:.0f}%)"
-        text += f", {rate:,.0f}/s, {left} left"
+        if self.total is None:
+            text = f"{self.task}: {self.done:,} {self.unit}, {self.rate:,.0f}/s"
+        else:
+            left = format_seconds((self.total - self.done) / self.rate) if self.rate > 0 else "unknown"
+            share = 100 * self.done / self.total if self.total else 100
+            text = f"{self.task}: {self.done:,} of {self.total:,} {self.unit} ({share:.0f}%)"
+            text += f", {self.rate:,.0f}/s, {left} left"
         return f"{text}, {note}" if note else text

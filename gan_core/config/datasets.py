@@ -4,32 +4,49 @@ import os
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from gan_core.config.base import Config, Name
+from gan_core.config.mistakes import unknown
 
 Split = Literal["train", "test"]
+
+
+def _source_kinds() -> dict:
+    from gan_core.data.sources.kinds import SOURCE_KINDS  # each of which imports the configuration
+
+    return SOURCE_KINDS
 
 
 class SourceConfig(Config):
     """Where a dataset's images come from.
 
-    `kind` says which official data is meant (and so what is downloaded where no location is given):
-    `digits` (bundled with scikit-learn), `cifar10`, `mnist`, `lsun` (an LMDB an LSUN category), or `images`
-    (any folder or archive). `train` and `test` are fsspec URLs or paths of what the user has instead.
+    `kind` says which official data is meant (and so what is downloaded where no location is given), one of
+    those in `gan_core/data/sources/kinds`. `train` and `test` are fsspec URLs or paths of what the user has
+    instead.
     """
 
-    kind: Literal["digits", "cifar10", "mnist", "lsun", "images"]
+    kind: str
     category: str | None = Field(None, description="LSUN category, as in bedroom_train_lmdb.zip")
     train: str | None = None
     test: str | None = None
 
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, kind: str) -> str:
+        if kind not in _source_kinds():
+            raise ValueError(unknown("no kind of source is named", kind, _source_kinds()))
+        return kind
+
     @model_validator(mode="after")
-    def _locations(self):
-        if self.kind == "lsun" and not self.category:
-            raise ValueError("source.kind `lsun` needs a `category`, for example `category: bedroom`")
-        if self.kind != "lsun" and self.category:
-            raise ValueError("source.category is for source.kind `lsun` only: remove it")
+    def _category(self):
+        example = _source_kinds()[self.kind].example_category
+        if example and not self.category:
+            raise ValueError(
+                f"source.kind `{self.kind}` needs a `category`, for example `category: {example}`"
+            )
+        if self.category and not example:
+            raise ValueError(f"source.kind `{self.kind}` has no `category`: remove it")
         return self
 
 
@@ -81,8 +98,8 @@ class Dataset(Config):
             raise ValueError("classes names a class twice")
         if isinstance(self.classes, tuple) and len(self.classes) < 2:
             raise ValueError("classes needs two names or more: leave it out if there are no classes")
-        if self.labelled and self.source.kind == "lsun":
-            raise ValueError("an LSUN category has no classes: remove `classes`")
+        if self.labelled and not _source_kinds()[self.source.kind].may_have_classes:
+            raise ValueError(f"source.kind `{self.source.kind}` has no classes: remove `classes`")
         return self
 
     @property

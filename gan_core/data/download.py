@@ -5,6 +5,7 @@ import errno
 import hashlib
 import logging
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -124,11 +125,11 @@ class _Transfer:
                 self._start_over()
                 raise _Transient("the file on the server has changed")
             self._refuse(response)
-            start = _first_byte(response)
+            start = self._first_byte(response)
             if start not in (0, have):
                 raise _Transient(f"the server sent bytes from {start:,} on instead of from {have:,} on")
-            length = response.headers.get("Content-Length")
-            total = start + int(length) if length else None
+            length = self._length(response)
+            total = None if length is None else start + length
             self._require_space((total or expected_size or 0) - start)
             self._remember(response)
             self._write(response, start, total or expected_size)
@@ -138,7 +139,7 @@ class _Transfer:
     def _write(self, response: requests.Response, start: int, total: int | None) -> None:
         if self.progress is None or self.progress.done > start:
             task = f"downloading {self.target.name}"
-            self.progress = Progress(task, total or 0, "bytes", start=start, emit=self.emit)
+            self.progress = Progress(task, total, "bytes", start=start, emit=self.emit)
         try:
             with open(self.part, "r+b" if start else "wb") as file:
                 file.seek(start)
@@ -158,6 +159,25 @@ class _Transfer:
                 f"{self.url}: the server answered {response.status_code} {response.reason}. "
                 f"Instead, {self.instead}"
             )
+
+    def _first_byte(self, response: requests.Response) -> int:
+        """Where in the file the response's body begins: 0 where the server ignored the Range."""
+        if response.status_code != 206:
+            return 0
+        found = response.headers.get("Content-Range", "")
+        if not re.match(r"bytes \d+-", found):
+            raise self._nonsense("Content-Range", found)
+        return int(found.removeprefix("bytes ").partition("-")[0])
+
+    def _length(self, response: requests.Response) -> int | None:
+        """How many bytes the response's body has, if the server says so."""
+        found = response.headers.get("Content-Length")
+        if found and not re.fullmatch(r"\d{1,18}", found):
+            raise self._nonsense("Content-Length", found)
+        return int(found) if found else None
+
+    def _nonsense(self, header: str, value: str) -> SourceError:
+        return SourceError(f"{self.url}: the server sent `{header}: {value[:100]}`. Instead, {self.instead}")
 
     def _require_space(self, needed: int) -> None:
         if needed > shutil.disk_usage(self.target.parent).free:
@@ -188,11 +208,14 @@ class _Transfer:
         self.validator_file.unlink(missing_ok=True)
 
 
-def _first_byte(response: requests.Response) -> int:
-    """Where in the file the response's body begins: 0 where the server ignored the Range."""
-    if response.status_code != 206:
-        return 0
-    return int(response.headers["Content-Range"].removeprefix("bytes ").partition("-")[0])
+def web_version(url: str) -> list:
+    """What the server says of the file's version; nothing where it does not answer HEAD requests."""
+    try:
+        response = requests.head(url, allow_redirects=True, timeout=TIMEOUT)
+    except requests.RequestException as error:
+        raise SourceError(f"{url} cannot be reached: {error}; check the dataset's source") from error
+    fields = ("ETag", "Last-Modified", "Content-Length")
+    return [response.headers.get(field) for field in fields] if response.ok else []
 
 
 def _verify(

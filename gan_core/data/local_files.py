@@ -53,9 +53,9 @@ def make_once(target: Path, write: Callable[[Path], None], emit: Callable[[str],
 
 
 def copy_with_progress(
-    source: BinaryIO, target: Path, total: int, task: str, emit: Callable[[str], None]
+    source: BinaryIO, target: Path, total: int | None, task: str, emit: Callable[[str], None]
 ) -> None:
-    """Copy an open file to a path block by block. `total` is the expected number of bytes, 0 if unknown."""
+    """Copy an open file to a path block by block. `total` is the expected number of bytes, if known."""
     progress = Progress(task, total, "bytes", emit=emit)
     with open(target, "wb") as file:
         while block := source.read(BLOCK):

@@ -1,10 +1,16 @@
 """From encoded images of any format and colour mode to squares of uint8, and to PNG and back."""
 
 import io
+import warnings
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from gan_core.limits import largest_image_pixels
+
+# What is opened, by content and whatever the file is called. Pillow knows more formats, and hands one of them
+# (EPS) to Ghostscript, which is a program: none is added here that starts one.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF")
 # Bicubic with antialiasing when shrinking, which Parmar et al. 2022 (clean-fid) recommend; Pillow's, so that
 # every machine gets the same bytes.
 RESAMPLING = Image.Resampling.BICUBIC
@@ -12,16 +18,30 @@ RESAMPLING = Image.Resampling.BICUBIC
 LARGEST_RESIZED = 64 * 2**20
 # Low levels are as small on images of this size, and faster.
 PNG_LEVEL = 3
+# Pixels of a large image that are laid over white together, so that this takes no further copies of it.
+STRIP = 2**22
+
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # said by `open_image`
 
 
 def open_image(content: bytes) -> Image.Image:
-    """Decode an image file fully; raises whatever Pillow raises where it is damaged."""
+    """Decode an image file of one of `FORMATS` fully; raises whatever Pillow raises where it is damaged.
+
+    One with more pixels than `GAN_MAX_IMAGE_MEGAPIXELS` allows is a `ValueError`, before it is decoded.
+    """
     if not content:
         raise ValueError("the file is empty")
+    limit = largest_image_pixels()
+    allowed = f"GAN_MAX_IMAGE_MEGAPIXELS={limit / 1e6:g} allows"
+    Image.MAX_IMAGE_PIXELS = limit  # Pillow's own limit warns above this, and raises above its double
     try:
-        image = Image.open(io.BytesIO(content))
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError as error:  # Pillow's message holds an address in memory, new in every run
         raise UnidentifiedImageError("not an image of a known format") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"it has more pixels than {allowed} ({error})") from error
+    if image.width * image.height > limit:
+        raise ValueError(f"{image.width:,} x {image.height:,} pixels are more than {allowed}")
     image.load()
     return image
 
@@ -33,7 +53,7 @@ def to_square(image: Image.Image, size: int, channels: int, crop: str) -> np.nda
     `crop_then_resize`: the centre square of the short side is cut out, then resized. Transparency is laid
     over white.
     """
-    image = to_mode(ImageOps.exif_transpose(image), "L" if channels == 1 else "RGB")
+    image = to_mode(upright(image), "L" if channels == 1 else "RGB")
     if crop == "resize_then_crop":
         image = _centre(_resize_short_side(image, size), size)
     else:
@@ -43,17 +63,21 @@ def to_square(image: Image.Image, size: int, channels: int, crop: str) -> np.nda
     return array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
+def upright(image: Image.Image) -> Image.Image:
+    """The image as its EXIF orientation says that it is looked at: itself where nothing has to be turned."""
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    return ImageOps.exif_transpose(image) if turned else image
+
+
 def to_mode(image: Image.Image, mode: str) -> Image.Image:
     """The image as 8-bit `L` or `RGB`; raises `ValueError` where its pixels have no defined range."""
     if image.mode in ("I", "I;16", "I;16B", "I;16L"):
-        sixteen = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+        sixteen = np.asarray(image).clip(0, 65535).astype(np.uint32)
         image = Image.fromarray(((sixteen + 128) // 257).astype(np.uint8))
     elif image.mode == "F":
         raise ValueError("floating-point pixels have no defined range: save the image with 8 or 16 bits")
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, image).convert("RGB")
+        image = _over_white(image)
     return image if image.mode == mode else image.convert(mode)
 
 
@@ -67,8 +91,18 @@ def encode_png(array: np.ndarray) -> bytes:
 
 def decode_png(content: bytes) -> np.ndarray:
     """uint8 (C, H, W) of an 8-bit grey or RGB image."""
-    array = np.asarray(Image.open(io.BytesIO(content)))
+    array = np.asarray(Image.open(io.BytesIO(content), formats=("PNG",)))
     return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    flat = Image.new("RGB", image.size)
+    rows = max(1, STRIP // max(1, image.width))
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height))).convert("RGBA")
+        white = Image.new("RGBA", strip.size, (255, 255, 255, 255))
+        flat.paste(Image.alpha_composite(white, strip).convert("RGB"), (0, top))
+    return flat
 
 
 def _resize_short_side(image: Image.Image, size: int) -> Image.Image:

@@ -16,7 +16,8 @@ import pyarrow
 import pyarrow.parquet
 
 from gan_core.config import Dataset
-from gan_core.data.sources import Entry, Source, interleave, open_sources
+from gan_core.data.sources import open_sources
+from gan_core.data.sources.base import Entry, Source, interleave
 from gan_core.errors import SourceError
 from gan_core.progress import Progress
 from gan_core.store import Build, Manifest, Store, fingerprint
@@ -116,7 +117,7 @@ def _take_inventory(
         splits = _hold_out(dataset, sources["train"], emit)
     else:
         splits = {
-            split: list(_hash_all(source, split, source.entries(dataset.limit), emit))
+            split: list(_hash_all(source, split, list(source.entries(dataset.limit)), emit))
             for split, source in sources.items()
         }
     for split, rows in splits.items():
@@ -132,7 +133,7 @@ def _take_inventory(
 def _hold_out(dataset: Dataset, source: Source, emit: Callable[[str], None]) -> dict[str, list[InventoryRow]]:
     """Divide one source into two splits by each image's content, so that copies stay together."""
     splits: dict[str, list[InventoryRow]] = {"train": [], "test": []}
-    for row in _hash_all(source, "train", source.entries(), emit):
+    for row in _hash_all(source, "train", list(source.entries()), emit):
         held_out = int(row.sha256[:16], 16) < dataset.test_fraction * 2**64
         split = "test" if held_out else "train"
         splits[split].append(row._replace(split=split))

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import fsspec
 import numpy as np
-from PIL import ImageOps
 
-from gan_core.data.pixels import open_image, to_mode, to_square
-from gan_core.data.sources.file_collections import Files, FolderFiles, is_local, open_files
-from gan_core.data.sources.images import IMAGE_EXTENSIONS
+from gan_core.data.pixels import open_image, to_mode, to_square, upright
+from gan_core.data.sources.file_collections import is_local, open_files
+from gan_core.data.sources.files import Files
+from gan_core.data.sources.folders import FolderFiles
+from gan_core.data.sources.images import IMAGE_EXTENSIONS, check_left_out, find_images
 from gan_core.errors import EvaluationError
 from gan_core.evaluation.extraction import KeyedImage
 
@@ -73,7 +74,7 @@ def _decode(content: bytes, channels: int, image_size: int | None) -> np.ndarray
     image = open_image(content)
     if image_size:
         return to_square(image, image_size, channels, "resize_then_crop")
-    array = np.asarray(to_mode(ImageOps.exif_transpose(image), "L" if channels == 1 else "RGB"))
+    array = np.asarray(to_mode(upright(image), "L" if channels == 1 else "RGB"))
     return array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
@@ -91,27 +92,29 @@ def _matches(pattern: str) -> list[str]:
 
 def _find_images(location: str, cache: Path, emit: Callable[[str], None]) -> list[tuple[Files, str]]:
     files = open_files(location, cache, emit)
-    names = files.names()
-    found = [(files, name) for name in names if _is_image(name)]
-    tars = _tars(names) if isinstance(files, FolderFiles) else []
+    found = find_images(files)[0]
+    tars = _tars(files.names(), bool(found)) if isinstance(files, FolderFiles) else []
     if not tars:
-        return found
+        return _images(files, emit)
     _check_one_kind(location, tars)
     if found:
         emit(f"{location}: the images in its tars are read, not the {len(found):,} beside them")
     shards = [open_files(f"{location.rstrip('/')}/{name}", cache, emit) for name in tars]
-    return [(shard, name) for shard in shards for name in shard.names() if _is_image(name)]
+    return [image for shard in shards for image in _images(shard, emit)]
 
 
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(IMAGE_EXTENSIONS)
+def _images(files: Files, emit: Callable[[str], None]) -> list[tuple[Files, str]]:
+    """The images of some files; more than 1% that cannot be read are a `SourceError`."""
+    names, left_out = find_images(files)
+    check_left_out(files.location, len(names), left_out, emit)
+    return [(files, name) for name in names]
 
 
-def _tars(names: list[str]) -> list[str]:
+def _tars(names: list[str], beside_images: bool) -> list[str]:
     """The tars at the top of a folder; where there are neither these nor images, those at any depth."""
     tars = [name for name in names if name.lower().endswith(".tar")]
     at_top = [name for name in tars if "/" not in name]
-    return at_top or ([] if any(map(_is_image, names)) else tars)
+    return at_top or ([] if beside_images else tars)
 
 
 def _check_one_kind(location: str, tars: list[str]) -> None:

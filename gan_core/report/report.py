@@ -570,7 +570,7 @@ def _stored_picture(store: Store, manifest: Manifest | None, name: str) -> Pictu
     if manifest is None or name not in manifest.files:
         return None
     path = store.local(manifest, name)
-    with Image.open(path) as image:
+    with Image.open(path, formats=("PNG",)) as image:
         width = image.width
         content, kind = path.read_bytes(), "png"
         if len(content) > MAX_PICTURE_BYTES:

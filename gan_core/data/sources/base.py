@@ -21,11 +21,13 @@ class Source(abc.ABC):
     """The images of one split, in an order that never changes.
 
     A source can be pickled and reads at random access, so that several processes can share the work.
-    `location` is where the images are, for people. `remote` tells that a read waits for a network.
+    `location` is where the images are, for people. `remote` tells that a read waits for a network. `left_out`
+    are (name, reason) of what seems to be an image and is none of `entries`.
     """
 
     location: str
     remote = False
+    left_out: Sequence[tuple[str, str]] = ()
 
     @abc.abstractmethod
     def entries(self, limit: int | None = None) -> Sequence[Entry]:

@@ -1,5 +1,6 @@
 """A store, small image sources of every kind, and an HTTP server that can fail."""
 
+import contextlib
 import hashlib
 import io
 import threading
@@ -18,13 +19,15 @@ from gan_core.store import Store
 class FileServer(ThreadingHTTPServer):
     """Serves `files` (path → bytes) with Range, If-Range and ETag; `faults` are used up one a request.
 
-    A fault is a status code, "cut" (half of what was asked for, then the connection closes) or "no range".
+    A fault is a status code, "cut" (half of what was asked for, then the connection closes), "no range", or a
+    dictionary of headers that are sent in the place of the right ones. A `silent` server tells no version.
     """
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files: dict[str, bytes] = {}
         self.faults: dict[str, list] = {}
+        self.silent = False
         self.seen: list[tuple[str, str, str | None]] = []  # method, path, Range
 
     @property
@@ -61,15 +64,21 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
-        self.send_response(206 if start else 200)
+        headers = {"Content-Length": str(len(content) - start)}
         if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        self.send_header("ETag", tag)
-        self.send_header("Content-Length", str(len(content) - start))
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        if not self.server.silent:
+            headers["ETag"] = tag
+        if isinstance(fault, dict):
+            headers |= fault
+        self.send_response(206 if start else 200)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.end_headers()
         body = content[start:]
         if with_body:
-            self.wfile.write(body[: len(body) // 2] if fault == "cut" else body)
+            with contextlib.suppress(ConnectionError):  # the client may have seen enough
+                self.wfile.write(body[: len(body) // 2] if fault == "cut" else body)
         self.close_connection = True
 
     def log_message(self, *args):

@@ -135,3 +135,29 @@ def test_a_disk_that_fills_up_is_one_clear_error(server, tmp_path, monkeypatch):
     with pytest.raises(SourceError, match="disk is full"):
         download(f"{server.url}/a.bin", tmp_path / "a.bin")
     assert not (tmp_path / "a.bin").exists()
+
+
+@pytest.mark.parametrize("length", ["junk", "-5", "1e3", "9" * 30])
+def test_a_length_that_is_none_is_one_clear_error(server, tmp_path, length):
+    server.files["/a.bin"] = CONTENT
+    server.faults["/a.bin"] = [{"Content-Length": length}]
+    with pytest.raises(SourceError, match=f"the server sent `Content-Length: {length}`. Instead, "):
+        download(f"{server.url}/a.bin", tmp_path / "a.bin")
+
+
+@pytest.mark.parametrize("given", ["", "bytes", "bytes x-9/10", "items 0-5/6", "bytes -5/6"])
+def test_a_range_that_is_none_is_one_clear_error(server, tmp_path, given):
+    server.files["/a.bin"] = CONTENT
+    server.faults["/a.bin"] = ["cut", {"Content-Range": given}]
+    with pytest.raises(SourceError, match=f"the server sent `Content-Range: {given}`. Instead, "):
+        download(f"{server.url}/a.bin", tmp_path / "a.bin")
+
+
+def test_a_file_of_unknown_length_has_no_share(server, tmp_path, monkeypatch):
+    server.files["/a.bin"] = CONTENT
+    server.faults["/a.bin"] = [{"Content-Length": ""}]
+    monkeypatch.setattr(module.Progress, "advance", lambda self, count: self.emit(self.line()))
+    lines = []
+    assert download(f"{server.url}/a.bin", tmp_path / "a.bin", emit=lines.append).read_bytes() == CONTENT
+    assert len(lines) > 1
+    assert not any("%" in line or " of " in line for line in lines)

@@ -50,7 +50,7 @@ def test_plain_webdataset_reads_every_image_and_class(store, given, small_shards
     sources = open_sources(dataset, given, store.cache)
     for split, count in (("train", 16), ("test", 6)):
         samples = samples_of(store, shards, split)
-        entries = sources[split].entries()
+        entries = list(sources[split].entries())
         assert len(samples) == len(entries) == count
         assert len({sample["__key__"] for sample in samples}) == count
         for sample, entry in zip(samples, entries, strict=True):

@@ -11,8 +11,11 @@ import pytest
 from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
-from gan_core.data.sources import Entry, interleave, open_sources
+from gan_core.data.sources import open_sources
+from gan_core.data.sources.base import Entry, interleave
 from gan_core.data.sources.file_collections import open_files
+from gan_core.data.sources.kinds.cifar10 import Cifar10
+from gan_core.data.sources.kinds.mnist import Mnist
 from gan_core.errors import SourceError
 from tests.gan_core.data.conftest import class_files, encoded, make_dataset, write_files
 
@@ -94,7 +97,7 @@ def test_without_classes_every_image_counts_wherever_it_lies(tmp_path):
         tmp_path / "x", {"a.PNG": encoded(0), "b/c.png": encoded(1), "b/d/e.png": encoded(2)}
     )
     source = opened(make_dataset(**TRAIN_ONLY), tmp_path / "cache", folder)["train"]
-    assert source.entries() == [Entry("a.PNG", None), Entry("b/c.png", None), Entry("b/d/e.png", None)]
+    assert list(source.entries()) == [Entry("a.PNG", None), Entry("b/c.png", None), Entry("b/d/e.png", None)]
     assert keys(source, limit=2) == ["a.PNG", "b/c.png"]
 
 
@@ -119,7 +122,7 @@ def test_a_location_with_split_folders_serves_both_splits(place, tmp_path, test_
     sources = opened(dataset, tmp_path / "cache", place(files))
     assert keys(sources["train"]) == ["dog/000.png", "cat/000.png", "dog/001.png", "cat/001.png"]
     assert keys(sources["test"]) == ["dog/000.png", "cat/000.png"]
-    entry = sources["test"].entries()[0]
+    entry = list(sources["test"].entries())[0]
     assert sources["test"].read(entry) == files[f"top/{test_folder}/dog/000.png"]
 
 
@@ -127,7 +130,7 @@ def test_two_locations(tmp_path):
     train = write_files(tmp_path / "train", class_files({"cat": 2, "dog": 2}))
     test = zip_of(tmp_path / "test.zip", class_files({"cat": 1, "dog": 1}, seed=1))
     sources = opened(make_dataset(classes=["cat", "dog"]), tmp_path / "cache", train, test)
-    assert (len(sources["train"].entries()), len(sources["test"].entries())) == (4, 2)
+    assert (len(list(sources["train"].entries())), len(list(sources["test"].entries()))) == (4, 2)
 
 
 def test_a_missing_test_split_names_the_three_ways_out(tmp_path):
@@ -168,7 +171,7 @@ def test_zip_names_in_utf8_without_its_flag_are_those_of_the_folder(tmp_path):
     source = opened(dataset, tmp_path / "cache", path)["train"]
     folder = write_files(tmp_path / "x", dict(zip(names, contents, strict=True)))
     same = opened(dataset, tmp_path / "cache", folder)["train"]
-    assert source.entries() == same.entries()
+    assert list(source.entries()) == list(same.entries())
     assert {entry.class_name for entry in source.entries()} == {"Ünï", "日本", "plain"}
     copy = pickle.loads(pickle.dumps(source))
     for entry in source.entries():
@@ -179,7 +182,7 @@ def test_zip_names_that_are_no_utf8_stay_cp437(tmp_path):
     path, contents = without_utf8_flag(tmp_path / "x.zip", ["Ünï.png".encode("cp437")])
     source = opened(make_dataset(**TRAIN_ONLY), tmp_path / "cache", path)["train"]
     assert keys(source) == ["Ünï.png"]
-    assert source.read(source.entries()[0]) == contents[0]
+    assert source.read(list(source.entries())[0]) == contents[0]
 
 
 def test_zip_names_with_the_utf8_flag_are_taken_as_they_are(tmp_path):
@@ -191,12 +194,15 @@ def test_zip_names_with_the_utf8_flag_are_taken_as_they_are(tmp_path):
 def test_links_in_a_tar_are_not_followed(tmp_path):
     secret = tmp_path / "secret.png"
     secret.write_bytes(b"secret")
-    path = tar_of(tmp_path / "x.tar", {"a.png": encoded(0)})
+    images = {f"{index:03d}.png": encoded(0) for index in range(100)}
+    path = tar_of(tmp_path / "x.tar", images)
     with tarfile.open(path, "a") as archive:
         link = tarfile.TarInfo("b.png")
         link.type, link.linkname = tarfile.SYMTYPE, str(secret)
         archive.addfile(link)
-    assert keys(opened(make_dataset(**TRAIN_ONLY), tmp_path / "cache", path)["train"]) == ["a.png"]
+    source = opened(make_dataset(**TRAIN_ONLY), tmp_path / "cache", path)["train"]
+    assert keys(source) == list(images)
+    assert source.left_out == [("b.png", f"a link to `{secret}`, which is not in the archive")]
 
 
 @pytest.mark.parametrize(
@@ -248,8 +254,47 @@ def test_an_archive_on_a_web_server_is_fetched_once(tmp_path, server):
     server.files["/x.zip"] = archive.read_bytes()
     for _ in range(2):
         source = opened(make_dataset(**LABELLED), tmp_path / "cache", f"{server.url}/x.zip")["train"]
-        assert len(source.entries()) == 4
+        assert len(list(source.entries())) == 4
     assert server.ranges("/x.zip") == [None]
+
+
+@pytest.mark.parametrize("name", ["x.zip", "x.tar", "x.tar.gz"])
+def test_what_was_fetched_and_is_no_archive_does_not_stay_in_the_cache(tmp_path, server, name):
+    """A server that sends a page in an archive's place, and says nothing of the file's version."""
+    server.files[f"/{name}"] = b"<html>Sign in</html>"
+    server.silent = True
+    place = f"{server.url}/{name}"
+    for _ in range(2):
+        with pytest.raises(SourceError, match=f"{place}.*cannot be .*was deleted: run again"):
+            opened(make_dataset(**LABELLED), tmp_path / "cache", place)
+    assert not list((tmp_path / "cache").rglob(f"*{name}"))
+    files = class_files({"cat": 2, "dog": 2})
+    sound = zip_of(tmp_path / name, files) if name == "x.zip" else None
+    sound = sound or tar_of(tmp_path / name, files, "w:gz" if name == "x.tar.gz" else "w")
+    server.files[f"/{name}"] = sound.read_bytes()
+    assert len(keys(opened(make_dataset(**LABELLED), tmp_path / "cache", place)["train"])) == 4
+    assert server.ranges(f"/{name}") == [None] * 3
+
+
+def test_a_damaged_archive_of_ones_own_is_not_deleted(tmp_path):
+    whole = tar_of(tmp_path / "x.tar.gz", class_files({"cat": 30}), "w:gz").read_bytes()
+    for name, content in (("cut.tar.gz", whole[:-2000]), ("cut.tar", gzip.decompress(whole)[:-10240])):
+        place = tmp_path / "cache" / name  # wherever it lies
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(content)
+        with pytest.raises(SourceError, match=f"{name} cannot be"):
+            opened(make_dataset(), tmp_path / "cache", place)
+        assert place.read_bytes() == content
+
+
+def test_a_compressed_tar_whose_tar_is_damaged_is_refused_each_time(tmp_path):
+    path = tmp_path / "x.tar.gz"
+    tar = tar_of(tmp_path / "x.tar", class_files({"cat": 30})).read_bytes()
+    path.write_bytes(gzip.compress(tar[:20_480]))
+    for _ in range(2):
+        with pytest.raises(SourceError, match=f"{path} cannot be opened as an archive"):
+            opened(make_dataset(), tmp_path / "cache", path)
+    assert not list((tmp_path / "cache").rglob("*.tar"))
 
 
 def test_a_folder_and_an_archive_of_another_file_system(tmp_path):
@@ -295,7 +340,7 @@ def test_digits_are_scikit_learns_scaled_to_bytes(tmp_path):
     dataset = make_dataset(**DIGITS, classes=list("0123456789"), test_fraction=0.2)
     source = opened(dataset, tmp_path)["train"]
     reference = load_digits()
-    assert len(source.entries()) == 1797
+    assert len(list(source.entries())) == 1797
     for entry in source.entries(40):
         index = int(entry.key)
         assert entry.class_name == str(reference.target[index])
@@ -338,7 +383,7 @@ def check_cifar10(sources, arrays):
         images = np.concatenate([arrays[name][0] for name in names])
         labels = sum((arrays[name][1] for name in names), [])
         source = pickle.loads(pickle.dumps(sources[split]))
-        entries = source.entries()
+        entries = list(source.entries())
         assert len(entries) == len(images)
         for entry in entries:
             index = int(entry.key)
@@ -350,14 +395,12 @@ def check_cifar10(sources, arrays):
 def test_cifar10_from_its_official_archive_over_the_network(tmp_path, server, monkeypatch):
     import hashlib
 
-    from gan_core.data.sources import official
-
     files, arrays = cifar10_files()
     content = tar_of(tmp_path / "x.tar.gz", files, "w:gz").read_bytes()
     server.files["/kriz/cifar-10-python.tar.gz"] = content
     server.faults["/kriz/cifar-10-python.tar.gz"] = ["cut"]
     monkeypatch.setenv("GAN_MIRROR_CIFAR10", f"{server.url}/kriz")
-    monkeypatch.setitem(official.MD5, "cifar-10-python.tar.gz", hashlib.md5(content).hexdigest())
+    monkeypatch.setitem(Cifar10.md5, "cifar-10-python.tar.gz", hashlib.md5(content).hexdigest())
     check_cifar10(opened(make_dataset(**CIFAR10), tmp_path / "cache"), arrays)
     assert len(server.seen) == 2
 
@@ -394,7 +437,7 @@ def test_cifar10_from_a_zip_with_a_folder_a_class(tmp_path):
     counts = dict.fromkeys(CIFAR10["classes"], 2)
     train, test = (zip_of(tmp_path / f"{i}.zip", class_files(counts, seed=i)) for i in (0, 1))
     sources = opened(make_dataset(**CIFAR10), tmp_path / "cache", train, test)
-    assert [len(sources[split].entries()) for split in ("train", "test")] == [20, 20]
+    assert [len(list(sources[split].entries())) for split in ("train", "test")] == [20, 20]
     assert {entry.class_name for entry in sources["train"].entries(10)} == set(CIFAR10["classes"])
 
 
@@ -448,7 +491,7 @@ def mnist_files():
 
 def check_mnist(sources, arrays):
     for split, (images, labels) in arrays.items():
-        entries = sources[split].entries()
+        entries = list(sources[split].entries())
         assert len(entries) == len(images)
         for entry in entries:
             assert entry.class_name == str(labels[int(entry.key)])
@@ -459,12 +502,10 @@ def check_mnist(sources, arrays):
 def test_mnist_from_its_official_files_over_the_network(tmp_path, server, monkeypatch):
     import hashlib
 
-    from gan_core.data.sources import official
-
     files, arrays = mnist_files()
     for name, content in files.items():
         server.files[f"/{name}"] = content
-        monkeypatch.setitem(official.MD5, name, hashlib.md5(content).hexdigest())
+        monkeypatch.setitem(Mnist.md5, name, hashlib.md5(content).hexdigest())
     monkeypatch.setenv("GAN_MIRROR_MNIST", server.url)
     check_mnist(opened(make_dataset(**MNIST), tmp_path / "cache"), arrays)
     assert len(server.seen) == 4
@@ -516,9 +557,9 @@ def lsun(tmp_path):
 def check_lsun(sources, photographs):
     for split, wanted in photographs.items():
         source = pickle.loads(pickle.dumps(sources[split]))
-        assert source.entries() == [Entry(key, None) for key in sorted(wanted)]
+        assert list(source.entries()) == [Entry(key, None) for key in sorted(wanted)]
         assert all(source.read(entry) == wanted[entry.key] for entry in source.entries())
-        assert source.decode(source.read(source.entries()[0])).format == "WEBP"
+        assert source.decode(source.read(list(source.entries())[0])).format == "WEBP"
 
 
 def test_lsun_over_the_network(tmp_path, server, monkeypatch, lsun):

@@ -1,0 +1,22 @@
+from gan_core.progress import Progress
+
+
+def line(total, done, **options):
+    progress = Progress("copying x", total, "bytes", interval=0, emit=lambda text: None, **options)
+    progress.update(done)
+    return progress.line()
+
+
+def test_a_known_total_has_a_share_and_a_time_left():
+    assert line(2000, 500).startswith("copying x: 500 of 2,000 bytes (25%), ")
+    assert line(2000, 2000).endswith("0:00 left")
+
+
+def test_an_unknown_total_has_neither():
+    text = line(None, 5_242_880)
+    assert text.startswith("copying x: 5,242,880 bytes, ")
+    assert not any(word in text for word in ("of", "%", "left"))
+
+
+def test_nothing_to_do_is_done():
+    assert "0 of 0 bytes (100%)" in line(0, 0)
