@@ -16,6 +16,7 @@ from gan_core import store as store_module
 from gan_core.data import feed as feed_module
 from gan_core.data.epoch_order import EpochOrder
 from gan_core.data.feed import MEMORY_LIMIT, FeedInterrupted, ResidentFeed, StreamedFeed, open_feed
+from gan_core.data.loading import ShardFiles
 from gan_core.data.shards import encode_png, write_tar
 from gan_core.errors import ConfigError, StoreError
 from gan_core.store import Build, Manifest, Store
@@ -160,9 +161,9 @@ def test_a_rank_decodes_only_its_own_images(store, shards, monkeypatch):
     decoded = []
     submit = feed_module.DecoderPool.submit
 
-    def counted(pool, locate, rows, images, labels):
+    def counted(pool, locate, rows, images, labels, expected):
         decoded.append(len(images))
-        return submit(pool, locate, rows, images, labels)
+        return submit(pool, locate, rows, images, labels, expected)
 
     monkeypatch.setattr(feed_module.DecoderPool, "submit", counted)
     with streamed(store, shards, window=100, rank=1, world_size=4) as feed:
@@ -230,7 +231,7 @@ def test_a_shard_that_is_damaged_after_it_was_verified_is_named(store, shards):
             feed.batch(start, 10)
         for name in shards.files:
             damage(store, shards, name)
-        with pytest.raises(StoreError, match=r"train-\d+.tar cannot be decoded: .* materialise image_shards"):
+        with pytest.raises(StoreError, match=r"train-\d+.tar: `\d+` .*; run .* shard tiny --force"):
             for start in range(100, 300, 10):
                 feed.batch(start, 10)
 
@@ -257,7 +258,7 @@ def decoders() -> list[psutil.Process]:
 
 def test_a_wait_for_images_can_be_interrupted(store, shards, monkeypatch):
     blocked = threading.Event()
-    monkeypatch.setattr(StreamedFeed, "_locate", lambda *_: blocked.wait(30))
+    monkeypatch.setattr(ShardFiles, "locate", lambda *_: blocked.wait(30))
     with streamed(store, shards) as feed:
         threading.Timer(0.3, feed.interrupt).start()
         with pytest.raises(FeedInterrupted):

@@ -74,7 +74,7 @@ def test_the_estimate_is_what_the_tensors_take(store, folder, monkeypatch):
         shards, _ = written(store, folder, monkeypatch, **changes)
         resident = load_resident(store, shards, "train")
         tensors = [tensor for tensor in (resident.images, resident.labels) if tensor is not None]
-        assert estimate_resident_bytes(shards, "train") == sum(tensor.nbytes for tensor in tensors)
+        assert estimate_resident_bytes(shards, 13) == sum(tensor.nbytes for tensor in tensors)
 
 
 def test_a_damaged_shard_is_refused(store, folder, monkeypatch):
@@ -96,7 +96,7 @@ def test_a_split_that_is_not_there_is_named(store, folder, monkeypatch):
 
 def test_a_split_larger_than_the_memory_is_refused_before_it_is_read(store, folder, monkeypatch):
     shards, _ = written(store, folder, monkeypatch)
-    shards.details["splits"]["train"]["images"] = 10**12
+    shards.details["splits"]["train"] |= {"images": 10**12, "images_per_shard": [10**12, 0, 0]}
     store.local(shards, "train-000000.tar").unlink()
     with pytest.raises(StoreError, match="GB in memory, and .* GB are free: set the dataset's `limit` to"):
         load_resident(store, shards, "train")
@@ -119,5 +119,5 @@ def test_a_shard_with_other_images_than_its_manifest_says_is_refused(store, fold
     monkeypatch.setattr(loading, "WORTH_PROCESSES", 0)
     shards, _ = written(store, folder, monkeypatch)
     shards.details["splits"]["train"]["images_per_shard"] = [4, 6, 3]
-    with pytest.raises(StoreError, match="train-000000.tar cannot be decoded: .* more or fewer images"):
+    with pytest.raises(StoreError, match="train-000000.tar has more or fewer images than its manifest"):
         load_resident(store, shards, "train", workers=workers)

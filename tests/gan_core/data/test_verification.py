@@ -85,7 +85,7 @@ def test_wrong_contents_under_a_right_hash(store, shards):
     samples[9] = (samples[9][0], samples[9][1], None)
     replace(store, shards, samples[:-1])
     problems = verify(store, shards).problems
-    for words in ("does not decode", "(3, 9, 9) instead of (3, 8, 8)", "class 2", "class None"):
+    for words in ("does not decode", "(3, 9, 9) instead of (3, 8, 8)", "class 2", "has no .cls"):
         assert sum(words in problem for problem in problems) == 1, words
     assert any("train has 39 images, its manifest says 40" in problem for problem in problems)
     assert any("`cat` instead of" in problem for problem in problems)
