@@ -4,7 +4,6 @@ Both show the same images in the same order, which does not depend on how much m
 """
 
 import abc
-import functools
 import logging
 import math
 import os
@@ -12,15 +11,21 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 
-import joblib
 import numpy as np
 import torch
 from pydantic import ByteSize, TypeAdapter, ValidationError
 from torch import Tensor
 
-from gan_core.data.decoding import DecoderPool
+from gan_core.data.decoding import DecoderPool, decoders_of_this_process, ranks_here
 from gan_core.data.epoch_order import EpochOrder, Window
-from gan_core.data.loading import free_memory, image_shape, load_resident, split_of
+from gan_core.data.loading import (
+    ShardFiles,
+    free_memory,
+    image_shape,
+    load_resident,
+    split_of,
+    submit_part,
+)
 from gan_core.errors import ConfigError, StoreError
 from gan_core.store import Manifest, Store
 
@@ -121,10 +126,11 @@ class ResidentFeed(TrainingFeed):
 class StreamedFeed(TrainingFeed):
     """One window of the order in memory, and the next one being decoded meanwhile.
 
-    A batch that crosses into the next window waits until that is whole. With several ranks each decodes only
-    its own images, so a batch must be a whole batch of `batch_size` at a multiple of it. A shard's sha256 is
-    verified when it is first read. What goes wrong in the background is raised by `batch`, again at every
-    call.
+    The first batch comes after one window, of which a run that goes on decodes only what is left. A batch
+    that crosses into the next window waits until that is whole. With several ranks each decodes only its own
+    images, so a batch must be a whole batch of `batch_size` at a multiple of it. A shard's sha256 is verified
+    when it is first read. Places from `until` on are not read, nor may they be asked for. What goes wrong in
+    the background is raised by `batch`, again at every call.
     """
 
     def __init__(
@@ -140,23 +146,28 @@ class StreamedFeed(TrainingFeed):
         rank: int = 0,
         world_size: int = 1,
         processes: int | None = None,
+        until: float = math.inf,
     ):
         super().__init__(order, rank=rank, world_size=world_size)
-        self.store, self.shards, self.names = store, shards, split_of(shards, split)["shards"]
+        self.until = until
+        self.files = ShardFiles(store, shards, split)
         self.batch_size, self.labelled, self.device = batch_size, labelled, device
+        self.shape = image_shape(shards)
         capacity = window_capacity(order, batch_size, world_size)
-        shape = image_shape(shards)
-        self._current, self._next = (_LoadedWindow(capacity, shape) for _ in range(2))
-        self._pool = DecoderPool(processes or _processes(len(self.names)))
-        self._verified: set[str] = set()
+        self._current, self._next = (_LoadedWindow(capacity, self.shape) for _ in range(2))
+        self._pool = DecoderPool(processes or decoders_of_this_process(len(self.files.names)))
         self._interrupted = threading.Event()
 
     def batch(self, start: int, size: int) -> Batch:
         if self.world_size > 1 and (size != self.batch_size or start % size):
             raise ValueError(f"ranks share whole batches of {self.batch_size}, not {size} at place {start}")
+        if start + size > self.until:
+            raise ValueError(
+                f"places {start} to {start + size} were asked for, and nothing from {self.until} on"
+            )
         place, end = self._share(start, size)
         count, pinned = end - place, self.device.type == "cuda"
-        images = torch.empty((count, *image_shape(self.shards)), dtype=torch.uint8, pin_memory=pinned)
+        images = torch.empty((count, *self.shape), dtype=torch.uint8, pin_memory=pinned)
         labels = torch.empty(count, dtype=torch.int64, pin_memory=pinned)
         done = 0
         while done < count:
@@ -180,7 +191,7 @@ class StreamedFeed(TrainingFeed):
 
     def close(self) -> None:
         self._pool.close()
-        self._current = self._next = _LoadedWindow(0, image_shape(self.shards))
+        self._current = self._next = _LoadedWindow(0, self.shape)
 
     def _window_with(self, place: int) -> "_LoadedWindow":
         """The window of this place, whole; the one after it is under way when this returns."""
@@ -189,37 +200,28 @@ class StreamedFeed(TrainingFeed):
                 self._fill(self._next, place)
             self._next.wait(self._interrupted)
             self._current, self._next = self._next, self._current
-        if self._current.end not in self._next:
+        if self._current.end < self.until and self._current.end not in self._next:
             self._fill(self._next, self._current.end)
         return self._current
 
     def _fill(self, target: "_LoadedWindow", place: int) -> None:
-        """Begin to decode the window of `place` into `target`."""
+        """Begin to decode the window of `place` into `target`, from there on."""
         target.abandon()
         window = self.order.window_at(place)
-        numbers = target.assign(window, self._my_places(window))
-        for shard in sorted(window.shards):
-            first, after = self.order.first_images[shard], self.order.first_images[shard + 1]
-            begin, end = np.searchsorted(numbers, [first, after]).tolist()
-            if begin == end:
-                continue
-            rows = None if end - begin == after - first else numbers[begin:end] - first
-            locate = functools.partial(self._locate, self.names[shard])
-            images, labels = target.images.numpy()[begin:end], target.labels.numpy()[begin:end]
-            target.pending.append(self._pool.submit(locate, rows, images, labels))
+        end = min(window.end, self.until)
+        numbers = target.assign(window, place, end, self._my_places(place, end))
+        images, labels = target.images.numpy(), target.labels.numpy()
+        for part in self.files.parts(numbers):
+            target.pending.append(
+                submit_part(self._pool, self.files, part, images[part.place], labels[part.place])
+            )
 
-    def _my_places(self, window: Window) -> np.ndarray:
-        places = np.arange(window.first_place, window.end)
+    def _my_places(self, start: int, end: int) -> np.ndarray:
+        places = np.arange(start, end)
         if self.world_size == 1:
             return places
         share = self.batch_size // self.world_size
         return places[places % self.batch_size // share == self.rank]
-
-    def _locate(self, name: str):
-        """A shard's local path, downloaded where the store is remote; runs in the background."""
-        path = self.store.local(self.shards, name, verify=name not in self._verified)
-        self._verified.add(name)
-        return path
 
 
 class _LoadedWindow:
@@ -239,13 +241,14 @@ class _LoadedWindow:
     def nbytes(self) -> int:
         return self.images.nbytes + self.labels.nbytes
 
-    def assign(self, window: Window, places: np.ndarray) -> np.ndarray:
-        """Make this the memory of a rank's `places` of a window; return their image numbers, ascending."""
+    def assign(self, window: Window, start: int, end: int, places: np.ndarray) -> np.ndarray:
+        """Make this the memory of a window from `start` to `end`, of which `places` are this rank's; return
+        their image numbers, ascending."""
         numbers = window.numbers[places - window.first_place]
         ascending = np.argsort(numbers)
         rows = np.empty_like(ascending)
         rows[ascending] = np.arange(len(ascending))
-        self.first_place, self.end = window.first_place, window.end
+        self.first_place, self.end = start, end
         self._places, self._rows = places, torch.from_numpy(rows)
         return numbers[ascending]
 
@@ -284,6 +287,7 @@ def open_feed(
     device: torch.device,
     rank: int = 0,
     world_size: int = 1,
+    until: float = math.inf,
     memory_limit_bytes: int | None = None,
     emit: Callable[[str], None] = logger.info,
 ) -> TrainingFeed:
@@ -291,7 +295,7 @@ def open_feed(
 
     They fit where they take, in each process, at most `memory_limit_bytes`, else GAN_MEMORY_LIMIT (`500MB`,
     `8GB`), and never more than three quarters of the free memory (shared by the ranks of this machine) or
-    half of a GPU's.
+    half of a GPU's. Images that come only at place `until` of the order or later are not streamed.
 
     Raises `StoreError` where two windows do not fit either, `ConfigError` for a batch that the ranks cannot
     share evenly and for a GAN_MEMORY_LIMIT that is no size.
@@ -303,7 +307,7 @@ def open_feed(
     device = torch.device(device)
     order = EpochOrder(split_of(shards, split)["images_per_shard"], window, order_seed)
     limit = _limit_of_environment() if memory_limit_bytes is None else memory_limit_bytes
-    on_host = _at_most(HOST_SHARE * free_memory() / _ranks_here(), limit)
+    on_host = _at_most(HOST_SHARE * free_memory() / ranks_here(), limit)
     pixels = math.prod(image_shape(shards))
     ranks = {"rank": rank, "world_size": world_size}
     if len(order) * (pixels + RESIDENT_BYTES) <= min(on_host, _room_on(device, limit, on_host)):
@@ -313,7 +317,15 @@ def open_feed(
     else:
         _require_two_windows(shards, split, order, batch_size, world_size, on_host)
         feed = StreamedFeed(
-            store, shards, split, order, batch_size=batch_size, labelled=labelled, device=device, **ranks
+            store,
+            shards,
+            split,
+            order,
+            batch_size=batch_size,
+            labelled=labelled,
+            device=device,
+            until=until,
+            **ranks,
         )
     emit(f"{shards.partition} {split}: {feed.describe()}")
     if isinstance(feed, StreamedFeed):
@@ -382,12 +394,3 @@ def _room_on(device: torch.device, limit: int | None, on_host: int) -> int:
 
 def _at_most(room: float, limit: int | None) -> int:
     return int(room) if limit is None else min(int(room), limit)
-
-
-def _ranks_here() -> int:
-    """The processes of this training on this machine; torchrun says so."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-
-
-def _processes(shards: int) -> int:
-    return max(1, min(joblib.cpu_count() // _ranks_here(), shards))

@@ -1,29 +1,32 @@
-"""Read image shards: whole into memory for training, or streamed in bounded memory."""
+"""Read image shards: into memory, all images or some, or one image after another in bounded memory."""
 
+import collections
 import contextlib
 import functools
 import itertools
 import logging
 import math
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
-import joblib
 import numpy as np
 import psutil
 import torch
-import webdataset
 
-from gan_core.data.decoding import DecoderPool, decode_into
-from gan_core.data.pixels import decode_png
+from gan_core.data.decoding import DecoderPool, ShardFormat, decode_into, decoders_of_this_process
 from gan_core.errors import StoreError
 from gan_core.progress import Progress
+from gan_core.remedies import how_to_make
 from gan_core.store import Manifest, Store
 
 logger = logging.getLogger("gan_core")
 # Below this, starting processes costs more than it saves.
 WORTH_PROCESSES = 10_000
+# What `iterate_images` may hold of images that are decoded ahead.
+AHEAD_BYTES = 2**28
 # Version 2, which Kubernetes and Docker mount here; version 1 is not looked at.
 CONTROL_GROUP = Path("/sys/fs/cgroup")
 
@@ -44,68 +47,161 @@ class ResidentImages:
         return len(self.images)
 
 
+@dataclass(frozen=True)
+class ShardPart:
+    """Some images of a shard: those at `rows`, ascending, None for all; `place` is where they stand among
+    the images that were asked for."""
+
+    name: str
+    rows: np.ndarray | None
+    place: slice
+
+
+class ShardFiles:
+    """The shards of a split as files of this machine; each is verified (sha256) once, when it is first read.
+
+    Raises `StoreError` for a split that is not there.
+    """
+
+    def __init__(self, store: Store, shards: Manifest, split: str):
+        described = split_of(shards, split)
+        self.store, self.shards = store, shards
+        self.names: list[str] = described["shards"]
+        self.first_images = np.cumsum([0, *described["images_per_shard"]])
+        self.format = shard_format(shards)
+        self._locks = {name: threading.Lock() for name in self.names}
+        self._verified: set[str] = set()
+
+    def locate(self, name: str) -> Path:
+        """A shard's local path, downloaded where the store is remote. Any thread may call it.
+
+        Raises `StoreError` where it is missing or does not match its manifest.
+        """
+        with self._locks[name]:
+            path = self.store.local(self.shards, name, verify=name not in self._verified)
+            self._verified.add(name)
+        return path
+
+    def parts(self, numbers: np.ndarray) -> list[ShardPart]:
+        """Where the images of these ascending numbers are: int64 (n,), counted over all shards."""
+        parts = []
+        places = np.searchsorted(numbers, self.first_images).tolist()
+        for shard in np.flatnonzero(np.diff(places)).tolist():
+            begin, end = places[shard : shard + 2]
+            first, after = self.first_images[shard : shard + 2].tolist()
+            rows = None if end - begin == after - first else numbers[begin:end] - first
+            parts.append(ShardPart(self.names[shard], rows, slice(begin, end)))
+        return parts
+
+
 def load_resident(
     store: Store,
     shards: Manifest,
     split: str,
     *,
+    numbers: np.ndarray | None = None,
     workers: int | None = None,
     emit: Callable[[str], None] = logger.info,
 ) -> ResidentImages:
-    """Decode all shards of a split, in order, into one tensor; `workers` processes (None: one a core).
+    """Decode the images of a split, in order, into one tensor, in `workers` processes.
 
-    Raises `StoreError` for a split that is not there, for one that does not fit into the free memory and
+    `numbers`: which images, ascending int64, counted over all shards; None: all. Shards that have none of
+    them are not read. `workers` None: as many as `decoders_of_this_process` says.
+
+    Raises `StoreError` for a split that is not there, for images that do not fit into the free memory and
     for a shard that does not match its manifest.
     """
-    count, classes = split_of(shards, split)["images"], shards.details["classes"]
-    _require_memory(shards, split)
+    count = split_of(shards, split)["images"] if numbers is None else len(numbers)
+    _require_memory(shards, split, count)
     images = torch.empty((count, *image_shape(shards)), dtype=torch.uint8)
     labels = torch.empty(count, dtype=torch.int64)
+    files = ShardFiles(store, shards, split)
+    parts = files.parts(np.arange(count) if numbers is None else numbers)
+    jobs = ((part, images.numpy()[part.place], labels.numpy()[part.place]) for part in parts)
+    processes = _processes(count, len(parts), workers)
     progress = Progress(f"reading {shards.partition} {split}", count, emit=emit)
-    for done in _decode_shards(store, shards, split, images.numpy(), labels.numpy(), workers):
-        progress.update(done)
+    for part, _, _ in _decode_in_order(files, jobs, processes):
+        progress.update(part.place.stop)
+    classes = shards.details["classes"]
     return ResidentImages(images, labels if classes else None, classes)
 
 
-def _decode_shards(
-    store: Store, shards: Manifest, split: str, images: np.ndarray, labels: np.ndarray, workers: int | None
-) -> Iterator[int]:
-    """Fill `images` and `labels` from all shards; yield after each shard how many images are there."""
-    described = split_of(shards, split)
-    ends = list(itertools.accumulate(described["images_per_shard"]))
-    parts = [
-        (functools.partial(store.local, shards, name), slice(end - count, end))
-        for name, count, end in zip(described["shards"], described["images_per_shard"], ends, strict=True)
-    ]
-    if len(images) < WORTH_PROCESSES or workers == 1:
-        for locate, part in parts:
-            decode_into(locate(), None, images[part], labels[part])
-            yield part.stop
-        return
-    with contextlib.closing(DecoderPool(min(workers or joblib.cpu_count(), len(parts)))) as pool:
-        futures = [pool.submit(locate, None, images[part], labels[part]) for locate, part in parts]
-        for future, (_, part) in zip(futures, parts, strict=True):
-            future.result()
-            yield part.stop
-
-
 def iterate_images(
-    store: Store, shards: Manifest, split: str
+    store: Store, shards: Manifest, split: str, *, workers: int | None = None
 ) -> Iterator[tuple[str, np.ndarray, int | None]]:
-    """Stream a split in shard order as (key, uint8 (C, H, W), class index or None), one image in memory.
+    """Every image of a split, in order, as (`<shard>:<row>`, uint8 (C, H, W), class index or None).
 
-    Raises `StoreError` for a split that is not there and for a shard that does not match its manifest.
+    They are decoded ahead in `workers` processes (None: as many as `decoders_of_this_process` says), into
+    256 MB at most. Raises `StoreError` for a split that is not there and, when it is reached, for a shard
+    that does not match its manifest.
     """
-    for name in split_of(shards, split)["shards"]:
-        path = store.local(shards, name)
-        for sample in webdataset.WebDataset(path.as_posix(), shardshuffle=False):
-            label = int(sample["cls"]) if "cls" in sample else None
-            yield sample["__key__"], decode_png(sample["png"]), label
+    files = ShardFiles(store, shards, split)
+    images = int(files.first_images[-1])
+    processes = _processes(images, images, workers)
+    at_once = max(1, AHEAD_BYTES // ((processes + 2) * math.prod(files.format.shape)))
+    jobs = (
+        (part, np.empty((size, *files.format.shape), np.uint8), np.empty(size, np.int64))
+        for part in _cut(files, at_once)
+        if (size := part.place.stop - part.place.start)
+    )
+    for part, pixels, labels in _decode_in_order(files, jobs, processes):
+        first_row = 0 if part.rows is None else int(part.rows[0])
+        for index, (image, label) in enumerate(zip(pixels, labels.tolist(), strict=True)):
+            yield f"{part.name}:{first_row + index}", image, label if files.format.classes else None
 
 
-def estimate_resident_bytes(shards: Manifest, split: str) -> int:
-    """What the tensors of `load_resident` take: a byte a value and eight a label."""
-    count = split_of(shards, split)["images"]
+def _cut(files: ShardFiles, at_most: int) -> Iterator[ShardPart]:
+    """All images in order, no more than so many of one shard at a time."""
+    for first, after in itertools.pairwise(files.first_images.tolist()):
+        for start in range(first, after, at_most):
+            yield from files.parts(np.arange(start, min(start + at_most, after)))
+
+
+def _processes(images: int, most: int, workers: int | None) -> int:
+    if images < WORTH_PROCESSES:
+        return 1
+    return min(workers, most) if workers else decoders_of_this_process(most)
+
+
+Job = tuple[ShardPart, np.ndarray, np.ndarray]
+
+
+def _decode_in_order(files: ShardFiles, jobs: Iterable[Job], processes: int) -> Iterator[Job]:
+    """Decode each part into its pixels and labels; yield it when it is there.
+
+    With one process here, else in that many, of which each has work while the caller has the part before.
+    """
+    if processes == 1:
+        for part, images, labels in jobs:
+            decode_into(files.locate(part.name), part.rows, images, labels, files.format)
+            yield part, images, labels
+        return
+    with contextlib.closing(DecoderPool(processes)) as pool:
+        waiting: collections.deque[tuple[Job, Future[None]]] = collections.deque()
+        for job in jobs:
+            waiting.append((job, submit_part(pool, files, *job)))
+            if len(waiting) > processes:
+                yield _first_of(waiting)
+        while waiting:
+            yield _first_of(waiting)
+
+
+def _first_of(waiting: "collections.deque[tuple[Job, Future[None]]]") -> Job:
+    job, future = waiting.popleft()
+    future.result()
+    return job
+
+
+def submit_part(
+    pool: DecoderPool, files: ShardFiles, part: ShardPart, images: np.ndarray, labels: np.ndarray
+) -> Future[None]:
+    """Let a decoder fill `images` and `labels`, which are those of this part alone."""
+    locate = functools.partial(files.locate, part.name)
+    return pool.submit(locate, part.rows, images, labels, files.format)
+
+
+def estimate_resident_bytes(shards: Manifest, count: int) -> int:
+    """What the tensors of so many images take: a byte per value and eight per label."""
     return count * (math.prod(image_shape(shards)) + (8 if shards.details["classes"] else 0))
 
 
@@ -113,6 +209,11 @@ def image_shape(shards: Manifest) -> tuple[int, int, int]:
     """(C, H, W) of every image."""
     size = shards.details["image_size"]
     return shards.details["channels"], size, size
+
+
+def shard_format(shards: Manifest) -> ShardFormat:
+    """What every image of these shards is."""
+    return ShardFormat(shards.partition, image_shape(shards), len(shards.details["classes"] or ()))
 
 
 def free_memory() -> int:
@@ -126,26 +227,35 @@ def free_memory() -> int:
     return max(free, 0)
 
 
-def _require_memory(shards: Manifest, split: str) -> None:
-    needed, free = estimate_resident_bytes(shards, split), free_memory()
+def _require_memory(shards: Manifest, split: str, count: int) -> None:
+    needed, free = estimate_resident_bytes(shards, count), free_memory()
     if needed > free:
-        fits = int(split_of(shards, split)["images"] * free / needed * 0.8)
+        fits = int(count * free / needed * 0.8)
         raise StoreError(
-            f"the {split} split of {shards.partition} takes {needed / 1e9:.1f} GB in memory, and "
-            f"{free / 1e9:.1f} GB are free: set the dataset's `limit` to {fits:,} images or fewer, or use "
-            "a machine with more memory"
+            f"{count:,} images of the {split} split of {shards.partition} take {needed / 1e9:.1f} GB in "
+            f"memory, and {free / 1e9:.1f} GB are free: set the dataset's `limit` to {fits:,} images or "
+            "fewer, or use a machine with more memory"
         )
 
 
 def split_of(shards: Manifest, split: str) -> dict:
     """What the manifest says of a split: `images`, `shards`, `images_per_shard`, `classes`.
 
-    Raises `StoreError` for one that is not there.
+    Raises `StoreError` for one that is not there, and where the numbers do not belong together.
     """
     splits = shards.details["splits"]
     if split not in splits:
         raise StoreError(
             f"the shards of {shards.partition} have no split `{split}` (they have: {', '.join(splits)}): "
-            "add it to the dataset's `splits` and materialise raw_images and image_shards again"
+            f"add it to the dataset's `splits` and {how_to_make('image_shards', shards.partition)}"
         )
-    return splits[split]
+    described = splits[split]
+    per_shard = described["images_per_shard"]
+    if len(per_shard) != len(described["shards"]) or sum(per_shard) != described["images"]:
+        raise StoreError(
+            f"the manifest of image_shards/{shards.partition} says that the {split} split has "
+            f"{described['images']:,} images in {len(described['shards']):,} shards, but lists "
+            f"{sum(per_shard):,} in {len(per_shard):,}; "
+            f"{how_to_make('image_shards', shards.partition, force=True)}"
+        )
+    return described

@@ -89,9 +89,19 @@ def encode_png(array: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def decode_png(content: bytes) -> np.ndarray:
-    """uint8 (C, H, W) of an 8-bit grey or RGB image."""
-    array = np.asarray(Image.open(io.BytesIO(content), formats=("PNG",)))
+def decode_png(content: bytes, shape: tuple[int, int, int] | None = None) -> np.ndarray:
+    """uint8 (C, H, W) of an 8-bit grey or RGB PNG.
+
+    Raises `ValueError` for other pixels and for another shape than `shape`, before the pixels are decoded,
+    and whatever Pillow raises where the PNG is damaged.
+    """
+    image = Image.open(io.BytesIO(content), formats=("PNG",))
+    if image.mode not in ("L", "RGB"):
+        raise ValueError(f"has pixels of the mode {image.mode}, not L or RGB")
+    found = (len(image.getbands()), image.height, image.width)
+    if shape is not None and found != tuple(shape):
+        raise ValueError(f"has the shape {found} instead of {tuple(shape)}")
+    array = np.asarray(image)
     return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 

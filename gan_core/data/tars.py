@@ -3,13 +3,21 @@
 Format: https://github.com/webdataset/webdataset, consecutive members with one base name are one sample.
 """
 
+import functools
 import io
+import itertools
+import operator
+import re
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 BLOCK = 512  # a tar's header, and the unit that contents are padded to
 END = bytes(BLOCK)  # the first block of a tar's end
+LONGEST_KEY = 90  # with its extension a name then fits into the oldest field of a header
+READ_BUFFER = 2**14
+_key_of = operator.attrgetter("key")
 
 
 def write_tar(path: Path, samples: Iterable[tuple[str, bytes, int | None]]) -> int:
@@ -37,44 +45,152 @@ def largest_sample_bytes(image_size: int, channels: int, labelled: bool) -> int:
     return BLOCK + padded + (2 * BLOCK if labelled else 0)
 
 
-def read_tar(path: Path) -> Iterator[tuple[str, bytes, int | None]]:
-    """The samples of a tar that `write_tar` wrote, as (key, PNG bytes, class index or None), in order.
+def read_tar(
+    path: Path, rows: Sequence[int] | None = None, report: Callable[[str], None] | None = None
+) -> Iterator[tuple[str, bytes | None, int | None]]:
+    """The samples of a tar, in order, as (key, PNG bytes, class index or None).
 
-    Raises `ValueError` or `EOFError`, naming the file, where it is damaged.
+    With `rows`, ascending, only the samples at these places: the contents of others are passed over, and
+    what comes after the last is not looked at. A sample is what `write_tar` makes of it: members `<key>.png`
+    and `<key>.cls`, side by side, of a key that no other sample has. Where one is not, `report` is told in
+    words that name file and key, and what there is of the sample is given (PNG bytes None where there are
+    none). Without `report` that is a `ValueError`.
+
+    Raises `ValueError` or `EOFError`, naming the file, where the tar is damaged. Names may be as long as GNU
+    tar and pax make them, so that a key that is too long can be named.
     """
-    key, png, label = None, None, None
-    for name, content in _members(path):
-        base, _, extension = name.rpartition(".")
-        if base != key:
-            if key is not None:
-                yield key, png, label
-            key, png, label = base, None, None
-        if extension == "png":
-            png = content
-        elif extension == "cls":
-            label = int(content)
-    if key is not None:
-        yield key, png, label
-
-
-def _members(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and content of every file in a ustar; ten times as fast as tarfile, which knows every dialect."""
-    with open(path, "rb") as file:
-        while True:
-            header = file.read(BLOCK)
-            if len(header) < BLOCK:
-                raise EOFError(f"{path} ends without a tar's end: it is not complete")
-            if header == END:
+    report = report or _refuse
+    wanted = None if rows is None else iter(rows)
+    next_row = None if wanted is None else next(wanted, None)
+    keys: set[str] = set()
+    with open(path, "rb", buffering=READ_BUFFER) as file:
+        for row, (key, members) in enumerate(itertools.groupby(_members(file, path), _key_of)):
+            if wanted is not None and next_row is None:
                 return
-            # POSIX ustar: the checksum is taken with its own eight bytes as spaces.
-            checksum = sum(header) - sum(header[148:156]) + 8 * ord(" ")
-            if header[257:262] != b"ustar" or header[148:154] != b"%06o" % checksum:
-                raise ValueError(f"{path} has a damaged header before byte {file.tell():,}")
-            name, size = header[:100].rstrip(b"\0").decode(), int(header[124:135], 8)
-            content = file.read(-(-size // BLOCK) * BLOCK)[:size]
-            if len(content) < size:
-                raise EOFError(f"{path} ends within `{name}`: it is not complete")
-            yield name, content
+            report_here = functools.partial(_report_of, path, key, report)
+            _check_key(key, keys, report_here)
+            if wanted is not None:
+                if row != next_row:
+                    continue
+                next_row = next(wanted, None)
+            yield key, *_read_sample(file, path, members, report_here)
+
+
+def _report_of(path: Path, key: str, report: Callable[[str], None], problem: str) -> None:
+    report(f"{path}: `{key}` {problem}")
+
+
+class _Member(NamedTuple):
+    """A member of a tar, whose content is read when it is asked for."""
+
+    name: str
+    key: str
+    extension: str
+    is_file: bool
+    size: int
+    position: int  # of its content
+
+
+def _check_key(key: str, before: set[str], report: Callable[[str], None]) -> None:
+    if key in before:
+        report("is the key of two samples, or its members are not side by side")
+    if len(key) > LONGEST_KEY:
+        report(f"is a key of {len(key)} characters, more than {LONGEST_KEY}")
+    before.add(key)
+
+
+def _read_sample(
+    file: BinaryIO, path: Path, members: Iterable[_Member], report: Callable[[str], None]
+) -> tuple[bytes | None, int | None]:
+    """PNG bytes and class index of one sample, as far as it has them."""
+    contents: dict[str, bytes] = {}
+    for member in members:
+        if not member.is_file:
+            report("is no regular file")
+        elif member.extension not in ("png", "cls"):
+            report(f"has a member `.{member.extension}`, which is neither .png nor .cls")
+        elif member.extension in contents:
+            report(f"has two members .{member.extension}")
+        else:
+            contents[member.extension] = _read_content(file, path, member)
+    if "png" not in contents:
+        report("has no .png")
+    return contents.get("png"), _class_index(contents["cls"], report) if "cls" in contents else None
+
+
+def _read_content(file: BinaryIO, path: Path, member: _Member) -> bytes:
+    file.seek(member.position)
+    content = file.read(member.size)
+    if len(content) < member.size:
+        raise EOFError(f"{path} ends within `{member.name}`: it is not complete")
+    return content
+
+
+def _class_index(content: bytes, report: Callable[[str], None]) -> int | None:
+    digits = content.strip()
+    if digits.isdigit() and len(digits) < 19:  # int64
+        return int(digits)
+    report(f"has the class {content[:20]!r}, which is no index")
+    return None
+
+
+def _members(file: BinaryIO, path: Path) -> Iterator[_Member]:
+    """Every member of a tar; ten times as fast as tarfile, which knows every dialect."""
+    position, long_name = 0, None
+    while True:
+        file.seek(position)
+        header = file.read(BLOCK)
+        if len(header) < BLOCK:
+            raise EOFError(f"{path} ends without a tar's end: it is not complete")
+        if header == END:
+            return
+        try:
+            size = _checked_size(header)
+        except ValueError as error:
+            raise ValueError(f"{path} has a damaged header at byte {position:,}") from error
+        kind = header[156:157]
+        member = _member(long_name or _name(header), kind in b"0\0", size, position + BLOCK)
+        position += BLOCK + -(-size // BLOCK) * BLOCK
+        if kind in b"Lx":  # GNU tar's and pax's way to give the next member a long name
+            long_name = _long_name(kind, _read_content(file, path, member)) or long_name
+        elif kind not in b"Kg":
+            yield member
+            long_name = None
+
+
+def _checked_size(header: bytes) -> int:
+    """The size of a member's content. Raises `ValueError` where the header is not what was written."""
+    checksum, used = header[148:156], header.translate(None, b"\0")  # mostly zeros, which add nothing
+    # POSIX ustar: the checksum is taken with its own eight bytes as spaces.
+    expected = sum(used) - sum(checksum) + 8 * ord(" ")
+    if header[257:262] != b"ustar" or int(checksum.strip(b" \0"), 8) != expected:
+        raise ValueError("checksum")
+    return int(header[124:136].strip(b" \0"), 8)
+
+
+def _name(header: bytes) -> str:
+    name = header[:100].rstrip(b"\0")
+    if header[262] == 0 and header[345]:  # GNU tar, whose magic goes on, keeps other things there
+        name = header[345:500].rstrip(b"\0") + b"/" + name
+    return name.decode(errors="backslashreplace")
+
+
+def _long_name(kind: bytes, content: bytes) -> str | None:
+    if kind == b"L":
+        return content.rstrip(b"\0").decode(errors="backslashreplace")
+    path = re.search(rb"(?:^|\n)\d+ path=([^\n]*)\n", content)
+    return path and path[1].decode(errors="backslashreplace")
+
+
+def _member(name: str, is_file: bool, size: int, position: int) -> _Member:
+    """As WebDataset divides a name: the key goes to the first dot of its last part."""
+    dot = name.find(".", name.rfind("/") + 1)
+    dot = len(name) if dot < 0 else dot
+    return _Member(name, name[:dot], name[dot + 1 :], is_file, size, position)
+
+
+def _refuse(problem: str) -> None:
+    raise ValueError(problem)
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

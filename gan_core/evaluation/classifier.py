@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from gan_core import steps
 from gan_core.config import Dataset
-from gan_core.data.loading import iterate_images, load_resident
+from gan_core.data.loading import load_resident
 from gan_core.devices import default_device
 from gan_core.errors import EvaluationError
 from gan_core.evaluation.features import (
@@ -110,20 +110,11 @@ def _load(store: Store, shards: Manifest, split: str, emit: Callable[[str], None
     """A split in memory: all of it, or every k-th image of one that is larger than `RESIDENT_BYTES`."""
     count = shards.details["splits"][split]["images"]
     image_bytes = shards.details["channels"] * shards.details["image_size"] ** 2
-    stride = -(-count * image_bytes // RESIDENT_BYTES)
-    if stride <= 1:
-        resident = load_resident(store, shards, split, emit=emit)
-        return LabelledImages(resident.images, resident.labels)
-    emit(f"classifier: the {split} split is large: training on every {stride}th of {count:,} images")
-    progress = Progress(f"reading the {split} split", count, emit=emit)
-    images, labels = [], []
-    for index, (_, image, label) in enumerate(iterate_images(store, shards, split)):
-        if index % stride == 0:
-            images.append(image)
-            labels.append(label)
-        progress.update(index + 1)
-    known = None if labels[0] is None else torch.tensor(labels, dtype=torch.int64)
-    return LabelledImages(torch.from_numpy(np.stack(images)), known)
+    stride = max(1, -(-count * image_bytes // RESIDENT_BYTES))
+    if stride > 1:
+        emit(f"classifier: the {split} split is large: every {stride}th of {count:,} images is used")
+    resident = load_resident(store, shards, split, numbers=np.arange(0, count, stride), emit=emit)
+    return LabelledImages(resident.images, resident.labels)
 
 
 def _fit(

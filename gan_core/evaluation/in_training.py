@@ -5,8 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gan_core.data.pixels import decode_png
-from gan_core.data.tars import read_tar
+from gan_core.data.loading import load_resident, split_of
 from gan_core.evaluation.features import FeatureExtractor
 from gan_core.evaluation.statistics import FrechetReference, Gaussian, Moments, frechet_distance
 from gan_core.images import evenly_chosen
@@ -24,17 +23,12 @@ SHARDS_READ = 4
 
 def read_real_images(store: Store, shards: Manifest, count: int) -> Tensor:
     """At most `count` train images, uint8 (n, C, H, W), evenly from a few shards that are evenly chosen."""
-    split = shards.details["splits"]["train"]
-    chosen = evenly_chosen(len(split["shards"]), SHARDS_READ)
-    available = [split["images_per_shard"][index] for index in chosen]
-    wanted = set(evenly_chosen(sum(available), count))
-    images, place = [], 0
-    for index in chosen:
-        for _, png, _ in read_tar(store.local(shards, split["shards"][index])):
-            if place in wanted:
-                images.append(decode_png(png))
-            place += 1
-    return torch.from_numpy(np.stack(images))
+    per_shard = split_of(shards, "train")["images_per_shard"]
+    read = evenly_chosen(len(per_shard), SHARDS_READ)
+    first_images = np.cumsum([0, *per_shard])
+    available = np.concatenate([np.arange(first_images[shard], first_images[shard + 1]) for shard in read])
+    numbers = available[evenly_chosen(len(available), count)]
+    return load_resident(store, shards, "train", numbers=numbers).images
 
 
 class InTrainingEvaluation:

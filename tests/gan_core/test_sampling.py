@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from gan_core.config import Dataset, Experiment
-from gan_core.data.decoding import decode_into
+from gan_core.data.decoding import ShardFormat, decode_into
 from gan_core.data.tars import read_tar
 from gan_core.errors import ConfigError, StoreError
 from gan_core.images import grid_array, grid_png, to_network_range, to_uint8
@@ -162,7 +162,8 @@ def test_samples_artefact(tmp_path, conditioning, channels):
     for kind, which in (("samples", "generator"), ("untrained", "generator_untrained")):
         expected, _ = drawn(load_generator(store, trained, which=which), 45, seed=3)
         images, labels = np.empty(expected.shape, np.uint8), np.empty(45, np.int64)
-        decode_into(store.local(manifest, f"{kind}-000000.tar"), None, images, labels)
+        one = ShardFormat("tiny", expected.shape[1:], classes=3 if conditioning == "acgan" else 0)
+        decode_into(store.local(manifest, f"{kind}-000000.tar"), None, images, labels, one)
         assert np.array_equal(images, expected.numpy())
         classes = [0, 1, 2] * 15 if conditioning == "acgan" else [-1] * 45
         assert labels.tolist() == classes

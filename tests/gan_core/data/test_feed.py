@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,10 @@ import torch
 
 from gan_core import store as store_module
 from gan_core.data import feed as feed_module
+from gan_core.data.decoding import DecoderPool, decode_into
 from gan_core.data.epoch_order import EpochOrder
 from gan_core.data.feed import MEMORY_LIMIT, FeedInterrupted, ResidentFeed, StreamedFeed, open_feed
+from gan_core.data.loading import ShardFiles
 from gan_core.data.shards import encode_png, write_tar
 from gan_core.errors import ConfigError, StoreError
 from gan_core.store import Build, Manifest, Store
@@ -42,7 +45,9 @@ def shards(store) -> Manifest:
     return write_shards(store, IMAGES, LABELS, SIZES)
 
 
-def write_shards(store: Store, images: np.ndarray, labels: np.ndarray | None, sizes: list[int]) -> Manifest:
+def write_shards(
+    store: Store, images: np.ndarray, labels: np.ndarray | None, sizes: list[int], classes: int = 7
+) -> Manifest:
     def build(work: Build) -> None:
         names, first = [], 0
         for number, size in enumerate(sizes):
@@ -54,7 +59,7 @@ def write_shards(store: Store, images: np.ndarray, labels: np.ndarray | None, si
             first += write_tar(work.folder / names[-1], samples)
         work.details = {
             "splits": {"train": {"images": first, "shards": names, "images_per_shard": sizes}},
-            "classes": [] if labels is None else [str(label) for label in range(7)],
+            "classes": [] if labels is None else [str(label) for label in range(classes)],
             "image_size": images.shape[-1],
             "channels": images.shape[1],
         }
@@ -63,10 +68,10 @@ def write_shards(store: Store, images: np.ndarray, labels: np.ndarray | None, si
 
 
 @contextlib.contextmanager
-def streamed(store, shards, *, window=30, batch_size=8, labelled=True, device=CPU, **ranks):
-    order = EpochOrder(shards.details["splits"]["train"]["images_per_shard"], window, seed=3)
+def streamed(store, shards, *, window=30, seed=3, batch_size=8, labelled=True, device=CPU, **options):
+    order = EpochOrder(shards.details["splits"]["train"]["images_per_shard"], window, seed)
     feed = StreamedFeed(
-        store, shards, "train", order, batch_size=batch_size, labelled=labelled, device=device, **ranks
+        store, shards, "train", order, batch_size=batch_size, labelled=labelled, device=device, **options
     )
     with contextlib.closing(feed):
         yield feed
@@ -156,15 +161,21 @@ def test_ranks_together_have_the_batch_of_one(store, shards, ranks, window):
                 assert same(joined, whole)
 
 
-def test_a_rank_decodes_only_its_own_images(store, shards, monkeypatch):
-    decoded = []
-    submit = feed_module.DecoderPool.submit
+def count_decoded(monkeypatch) -> list[int]:
+    """How many images each request to a decoder asks for, from now on."""
+    decoded: list[int] = []
+    submit = DecoderPool.submit
 
-    def counted(pool, locate, rows, images, labels):
+    def counted(pool, locate, rows, images, labels, expected):
         decoded.append(len(images))
-        return submit(pool, locate, rows, images, labels)
+        return submit(pool, locate, rows, images, labels, expected)
 
-    monkeypatch.setattr(feed_module.DecoderPool, "submit", counted)
+    monkeypatch.setattr(DecoderPool, "submit", counted)
+    return decoded
+
+
+def test_a_rank_decodes_only_its_own_images(store, shards, monkeypatch):
+    decoded = count_decoded(monkeypatch)
     with streamed(store, shards, window=100, rank=1, world_size=4) as feed:
         feed.batch(0, 8)
         assert sum(decoded) == pytest.approx(2 * 100 / 4, abs=4)  # this window and the next
@@ -176,6 +187,142 @@ def test_ranks_refuse_parts_of_batches(store, shards):
         for start, size in ((4, 8), (0, 4)):
             with pytest.raises(ValueError, match="whole batches of 8"):
                 feed.batch(start, size)
+
+
+# --- the order does not depend on the processes
+
+
+class AtOnce:
+    """Instead of a pool of decoders: decodes when it is asked to."""
+
+    def __init__(self, processes: int):
+        pass
+
+    def submit(self, locate, rows, images, labels, expected):
+        future: Future[None] = Future()
+        decode_into(locate(), rows, images, labels, expected)
+        future.set_result(None)
+        return future
+
+    def close(self):
+        pass
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory) -> tuple[Store, Manifest]:
+    """Images whose label is their number."""
+    store = Store(tmp_path_factory.mktemp("numbered"))
+    return store, write_shards(store, IMAGES, np.arange(len(IMAGES)), SIZES, classes=len(IMAGES))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_processes_take_over_from_each_other_see_one_order(numbered, monkeypatch, seed):
+    """Runs of 1 to 4 ranks that begin where the one before has stopped, some steps before it at times."""
+    monkeypatch.setattr(feed_module, "DecoderPool", AtOnce)
+    store, shards = numbered
+    numbers = np.random.default_rng(seed)
+    window, batch_size = int(numbers.choice([1, 7, 30, 55, 100, 65_536])), int(numbers.choice([12, 24, 36]))
+    expected = EpochOrder(SIZES, window, seed).batch(0, 60 * batch_size).numpy()
+    seen, start = np.full(len(expected), -1), 0
+    while start < len(expected):
+        ranks = int(numbers.integers(1, 5))
+        end = min(start + batch_size * int(numbers.integers(1, 12)), len(expected))
+        for rank in range(ranks):
+            place = {"window": window, "batch_size": batch_size, "rank": rank, "world_size": ranks}
+            with streamed(store, shards, seed=seed, **place) as feed:
+                for at in range(start, end, batch_size):
+                    images, labels = feed.batch(at, batch_size)
+                    np.testing.assert_array_equal(images.numpy(), IMAGES[labels.numpy()])
+                    share = slice(at + rank * len(labels), at + (rank + 1) * len(labels))
+                    assert len(labels) == batch_size // ranks
+                    assert ((seen[share] == -1) | (seen[share] == labels.numpy())).all()
+                    seen[share] = labels
+        back = batch_size * int(numbers.integers(0, 3))  # killed after its last checkpoint
+        start = end if end == len(expected) else max(0, end - back)
+    np.testing.assert_array_equal(seen, expected)
+    for epoch in range(len(expected) // 100):
+        assert sorted(seen[epoch * 100 : epoch * 100 + 100]) == list(range(100))
+
+
+# --- no more is read than needed
+
+
+class CountingStore(Store):
+    """A store that remembers which files were asked of it."""
+
+    def __init__(self, *given, **options):
+        super().__init__(*given, **options)
+        self.asked: list[str] = []
+
+    def local(self, manifest, name, *, verify=True):
+        self.asked.append(name)
+        return super().local(manifest, name, verify=verify)
+
+
+def names_of(*windows) -> set[str]:
+    return {f"train-{shard:06d}.tar" for window in windows for shard in window.shards}
+
+
+@pytest.mark.parametrize("place", [0, 250])
+def test_the_first_batch_comes_after_one_window(store, shards, monkeypatch, place):
+    """The next window cannot be read before the first batch is there."""
+    first = EpochOrder(SIZES, 30, seed=3).window_at(place)
+    go_on = threading.Event()
+    locate = ShardFiles.locate
+
+    def held_back(files, name):
+        if name not in names_of(first):
+            go_on.wait(30)
+        return locate(files, name)
+
+    monkeypatch.setattr(ShardFiles, "locate", held_back)
+    with streamed(store, shards) as feed:
+        try:
+            assert same(feed.batch(place, 4), resident().batch(place, 4))
+            assert not go_on.is_set()
+        finally:
+            go_on.set()
+
+
+def test_a_shard_is_asked_for_once_a_window(tmp_path):
+    store = CountingStore(tmp_path / "store")
+    shards = write_shards(store, IMAGES, LABELS, SIZES)
+    order = EpochOrder(SIZES, 30, seed=3)
+    with streamed(store, shards) as feed:
+        assert store.asked == []
+        feed.batch(0, 4)
+        feed.batch(4, 4)
+        windows = [order.window_at(0), order.window_at(order.window_at(0).end)]
+        feed.batch(windows[1].first_place, 1)  # waits for what was begun
+    assert len(windows[0].numbers) > 8
+    assert set(store.asked) >= names_of(*windows)
+    third = order.window_at(windows[1].end)
+    assert set(store.asked) <= names_of(*windows, third)
+    assert len(store.asked) == len(set(store.asked))
+
+
+def test_a_run_that_goes_on_decodes_what_is_left_of_the_window(store, shards, monkeypatch):
+    decoded = count_decoded(monkeypatch)
+    window = EpochOrder(SIZES, 100, seed=3).window_at(0)
+    with streamed(store, shards, window=100) as feed:
+        feed.batch(70, 4)
+        assert sum(decoded[: len(window.shards)]) == 30
+        assert same(feed.batch(0, 100), resident(100).batch(0, 100))  # and back
+
+
+def test_nothing_is_read_that_comes_after_the_last_batch(tmp_path):
+    store = CountingStore(tmp_path / "store")
+    shards = write_shards(store, IMAGES, LABELS, SIZES)
+    order = EpochOrder(SIZES, 30, seed=3)
+    until = order.window_at(0).end + 4
+    needed = [order.window_at(0), order.window_at(until)]
+    with streamed(store, shards, until=until) as feed:
+        for start in range(0, until, 4):
+            size = min(4, until - start)
+            assert same(feed.batch(start, size), resident().batch(start, size))
+        with pytest.raises(ValueError, match=f"nothing from {until} on"):
+            feed.batch(until, 4)
+    assert set(store.asked) <= names_of(*needed) != set(shards.files)
 
 
 def test_a_store_elsewhere(tmp_path):
@@ -230,7 +377,7 @@ def test_a_shard_that_is_damaged_after_it_was_verified_is_named(store, shards):
             feed.batch(start, 10)
         for name in shards.files:
             damage(store, shards, name)
-        with pytest.raises(StoreError, match=r"train-\d+.tar cannot be decoded: .* materialise image_shards"):
+        with pytest.raises(StoreError, match=r"train-\d+.tar: `\d+` .*; run .* shard tiny --force"):
             for start in range(100, 300, 10):
                 feed.batch(start, 10)
 
@@ -257,7 +404,7 @@ def decoders() -> list[psutil.Process]:
 
 def test_a_wait_for_images_can_be_interrupted(store, shards, monkeypatch):
     blocked = threading.Event()
-    monkeypatch.setattr(StreamedFeed, "_locate", lambda *_: blocked.wait(30))
+    monkeypatch.setattr(ShardFiles, "locate", lambda *_: blocked.wait(30))
     with streamed(store, shards) as feed:
         threading.Timer(0.3, feed.interrupt).start()
         with pytest.raises(FeedInterrupted):

@@ -1,16 +1,23 @@
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from gan_core import store as store_module
 from gan_core.data import loading
 from gan_core.data import shards as shards_module
-from gan_core.data.loading import estimate_resident_bytes, iterate_images, load_resident
-from gan_core.data.pixels import open_image, to_square
+from gan_core.data.loading import ShardFiles, estimate_resident_bytes, iterate_images, load_resident
+from gan_core.data.pixels import encode_png, open_image, to_square
 from gan_core.data.raw import collect_raw_images, read_inventory
 from gan_core.data.shards import write_image_shards
+from gan_core.data.tars import write_tar
 from gan_core.errors import StoreError
+from gan_core.store import Build, Store
 from tests.gan_core.data.conftest import class_files, make_dataset, write_files
 
 
@@ -52,12 +59,36 @@ def test_without_classes_there_are_no_labels(store, folder, monkeypatch):
     np.testing.assert_array_equal(resident.images.numpy(), expected)
 
 
-def test_streaming_gives_the_same_images(store, folder, monkeypatch):
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("numbers", [[0], [12], [4, 5], [0, 1, 2, 3, 4, 9], range(0, 13, 3)])
+def test_some_images_are_those_of_all_and_of_other_shards_nothing_is_read(
+    store, folder, monkeypatch, workers, numbers
+):
+    monkeypatch.setattr(loading, "WORTH_PROCESSES", 0)
+    shards, expected = written(store, folder, monkeypatch, classes=["dog", "cat"])
+    for shard in {0, 1, 2} - {number // 5 for number in numbers}:
+        store.local(shards, f"train-{shard:06d}.tar").unlink()
+    some = load_resident(store, shards, "train", numbers=np.array(numbers), workers=workers)
+    np.testing.assert_array_equal(some.images.numpy(), expected[list(numbers)])
+    assert some.labels.tolist() == [([0, 1] * 6 + [1])[number] for number in numbers]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("room", [1, 2_000, 2**28])
+def test_streaming_gives_the_same_images(store, folder, monkeypatch, workers, room):
+    """Cut within shards, too, where these are larger than the room."""
+    monkeypatch.setattr(loading, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr(loading, "AHEAD_BYTES", room)
     shards, expected = written(store, folder, monkeypatch, classes=["cat", "dog"])
-    streamed = list(iterate_images(store, shards, "train"))
+    streamed = list(iterate_images(store, shards, "train", workers=workers))
     np.testing.assert_array_equal(np.stack([image for _, image, _ in streamed]), expected)
     assert [label for _, _, label in streamed] == [0, 1] * 6 + [0]
-    assert len({key for key, _, _ in streamed}) == 13
+    assert [name for name, _, _ in streamed[3:7]] == [
+        "train-000000.tar:3",
+        "train-000000.tar:4",
+        "train-000001.tar:0",
+        "train-000001.tar:1",
+    ]
 
 
 def test_streaming_opens_a_shard_only_when_it_is_reached(store, folder, monkeypatch):
@@ -74,7 +105,7 @@ def test_the_estimate_is_what_the_tensors_take(store, folder, monkeypatch):
         shards, _ = written(store, folder, monkeypatch, **changes)
         resident = load_resident(store, shards, "train")
         tensors = [tensor for tensor in (resident.images, resident.labels) if tensor is not None]
-        assert estimate_resident_bytes(shards, "train") == sum(tensor.nbytes for tensor in tensors)
+        assert estimate_resident_bytes(shards, 13) == sum(tensor.nbytes for tensor in tensors)
 
 
 def test_a_damaged_shard_is_refused(store, folder, monkeypatch):
@@ -96,7 +127,7 @@ def test_a_split_that_is_not_there_is_named(store, folder, monkeypatch):
 
 def test_a_split_larger_than_the_memory_is_refused_before_it_is_read(store, folder, monkeypatch):
     shards, _ = written(store, folder, monkeypatch)
-    shards.details["splits"]["train"]["images"] = 10**12
+    shards.details["splits"]["train"] |= {"images": 10**12, "images_per_shard": [10**12, 0, 0]}
     store.local(shards, "train-000000.tar").unlink()
     with pytest.raises(StoreError, match="GB in memory, and .* GB are free: set the dataset's `limit` to"):
         load_resident(store, shards, "train")
@@ -119,5 +150,65 @@ def test_a_shard_with_other_images_than_its_manifest_says_is_refused(store, fold
     monkeypatch.setattr(loading, "WORTH_PROCESSES", 0)
     shards, _ = written(store, folder, monkeypatch)
     shards.details["splits"]["train"]["images_per_shard"] = [4, 6, 3]
-    with pytest.raises(StoreError, match="train-000000.tar cannot be decoded: .* more or fewer images"):
+    with pytest.raises(StoreError, match="train-000000.tar has more or fewer images than its manifest"):
         load_resident(store, shards, "train", workers=workers)
+
+
+READ_AHEAD = """
+import sys, threading, psutil
+from gan_core import store as store_module
+from gan_core.data import loading
+from gan_core.store import Store
+
+loading.AHEAD_BYTES, loading.WORTH_PROCESSES = 12_000_000, 0
+store = Store(sys.argv[1])
+own = psutil.Process()
+before = largest = own.memory_info().rss
+for count, (name, image, label) in enumerate(
+    loading.iterate_images(store, store.require("image_shards", "noise"), "train", workers=2)
+):
+    if count % 50 == 0:
+        largest = max(largest, own.memory_info().rss)
+print(count + 1, largest - before)
+"""
+
+
+def test_streaming_takes_bounded_memory(tmp_path):
+    """118 MB of images with 12 MB decoded ahead."""
+    png, store = encode_png(np.zeros((3, 128, 128), np.uint8)), Store(tmp_path)
+
+    def build(work: Build) -> None:
+        names = [f"train-{number:06d}.tar" for number in range(4)]
+        for name in names:
+            write_tar(work.folder / name, ((f"{row:04d}", png, None) for row in range(600)))
+        split = {"images": 2_400, "shards": names, "images_per_shard": [600] * 4}
+        work.details = {"splits": {"train": split}, "classes": [], "image_size": 128, "channels": 3}
+
+    store.produce("image_shards", "noise", config={}, inputs={}, code_version="1", build=build)
+    ran = subprocess.run(
+        [sys.executable, "-c", READ_AHEAD, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=Path(loading.__file__).parents[2],
+    )
+    assert ran.returncode == 0, ran.stderr
+    count, grown = (int(word) for word in ran.stdout.split())
+    assert count == 2_400
+    assert grown < 40_000_000  # what the allocator keeps for later is in it
+
+
+def test_a_shard_is_verified_once_by_whoever_comes_first(store, folder, monkeypatch):
+    shards, _ = written(store, folder, monkeypatch)
+    hashed = []
+
+    def slowly(path):
+        hashed.append(path.name)
+        time.sleep(0.05)
+        return shards.files[path.name].sha256
+
+    monkeypatch.setattr(store_module, "sha256_of", slowly)
+    files = ShardFiles(store, shards, "train")
+    with ThreadPoolExecutor(4) as threads:
+        paths = list(threads.map(files.locate, ["train-000000.tar"] * 4 + ["train-000001.tar"]))
+    assert sorted(hashed) == ["train-000000.tar", "train-000001.tar"]
+    assert len(set(paths)) == 2

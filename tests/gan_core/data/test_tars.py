@@ -3,7 +3,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from gan_core.data.decoding import decode_into
+from gan_core.data.decoding import ShardFormat, decode_into
 from gan_core.data.pixels import encode_png
 from gan_core.data.tars import largest_sample_bytes, read_tar, write_tar
 
@@ -22,7 +22,8 @@ def test_what_is_written_is_read(tmp_path, labelled):
     assert write_tar(tmp_path / "a.tar", iter(wanted)) == 4
     assert list(read_tar(tmp_path / "a.tar")) == wanted
     decoded, labels = np.empty_like(images), np.empty(len(images), dtype=np.int64)
-    decode_into(tmp_path / "a.tar", None, decoded, labels)
+    expected = ShardFormat("a", images.shape[1:], classes=4 if labelled else 0)
+    decode_into(tmp_path / "a.tar", None, decoded, labels, expected)
     np.testing.assert_array_equal(decoded, images)
     assert labels.tolist() == ([0, 1, 2, 3] if labelled else [-1] * 4)
 

@@ -1,9 +1,14 @@
+import tracemalloc
+
+import numpy as np
 import pytest
 
+from gan_core.data import verification as module
 from gan_core.data.raw import collect_raw_images
 from gan_core.data.shards import encode_png, verify_image_shards, write_image_shards, write_tar
 from gan_core.data.tars import read_tar
-from gan_core.store import sha256_of
+from gan_core.data.verification import CheckedShard
+from gan_core.store import Store, sha256_of
 from tests.gan_core.data.conftest import class_files, encoded, make_dataset, write_files
 
 LABELLED = {"classes": ["cat", "dog"]}
@@ -68,16 +73,14 @@ def test_a_deleted_shard(store, shards):
     assert any("test has 0 images, its manifest says 8" in problem for problem in report.problems)
 
 
-def replace(store, shards, samples):
-    """Put other samples into the train shard, with the hash that fits them."""
-    path = store.local(shards, "train-000000.tar")
+def replace(store, shards, samples, split="train"):
+    """Put other samples into a split's only shard, with the hash that fits them."""
+    path = store.local(shards, f"{split}-000000.tar")
     write_tar(path, samples)
-    shards.files["train-000000.tar"].sha256 = sha256_of(path)
+    shards.files[f"{split}-000000.tar"].sha256 = sha256_of(path)
 
 
 def test_wrong_contents_under_a_right_hash(store, shards):
-    import numpy as np
-
     samples = list(read_tar(store.local(shards, "train-000000.tar")))
     samples[3] = (samples[3][0], b"no png", samples[3][2])
     samples[5] = (samples[5][0], encode_png(np.zeros((3, 9, 9), np.uint8)), samples[5][2])
@@ -85,7 +88,7 @@ def test_wrong_contents_under_a_right_hash(store, shards):
     samples[9] = (samples[9][0], samples[9][1], None)
     replace(store, shards, samples[:-1])
     problems = verify(store, shards).problems
-    for words in ("does not decode", "(3, 9, 9) instead of (3, 8, 8)", "class 2", "class None"):
+    for words in ("does not decode", "(3, 9, 9) instead of (3, 8, 8)", "class 2", "has no .cls"):
         assert sum(words in problem for problem in problems) == 1, words
     assert any("train has 39 images, its manifest says 40" in problem for problem in problems)
     assert any("`cat` instead of" in problem for problem in problems)
@@ -107,3 +110,44 @@ def test_unlabelled_shards(store, tmp_path):
     report = verify(store, written(store, tmp_path, train, test, classes=None))
     assert report.sound
     assert (report.smallest_share, report.classes) == (None, {"train": {}, "test": {}})
+
+
+def test_what_does_not_decode_is_no_copy_of_what_does_not_decode(store, tmp_path):
+    shards = written(
+        store, tmp_path, class_files({"cat": 2, "dog": 2}), class_files({"cat": 2, "dog": 2}, seed=1)
+    )
+    for split in ("train", "test"):
+        samples = list(read_tar(store.local(shards, f"{split}-000000.tar")))
+        samples[1] = (samples[1][0], b"no png", samples[1][2])
+        replace(store, shards, samples, split)
+    report = verify(store, shards)
+    assert len([problem for problem in report.problems if "does not decode" in problem]) == 2
+    assert (report.images, report.duplicates) == ({"train": 4, "test": 4}, 0)
+
+
+def test_looking_for_copies_takes_little_memory():
+    """A million training images, a tenth of them in test too: at most 50 bytes per image, hashes included."""
+    numbers = np.random.default_rng(0).integers(1, 2**63, 1_000_000, dtype=np.uint64)
+    tracemalloc.start()
+    try:
+        train = [CheckedShard(hashes=part.copy()) for part in np.array_split(numbers, 200)]
+        test = [CheckedShard(hashes=part.copy()) for part in np.array_split(numbers[::10], 20)]
+        module.NAMED_DUPLICATES, named = 0, module.NAMED_DUPLICATES
+        count, keys = module._duplicates({"train": train, "test": test})
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+        module.NAMED_DUPLICATES = named
+    assert (count, keys) == (len(np.unique(numbers[::10])), [])
+    assert peak < 50 * len(numbers)
+
+
+def test_shards_are_fetched_one_by_one_from_a_store_elsewhere(tmp_path):
+    store = Store(f"memory://{tmp_path.name}", cache=tmp_path / "cache")
+    shards = written(
+        store, tmp_path, class_files({"cat": 3, "dog": 3}), class_files({"cat": 1, "dog": 1}, seed=1)
+    )
+    store.fs.rm_file(store.file_path(shards, "test-000000.tar"))
+    report = verify(store, shards)
+    assert any("test-000000.tar is missing" in problem for problem in report.problems)
+    assert report.images == {"train": 6, "test": 0}
