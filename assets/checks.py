@@ -108,12 +108,14 @@ def experiment_checks(partitions: dg.PartitionsDefinition) -> list[dg.AssetCheck
     @dg.asset_check(
         asset="trained_gan",
         partitions_def=partitions,
-        description="The guards found nothing wrong with the training; else they say what usually helps.",
+        description="The guards found nothing wrong with a training long enough to judge; else they say what "
+        "usually helps.",
     )
     def training_is_healthy(
         context: dg.AssetCheckExecutionContext, store: dg.ResourceParam[Store]
     ) -> dg.AssetCheckResult:
-        from gan_core.report.verdicts import HEALTHY, verdict_markdown, verdict_text
+        from gan_core.report.verdicts import verdict_markdown, verdict_text
+        from gan_core.verdicts import HEALTHY
 
         manifest = store.require("trained_gan", context.partition_key)
         verdict = verdict_text(manifest)
@@ -126,17 +128,29 @@ def experiment_checks(partitions: dg.PartitionsDefinition) -> list[dg.AssetCheck
     @dg.asset_check(
         asset="evaluation",
         partitions_def=partitions,
-        description="The FID is under half of the untrained generator's, by the same protocol.",
+        description="The FID is clearly below the untrained generator's, by the same protocol.",
     )
     def better_than_untrained(
         context: dg.AssetCheckExecutionContext, store: dg.ResourceParam[Store]
     ) -> dg.AssetCheckResult:
-        figures = store.require("evaluation", context.partition_key).figures
-        fid, untrained = figures["fid"], figures["fid_untrained"]
-        return dg.AssetCheckResult(
-            passed=fid < untrained / 2,
-            severity=WARN,
-            metadata={"fid": fid, "fid_untrained": untrained},
+        return better_than_untrained_result(
+            store.require("evaluation", context.partition_key),
+            store.current("trained_gan", context.partition_key),
         )
 
     return [finite_losses, training_is_healthy, better_than_untrained]
+
+
+def better_than_untrained_result(evaluation: Manifest, trained: Manifest | None) -> dg.AssetCheckResult:
+    """The check `better_than_untrained`, with the verdict on the training in the light of its evaluation."""
+    from gan_core.report.verdicts import verdict_markdown, verdict_text
+    from gan_core.verdicts import is_better_than_untrained
+
+    figures = {name: evaluation.figures.get(name) for name in ("fid", "fid_untrained")}
+    metadata = {name: value for name, value in figures.items() if value is not None}
+    metadata["verdict"] = verdict_text(trained, evaluation)
+    if trained:
+        metadata["findings"] = dg.MetadataValue.md(verdict_markdown(trained, evaluation))
+    # Where there is no such figure, nothing speaks against it.
+    passed = is_better_than_untrained(evaluation) is not False
+    return dg.AssetCheckResult(passed=passed, severity=WARN, metadata=metadata)

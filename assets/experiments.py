@@ -85,6 +85,7 @@ def experiment_assets(
                 experiment,
                 configs.datasets[experiment.dataset],
                 store.require("trained_gan", experiment.name),
+                store.require("image_shards", experiment.dataset),
                 force=config.force,
                 emit=context.log.info,
             )
@@ -122,7 +123,11 @@ def experiment_assets(
                 force=config.force,
                 emit=context.log.info,
             )
-        return materialized(context, store, manifest, {"protocol": manifest.details["protocol"]})
+        from gan_core.report.verdicts import verdict_text
+
+        verdict = verdict_text(store.current("trained_gan", experiment.name), manifest)
+        metadata = {"protocol": manifest.details["protocol"], "verdict": verdict}
+        return materialized(context, store, manifest, metadata)
 
     return [trained_gan, samples, evaluation]
 

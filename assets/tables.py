@@ -20,7 +20,7 @@ def table_assets() -> list[dg.AssetsDefinition]:
         kinds={"pandas"},
         code_version=CODE_VERSIONS["leaderboard"],
         automation_condition=follow_any_input(),
-        description="One row an evaluated experiment, best FID first, each with its protocol.",
+        description="One row per evaluated experiment, best FID first, each with its protocol.",
     )
     def leaderboard(
         context: dg.AssetExecutionContext,
@@ -28,9 +28,7 @@ def table_assets() -> list[dg.AssetsDefinition]:
         store: dg.ResourceParam[Store],
         configs: dg.ResourceParam[Configs],
     ) -> dg.MaterializeResult:
-        import pandas
-
-        from gan_core.report.leaderboard import build_leaderboard, leaderboard_markdown
+        from gan_core.report.leaderboard import build_leaderboard, leaderboard_markdown, read_leaderboard
 
         manifest = build_leaderboard(
             store,
@@ -40,7 +38,7 @@ def table_assets() -> list[dg.AssetsDefinition]:
             force=config.force,
             emit=context.log.info,
         )
-        frame = pandas.read_parquet(store.local(manifest, "leaderboard.parquet"))
+        frame = read_leaderboard(store, manifest)
         return materialized(
             context,
             store,

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from gan_core.data.pixels import decode_png
 from gan_core.data.tars import read_tar
-from gan_core.evaluation.features import FeatureExtractor
+from gan_core.evaluation.extractors import FeatureExtractor
 from gan_core.evaluation.statistics import FrechetReference, Gaussian, Moments, frechet_distance
 from gan_core.images import evenly_chosen
 from gan_core.sampling import generate

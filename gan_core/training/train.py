@@ -28,7 +28,7 @@ from gan_core.training.history import write_rows
 from gan_core.training.noise import stream_seed
 from gan_core.training.progress_strip import progress_png
 from gan_core.training.ranks import Ranks
-from gan_core.training.state import TrainingState, cpu_copy
+from gan_core.training.state import TrainingState
 from gan_core.training.tensorboard import TensorBoardLog, tensorboard_folder
 
 logger = logging.getLogger("gan_core")
@@ -66,8 +66,8 @@ def train_gan(
     and `observe`, and the others get None.
 
     Files: generator.safetensors (the average where `ema_decay` is set; the best one where `publish` or
-    a guard says so), discriminator.safetensors of the same moment, generator_untrained.safetensors,
-    generator_best.safetensors, history.parquet, evaluations.parquet, progress.png. Figures: verdict,
+    a guard says so), discriminator.safetensors of the same moment, generator_best.safetensors,
+    history.parquet, evaluations.parquet, progress.png. Figures: verdict,
     images_seen, images_per_second, d_loss, g_loss, seconds_training, parameters_generator,
     parameters_discriminator, and of the in-training evaluation fid_in_training, fid_best, images_seen_best,
     diversity. Details: verdicts, stopped_by, published.
@@ -169,7 +169,6 @@ class Training:
 
     def _train(self, checkpoints: Checkpoints, still_ours: Callable[[], None], work: Build | None) -> None:
         state = self._fresh_state()
-        untrained = cpu_copy(state.generator.state_dict())
         with self._feed() as feed:
             data = feed.describe()
             self._resume(state, checkpoints)
@@ -190,7 +189,6 @@ class Training:
                 self._warn_about_average(engine.total_images)
                 engine.run()
         if work:
-            save_weights(untrained, work, "generator_untrained")
             write_results(engine, self._published(engine), self.shards, work)
             work.details["data"] = data
             work.details["in_training_classifier"] = self.classifier and self.classifier.version
