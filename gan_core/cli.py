@@ -17,6 +17,8 @@ from pathlib import Path
 
 from gan_core.config import Configs, Dataset, Experiment, default_config_folder, load_configs, unknown
 from gan_core.errors import ConfigError, GanError, StoreError
+from gan_core.evaluation.extractors import EXTRACTORS
+from gan_core.evaluation.metrics import METRICS
 from gan_core.places import checkout
 from gan_core.store import Manifest, Store, default_store
 from gan_core.versions import CODE_VERSIONS
@@ -86,9 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("experiment", nargs="?", help="an experiment whose samples were drawn")
     evaluate.add_argument("--real", help="folder, archive or shards (train-*.tar) of real images")
     evaluate.add_argument("--fake", help="folder, archive or shards of generated images")
-    evaluate.add_argument("--extractor", choices=["inception", "classifier"], default="inception")
-    evaluate.add_argument("--metrics", default="fid,kid,is", help="a choice of fid,kid,is (default: all)")
-    evaluate.add_argument("--weights", help="the Inception weights, where they are not downloaded")
+    evaluate.add_argument("--extractor", choices=list(EXTRACTORS), default="inception")
+    evaluate.add_argument("--metrics", help=f"a choice of {','.join(METRICS)} (default: all that apply)")
+    evaluate.add_argument("--weights", help="the extractor's weights, where they are not downloaded")
     evaluate.add_argument("--classifier", help="the dataset whose classifier the store holds")
     evaluate.add_argument("--image-size", type=int, help="bring images of different sizes to this one")
 
@@ -182,7 +184,8 @@ def _sample(options: argparse.Namespace) -> None:
     experiment, store = _experiment(configs, options.experiment), _existing_store(options)
     trained = store.require("trained_gan", experiment.name)
     dataset = configs.datasets[experiment.dataset]
-    _print(store, draw_samples(store, experiment, dataset, trained, force=options.force))
+    shards = store.require("image_shards", dataset.name)
+    _print(store, draw_samples(store, experiment, dataset, trained, shards, force=options.force))
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -212,7 +215,7 @@ def _evaluate_experiment(options: argparse.Namespace) -> None:
 
 
 def _evaluate_images(options: argparse.Namespace) -> None:
-    from gan_core.evaluation.evaluate import evaluate_paths
+    from gan_core.evaluation.evaluate_paths import evaluate_paths
 
     classifier = None
     store = _existing_store(options) if options.store or options.classifier else _store(options)
@@ -222,7 +225,7 @@ def _evaluate_images(options: argparse.Namespace) -> None:
         options.real,
         options.fake,
         extractor=options.extractor,
-        metrics=[name.strip() for name in options.metrics.split(",") if name.strip()],
+        metrics=options.metrics and [name.strip() for name in options.metrics.split(",") if name.strip()],
         weights=options.weights,
         store=store,
         classifier=classifier,

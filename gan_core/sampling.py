@@ -16,6 +16,7 @@ from gan_core.errors import ConfigError
 from gan_core.images import grid_png, to_uint8
 from gan_core.models import build_generator, draw_latents
 from gan_core.progress import Progress
+from gan_core.remedies import how_to_make
 from gan_core.steps import GRID_COLUMNS, GRID_ROWS
 from gan_core.store import Build, Manifest, Store
 from gan_core.weights import load_weights
@@ -25,27 +26,37 @@ LATENT_BLOCK = 1024  # latents are drawn in blocks of this many, whatever the ba
 BATCH_SIZE = 128
 SAMPLES_PER_TAR = 10_000
 GRID_SIDE = 48  # pixels that an image takes at least
-KINDS = {"samples": "generator", "untrained": "generator_untrained"}
+WEIGHTS = "generator.safetensors"
 
 
-def load_generator(
-    store: Store, trained: Manifest, *, which: str = "generator", device: str | torch.device = "cpu"
-) -> nn.Module:
-    """A generator of a `trained_gan` artefact, ready to draw: `generator` or `generator_untrained`.
+def load_generator(store: Store, trained: Manifest, *, device: str | torch.device = "cpu") -> nn.Module:
+    """The generator of a `trained_gan` artefact, ready to draw, rebuilt from the manifest alone.
 
-    Rebuilt from the manifest alone. Raises `StoreError` where the file is missing, damaged, or does not fit.
+    Raises `StoreError` where the file is missing or damaged, or does not fit the manifest's network.
     """
-    if which not in KINDS.values():
-        raise ValueError(f"which is {which!r}: it is one of {', '.join(KINDS.values())}")
+    generator = _build(trained)
+    load_weights(generator, store, trained, WEIGHTS)
+    return _ready(generator, device)
+
+
+def untrained_generator(trained: Manifest, seed: int, device: str | torch.device = "cpu") -> nn.Module:
+    """The generator of a `trained_gan` artefact as it would be before training, with weights of this seed."""
+    return _ready(_build(trained, seed), device)
+
+
+def _build(trained: Manifest, seed: int = 0) -> nn.Module:
     experiment = Experiment.model_validate({**trained.config, "name": trained.partition})
     with torch.random.fork_rng(devices=[]):
-        generator = build_generator(
+        torch.manual_seed(seed)
+        return build_generator(
             experiment,
             channels=trained.details["channels"],
             image_size=trained.details["image_size"],
             n_classes=trained.details["n_classes"],
         )
-    load_weights(generator, store, trained, f"{which}.safetensors")
+
+
+def _ready(generator: nn.Module, device: str | torch.device) -> nn.Module:
     return generator.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
@@ -81,15 +92,15 @@ def draw_samples(
     experiment: Experiment,
     dataset: Dataset,
     trained: Manifest,
+    shards: Manifest,
     *,
     force: bool = False,
     emit: Callable[[str], None] = logger.info,
 ) -> Manifest:
-    """Draw what evaluation measures: `dataset.evaluation.samples` images, conditional ones by class.
+    """Draw what evaluation measures: as many images as `steps.sample_count` says, conditional ones by class.
 
-    Files: grid.png (of its own fixed seed; conditional: a row a class), samples-NNNNNN.tar, and
-    untrained-NNNNNN.tar of the untrained generator, for scale. Figures: samples, images_per_second.
-    Details: classes, conditional, grid_classes, and the tars of each kind.
+    Files: grid.png (of the same seed; conditional: one row per class) and samples-NNNNNN.tar. Figures:
+    samples, images_per_second. Details: samples (the tars), classes, conditional, grid_classes.
     """
     if trained.partition != experiment.name:
         raise ConfigError(
@@ -98,30 +109,26 @@ def draw_samples(
     if trained.config != experiment.training_config():
         raise ConfigError(
             f"experiment `{experiment.name}` was trained with another configuration than it has now: "
-            "materialise trained_gan again first"
+            f"{how_to_make('trained_gan', experiment.name)} first"
         )
-    count, seed = dataset.evaluation.samples, dataset.evaluation.seed
+    count, seed = steps.sample_count(dataset, shards), dataset.evaluation.seed
 
     def build(work: Build) -> None:
-        device = default_device()
-        generators = {
-            kind: load_generator(store, trained, which=KINDS[kind], device=device) for kind in KINDS
+        generator = load_generator(store, trained, device=default_device())
+        (work.folder / "grid.png").write_bytes(_grid(generator, seed))
+        began = time.monotonic()
+        progress = Progress(f"drawing {experiment.name} samples", count, emit=emit)
+        tars = _write_tars(generator, count, seed, work.folder, progress)
+        seconds = time.monotonic() - began
+        work.figures = {"samples": count, "images_per_second": round(count / max(seconds, 1e-9), 1)}
+        work.details = {
+            "samples": tars,
+            "classes": trained.details["classes"],
+            "conditional": generator.n_classes > 0,
+            "grid_classes": _grid_classes(generator),
         }
-        conditional = generators["samples"].n_classes > 0
-        (work.folder / "grid.png").write_bytes(_grid(generators["samples"], seed))
-        seconds = {}
-        for kind, generator in generators.items():
-            began = time.monotonic()
-            progress = Progress(f"drawing {experiment.name} {kind}", count, emit=emit)
-            work.details[kind] = _write_tars(generator, count, seed, work.folder, kind, progress)
-            seconds[kind] = time.monotonic() - began
-        work.figures["samples"] = count
-        work.figures["images_per_second"] = round(count / max(seconds["samples"], 1e-9), 1)
-        work.details["classes"] = trained.details["classes"]
-        work.details["conditional"] = conditional
-        work.details["grid_classes"] = _grid_classes(generators["samples"])
 
-    return steps.samples(experiment, dataset, trained).produce(store, build, force=force)
+    return steps.samples(experiment, dataset, trained, shards).produce(store, build, force=force)
 
 
 def _latent_batches(generator: nn.Module, count: int, seed: int, batch_size: int) -> Iterator[Tensor]:
@@ -136,13 +143,11 @@ def _latent_batches(generator: nn.Module, count: int, seed: int, batch_size: int
         waiting, count = waiting[size:], count - size
 
 
-def _write_tars(
-    generator: nn.Module, count: int, seed: int, folder: Path, kind: str, progress: Progress
-) -> list[str]:
+def _write_tars(generator: nn.Module, count: int, seed: int, folder: Path, progress: Progress) -> list[str]:
     samples = _encoded(generator, count, seed, progress)
     names = []
     for first in range(0, count, SAMPLES_PER_TAR):
-        names.append(f"{kind}-{len(names):06d}.tar")
+        names.append(f"samples-{len(names):06d}.tar")
         size = min(SAMPLES_PER_TAR, count - first)
         write_tar(folder / names[-1], (next(samples) for _ in range(size)))
     return names
@@ -169,5 +174,5 @@ def _grid(generator: nn.Module, seed: int) -> bytes:
 
 
 def _grid_classes(generator: nn.Module) -> list[int]:
-    """The classes that are rows of the grid: all, or the first so many that fit."""
+    """The classes that have a row in the grid: all, or the first so many that fit."""
     return list(range(min(generator.n_classes, GRID_ROWS)))

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gan_core.config import Dataset, Experiment
+from gan_core.evaluation.extractors import EXTRACTORS, ExtractorSources
+from gan_core.evaluation.metrics import chosen_metrics
 from gan_core.store import Build, Manifest, Store, fingerprint
 from gan_core.versions import CODE_VERSIONS
 
@@ -70,18 +72,34 @@ def classifier(dataset: Dataset, shards: Manifest) -> Step:
     return Step("classifier", dataset.name, config, {"image_shards": shards})
 
 
+# How many images are drawn where a dataset does not say: as many as it has to compare with. More cost time
+# and leave the real side as uncertain as before; from 10,000 on, another image hardly moves a figure.
+MAX_DEFAULT_SAMPLES = 10_000
+
+
+def sample_count(dataset: Dataset, shards: Manifest) -> int:
+    """How many images are drawn of every generator: `evaluation.samples`, or by default as many as there are
+    train images, at most `MAX_DEFAULT_SAMPLES`."""
+    if dataset.evaluation.samples is not None:
+        return dataset.evaluation.samples
+    return min(shards.details["splits"]["train"]["images"], MAX_DEFAULT_SAMPLES)
+
+
 def reference_statistics(dataset: Dataset, shards: Manifest, classifier: Manifest | None) -> Step:
     """Raises `EvaluationError` where an extractor's weights are missing."""
     fingerprints = _extractor_fingerprints(dataset, classifier)
     config = {
         "extractors": fingerprints,
-        "samples": dataset.evaluation.samples,
+        "metrics": _metric_versions(dataset),
+        "samples": sample_count(dataset, shards),
         "seed": dataset.evaluation.seed,
     }
-    inputs = {"image_shards": shards}
-    if "classifier" in fingerprints:
-        inputs["classifier"] = classifier
-    return Step("reference_statistics", dataset.name, config, inputs)
+    return Step(
+        "reference_statistics",
+        dataset.name,
+        config,
+        {"image_shards": shards, **_classifier_input(dataset, classifier)},
+    )
 
 
 def trained_gan(experiment: Experiment, shards: Manifest, classifier: Manifest | None = None) -> Step:
@@ -96,9 +114,9 @@ def trained_gan(experiment: Experiment, shards: Manifest, classifier: Manifest |
 GRID_ROWS, GRID_COLUMNS = 10, 10
 
 
-def samples(experiment: Experiment, dataset: Dataset, trained: Manifest) -> Step:
+def samples(experiment: Experiment, dataset: Dataset, trained: Manifest, shards: Manifest) -> Step:
     config = {
-        "count": dataset.evaluation.samples,
+        "count": sample_count(dataset, shards),
         "seed": dataset.evaluation.seed,
         "grid": {"rows": GRID_ROWS, "columns": GRID_COLUMNS},
     }
@@ -107,15 +125,54 @@ def samples(experiment: Experiment, dataset: Dataset, trained: Manifest) -> Step
 
 def evaluation(dataset: Dataset, samples: Manifest, reference: Manifest, classifier: Manifest | None) -> Step:
     """Raises `EvaluationError` where an extractor's weights are missing."""
-    fingerprints = _extractor_fingerprints(dataset, classifier)
+    config = {
+        "extractors": _extractor_fingerprints(dataset, classifier),
+        "metrics": _metric_versions(dataset),
+        "seed": dataset.evaluation.seed,
+    }
     inputs = {"samples": samples, "reference_statistics": reference}
-    if "classifier" in fingerprints:
-        inputs["classifier"] = classifier
-    config = {"extractors": fingerprints, "seed": dataset.evaluation.seed}
-    return Step("evaluation", samples.partition, config, inputs)
+    return Step("evaluation", samples.partition, config, {**inputs, **_classifier_input(dataset, classifier)})
+
+
+# What a generator is built from, apart from the shape of the images.
+GENERATOR_SECTIONS = ("architecture", "latent", "output", "conditioning")
+
+
+def untrained(
+    dataset: Dataset, trained: Manifest, reference: Manifest, classifier: Manifest | None, count: int
+) -> Step:
+    """The figures of the generator of `trained` before its training, of `count` images.
+
+    The partition names the dataset and what the generator is built from, so that all experiments and seeds
+    with such a generator share the artefact. Raises `EvaluationError` where an extractor's weights are
+    missing.
+    """
+    generator = {key: trained.config[key] for key in GENERATOR_SECTIONS}
+    generator |= {key: trained.details[key] for key in ("channels", "image_size", "n_classes")}
+    config = {
+        "generator": generator,
+        "count": count,
+        "extractors": _extractor_fingerprints(dataset, classifier),
+        "metrics": _metric_versions(dataset),
+        "seed": dataset.evaluation.seed,
+    }
+    built_from = fingerprint(generator, {}, "")[:12]
+    inputs = {"reference_statistics": reference, **_classifier_input(dataset, classifier)}
+    return Step("untrained", f"{dataset.name}-{built_from}", config, inputs)
 
 
 def _extractor_fingerprints(dataset: Dataset, classifier: Manifest | None) -> dict[str, str]:
-    from gan_core.evaluation.reference import extractor_fingerprints
+    """Each extractor of the dataset with the sha256 of its weights, without loading a network."""
+    sources = ExtractorSources(None, dataset.evaluation.weights, classifier, dataset.name)
+    return {name: EXTRACTORS[name].fingerprint_of(sources) for name in dataset.evaluation.extractors}
 
-    return extractor_fingerprints(dataset, classifier)
+
+def _classifier_input(dataset: Dataset, classifier: Manifest | None) -> dict[str, Manifest]:
+    """The classifier, where one of the dataset's extractors needs it."""
+    needed = any(EXTRACTORS[name].needs_classifier for name in dataset.evaluation.extractors)
+    return {"classifier": classifier} if needed else {}
+
+
+def _metric_versions(dataset: Dataset) -> dict[str, str]:
+    """What is measured: another metric is another evaluation, but no other training."""
+    return {name: metric.version for name, metric in chosen_metrics(dataset.evaluation.metrics).items()}

@@ -53,9 +53,7 @@ def _backfill(patterns: list[str], force: bool) -> int:
 
 
 def _print_tables() -> None:
-    import pandas
-
-    from gan_core.report.leaderboard import leaderboard_text
+    from gan_core.report.leaderboard import leaderboard_text, read_leaderboard
     from gan_core.store import default_store
 
     store = default_store()
@@ -63,7 +61,7 @@ def _print_tables() -> None:
     if manifest is None:
         return
     print()
-    print(leaderboard_text(pandas.read_parquet(store.local(manifest, "leaderboard.parquet"))))
+    print(leaderboard_text(read_leaderboard(store, manifest)))
     print(f"\nleaderboard: {store.address(f'{store.root}/leaderboard/leaderboard.csv')}")
     print(f"report:      {store.address(f'{store.root}/report/index.html')}")
 

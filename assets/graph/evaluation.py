@@ -7,21 +7,30 @@ import dagster as dg
 from assets.conditions import follow_inputs
 from assets.factory import StepRun, declare
 from gan_core import steps
+from gan_core.report.verdicts import verdict_markdown, verdict_text
 from gan_core.store import Manifest
+from gan_core.verdicts import is_better_than_untrained
 
 
 def better_than_untrained(run: StepRun, manifest: Manifest) -> dg.AssetCheckResult:
-    """The FID is under half of the untrained generator's, by the same protocol."""
-    fid, untrained = manifest.figures["fid"], manifest.figures["fid_untrained"]
-    return dg.AssetCheckResult(
-        passed=fid < untrained / 2,
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={"fid": fid, "fid_untrained": untrained},
-    )
+    """The FID is clearly below the untrained generator's, by the same protocol."""
+    trained = _trained(run)
+    figures = {name: manifest.figures.get(name) for name in ("fid", "fid_untrained")}
+    metadata = {name: value for name, value in figures.items() if value is not None}
+    metadata["verdict"] = verdict_text(trained, manifest)
+    if trained:
+        metadata["findings"] = dg.MetadataValue.md(verdict_markdown(trained, manifest))
+    # Where there is no such figure, nothing speaks against it.
+    passed = is_better_than_untrained(manifest) is not False
+    return dg.AssetCheckResult(passed=passed, severity=dg.AssetCheckSeverity.WARN, metadata=metadata)
 
 
 def shown(run: StepRun, manifest: Manifest) -> dict[str, Any]:
-    return {"protocol": manifest.details["protocol"]}
+    return {"protocol": manifest.details["protocol"], "verdict": verdict_text(_trained(run), manifest)}
+
+
+def _trained(run: StepRun) -> Manifest | None:
+    return run.store.current("trained_gan", run.partition)
 
 
 @declare(

@@ -19,7 +19,9 @@ def shown(run: StepRun, manifest: Manifest) -> dict[str, Any]:
     deps=["trained_gan"],
     pool="gpu",
     automation=follow_inputs(),
-    step=lambda run: steps.samples(run.experiment, run.dataset, run.input("trained_gan")),
+    step=lambda run: steps.samples(
+        run.experiment, run.dataset, run.input("trained_gan"), run.input("image_shards")
+    ),
     metadata=shown,
 )
 def samples(run: StepRun) -> Manifest:
@@ -31,6 +33,7 @@ def samples(run: StepRun) -> Manifest:
         run.experiment,
         run.dataset,
         run.input("trained_gan"),
+        run.input("image_shards"),
         force=run.force,
         emit=run.emit,
     )

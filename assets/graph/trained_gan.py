@@ -10,9 +10,10 @@ from assets.observation import observation, observe
 from assets.recording import StepConfig, inline_picture, stored_picture
 from assets.several_processes import number_of_processes, train_in_processes
 from gan_core import steps
-from gan_core.report.verdicts import HEALTHY, verdict_markdown, verdict_text
+from gan_core.report.verdicts import verdict_markdown, verdict_text
 from gan_core.store import Manifest
 from gan_core.training.task import TrainingTask
+from gan_core.verdicts import HEALTHY
 
 
 class TrainingStepConfig(StepConfig):
@@ -41,7 +42,8 @@ def finite_losses(run: StepRun, manifest: Manifest) -> dg.AssetCheckResult:
 
 
 def training_is_healthy(run: StepRun, manifest: Manifest) -> dg.AssetCheckResult:
-    """The guards found nothing wrong with the training; else they say what usually helps."""
+    """The guards found nothing wrong with a training long enough to judge; else they say what usually
+    helps."""
     verdict = verdict_text(manifest)
     return dg.AssetCheckResult(
         passed=verdict == HEALTHY,

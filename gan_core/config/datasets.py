@@ -4,10 +4,12 @@ import os
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationInfo, field_validator, model_validator
 
 from gan_core.config.base import Config, Name
 from gan_core.config.mistakes import unknown
+from gan_core.evaluation.extractors import EXTRACTORS
+from gan_core.evaluation.metrics import METRICS
 
 Split = Literal["train", "test"]
 
@@ -53,15 +55,25 @@ class SourceConfig(Config):
 class EvaluationConfig(Config):
     """What is measured for every experiment on a dataset, so that their figures compare.
 
-    `extractors`: the first one fills the leaderboard. `samples` images are drawn from every generator.
-    `inception_weights` is a path or URL of the TensorFlow 2015-12-05 weights as torch-fidelity publishes
-    them; without it they are downloaded once.
+    `extractors`: the first one fills the leaderboard. `metrics`: null is all there are. `samples` images are
+    drawn from every generator; null is as many as there are train images, at most 10,000. `weights` is, by
+    the name of an extractor, a path or URL of its weights, which are otherwise downloaded once.
     """
 
-    extractors: tuple[Literal["classifier", "inception"], ...] = Field(("classifier",), min_length=1)
-    samples: PositiveInt = 10_000
-    inception_weights: str | None = None
+    extractors: tuple[str, ...] = Field(("classifier",), min_length=1)
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    samples: PositiveInt | None = None
+    weights: dict[str, str] = {}
     seed: NonNegativeInt = 0
+
+    @field_validator("extractors", "metrics", "weights")
+    @classmethod
+    def _registered(cls, names, info: ValidationInfo):
+        known = METRICS if info.field_name == "metrics" else EXTRACTORS
+        unknown = [name for name in names or () if name not in known]
+        if unknown:
+            raise ValueError(f"there is no `{unknown[0]}`: choose from {', '.join(known)}")
+        return names
 
 
 class Dataset(Config):

@@ -16,20 +16,18 @@ from gan_core.config import Dataset
 from gan_core.data.loading import load_resident
 from gan_core.devices import default_device
 from gan_core.errors import EvaluationError
-from gan_core.evaluation.features import (
+from gan_core.evaluation.classifier_network import (
     ROTATIONS,
     ClassifierDescription,
-    ClassifierExtractor,
     ClassifierNetwork,
     save_classifier,
 )
+from gan_core.evaluation.extractors.classifier import CLASSIFIER_FILE, FEATURE_DIM, ClassifierExtractor
 from gan_core.progress import Progress
 from gan_core.steps import CLASSIFIER_TRAINING
 from gan_core.store import Build, Manifest, Store
 
 logger = logging.getLogger("gan_core")
-CLASSIFIER_FILE = "classifier.safetensors"
-
 # Of a larger split every k-th image is used, so that the rest stays in memory.
 RESIDENT_BYTES = 2 * 2**30
 
@@ -76,7 +74,7 @@ def train_classifier(
         work.details = {
             "task": description.task,
             "classes": list(description.classes),
-            "feature_dim": network.FEATURE_DIM,
+            "feature_dim": FEATURE_DIM,
             "image_size": description.image_size,
             "channels": description.channels,
             "confusion_test": confusion.tolist() if confusion is not None else None,

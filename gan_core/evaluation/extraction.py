@@ -1,4 +1,4 @@
-"""One pass of an extractor over a stream of images, for any number of statistics at once."""
+"""One pass of an extractor over a stream of images, for any number of statistics of any parts at once."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
@@ -8,12 +8,47 @@ import numpy as np
 import torch
 
 from gan_core.errors import EvaluationError
-from gan_core.evaluation.features import FeatureExtractor
-from gan_core.evaluation.metrics import Accumulator
+from gan_core.evaluation.extractors.base import FeatureExtractor
+from gan_core.evaluation.metrics.base import Batch, ImageSet, Statistic
 from gan_core.progress import Progress
 
 BATCH_SIZE = 64
 KeyedImage = tuple[str, np.ndarray, int | None]
+
+
+class Accumulator:
+    """Gathers these statistics of `count` images in one pass over them.
+
+    `classes`: whether the logits are of classes; `labels`: whether the labels are of the extractor's classes.
+    A statistic that needs what there is not is left out. `seed` is for those that choose among the images.
+    """
+
+    def __init__(
+        self,
+        statistics: Iterable[Statistic],
+        count: int,
+        *,
+        classes: bool = False,
+        labels: bool = False,
+        seed: int = 0,
+    ):
+        there = {"features": True, "classes": classes, "labels": classes and labels}
+        self.count, self.seen = count, 0
+        self.gatherers = {item.name: item.gather(count, seed) for item in statistics if there[item.needs]}
+
+    def update(self, batch: Batch) -> None:
+        """Add the next images; more than were announced are an `EvaluationError`."""
+        if self.seen + len(batch) > self.count:
+            raise EvaluationError(f"more than the {self.count:,} images that were announced: read them again")
+        for gatherer in self.gatherers.values():
+            gatherer.update(batch)
+        self.seen += len(batch)
+
+    def finish(self) -> ImageSet:
+        """What was gathered; an `EvaluationError` if fewer images came than were announced."""
+        if self.seen != self.count:
+            raise EvaluationError(f"{self.seen:,} images came of the {self.count:,} that were announced")
+        return ImageSet(self.count, {name: gatherer.finish() for name, gatherer in self.gatherers.items()})
 
 
 @dataclass(frozen=True)
@@ -27,31 +62,20 @@ class Part:
 def extract_into(
     parts: list[Part],
     extractor: FeatureExtractor,
-    images: Iterable[KeyedImage],
+    batches: Iterable[tuple[torch.Tensor, torch.Tensor | None]],
     progress: Progress,
-    *,
-    labelled: bool = False,
 ) -> None:
-    """Extract the features of (key, uint8 (C, H, W), label or None) once; give each part its share.
-
-    `labelled`: whether the labels are of the extractor's classes, so that the recognised ones are counted.
-    """
+    """Extract the features of batches (see `batched`) once; give each part its share."""
     start = 0
-    for batch, labels in batched(images):
-        labels = labels if labelled else None
-        features, logits = extractor.extract(batch)
+    for images, labels in batches:
+        batch = Batch(images, *extractor.extract(images), labels)
         for part in parts:
             if part.chosen is None:
-                part.accumulator.update(features, logits, labels)
+                part.accumulator.update(batch)
                 continue
             chosen = torch.from_numpy(part.chosen[start : start + len(batch)])
             if chosen.any():
-                here = chosen.to(features.device)
-                part.accumulator.update(
-                    features[here],
-                    None if logits is None else logits[here],
-                    None if labels is None else labels[chosen],
-                )
+                part.accumulator.update(batch.chosen(chosen))
         start += len(batch)
         progress.update(start)
 

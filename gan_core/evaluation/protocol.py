@@ -14,7 +14,8 @@ class Protocol:
     `weights` is the first 12 hex digits of the sha256 of the extractor's weights, `samples` the number of
     generated images. `real` names the real images (`digits/train`), `real_images` counts them, and
     `real_hash` (8 hex digits) tells apart contents of one name; the three are None for a metric without real
-    images. `resize` says how images came to the extractor's size. The KID settings are None for the others.
+    images. `resize` says how images came to the extractor's size, `settings` what else decides the metric,
+    such as `kid=100x1000`.
     """
 
     extractor: str
@@ -25,8 +26,7 @@ class Protocol:
     real_hash: str | None = None
     resize: str = "none"
     seed: int = 0
-    kid_subsets: int | None = None
-    kid_subset_size: int | None = None
+    settings: str = ""
 
     def __str__(self) -> str:
         """One line, such as `classifier-1a2b3c4d5e6f n=2000 vs digits/train(1437)@9f8e7d6c seed=0`."""
@@ -36,13 +36,11 @@ class Protocol:
         text += f" seed={self.seed}"
         if self.resize != "none":
             text += f" resize={self.resize}"
-        if self.kid_subsets is not None:
-            text += f" kid={self.kid_subsets}x{self.kid_subset_size}"
-        return text
+        return f"{text} {self.settings}" if self.settings else text
 
-    def with_kid(self, subsets: int, subset_size: int) -> "Protocol":
-        """The same for KID in `subsets` subsets of `subset_size` images."""
-        return replace(self, kid_subsets=subsets, kid_subset_size=subset_size)
+    def with_settings(self, settings: str) -> "Protocol":
+        """The same for a metric with settings of its own."""
+        return replace(self, settings=settings)
 
     def with_samples(self, samples: int) -> "Protocol":
         """The same for another number of generated images."""

@@ -1,5 +1,5 @@
 """The statistics of a dataset's real images, computed once for all experiments, and the real-against-real
-floor: what FID and KID say of images that are real, under the same protocol."""
+floor: what the metrics say of images that are real, under the same protocol."""
 
 import functools
 import logging
@@ -8,31 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from gan_core import steps
 from gan_core.config import Dataset
 from gan_core.data.loading import iterate_images
 from gan_core.errors import EvaluationError
-from gan_core.evaluation.classifier import CLASSIFIER_FILE, load_classifier
-from gan_core.evaluation.extraction import Part, extract_into, progress_of
-from gan_core.evaluation.features import (
-    FeatureExtractor,
-    InceptionExtractor,
-    inception_fingerprint,
-    inception_weights_file,
-)
+from gan_core.evaluation.extraction import Accumulator, Part, batched, extract_into, progress_of
+from gan_core.evaluation.extractors import FeatureExtractor
+from gan_core.evaluation.measuring import measure, open_extractor, split_protocol
 from gan_core.evaluation.metrics import (
-    INCEPTION_SCORE_SPLITS,
-    KID_SUBSETS,
-    Accumulator,
-    ImageSetStatistics,
-    RealStatistics,
-    compute_metrics,
-    kid_subset_size,
+    Comparison,
+    ImageSet,
+    Metric,
+    Statistic,
+    chosen_metrics,
+    statistics_needed,
 )
 from gan_core.evaluation.protocol import Protocol
-from gan_core.evaluation.statistics import FrechetReference
 from gan_core.store import Build, Manifest, Store
 
 logger = logging.getLogger("gan_core")
@@ -49,72 +41,56 @@ def compute_reference_statistics(
 ) -> Manifest:
     """Statistics of every split by every extractor of the dataset: the asset `reference_statistics`.
 
-    Files: `<extractor>-<split>.npz` with mu, sigma, sigma_sqrt, count, features (at most 10,000, for KID).
-    Details: `extractors[name]` with fingerprint, splits (images, file), inception_score of the train images
-    (None without classes), and `floor`, which holds FID and KID, each with its protocol, of
+    Files: `<extractor>-<split>.npz` with the arrays of each statistic that a metric needs of real images, as
+    `moments.mu`. Details: `extractors[name]` with fingerprint, splits (images, file), `figures` (of the train
+    images by the metrics that compare with nothing), and `floor`, which holds for each of the following
+    `samples` and the figures of the metrics that have a floor, each with its protocol in `protocols`:
 
     - `test_against_train`: all test images against all train images (if there is a test split),
     - `train_halves`: one half of the train images, drawn by the seed, against the other,
-    - `at_samples`: min(evaluation.samples, images available) real images drawn by the seed: test images
-      against all train images, or, without a test split, images of one half of train against the other.
+    - `at_samples`: as many real images as samples are drawn, or those available, drawn by the seed: test
+      images against all train images, or, without a test split, of one half of train against the other.
 
-    Figures: `<extractor>_fid_floor`, `<extractor>_kid_floor` (those of `at_samples`) and
-    `<extractor>_inception_score`. Too few images or missing weights are an `EvaluationError`.
+    Figures: `<extractor>_<figure>_floor` (those of `at_samples`) and `<extractor>_<figure>` of the train
+    images. Too few images or missing weights are an `EvaluationError`.
     """
-    _check_counts(dataset, shards)
+    metrics = chosen_metrics(dataset.evaluation.metrics)
+    _check_counts(dataset, shards, metrics)
     step = steps.reference_statistics(dataset, shards, classifier)
 
     def build(work: Build) -> None:
         described = {}
         for name in dataset.evaluation.extractors:
             extractor = open_extractor(name, store, dataset, classifier)
-            described[name] = _measure(store, dataset, shards, extractor, work.folder, emit)
-            floor = described[name]["floor"]["at_samples"]
-            work.figures[f"{name}_fid_floor"] = floor["fid"]
-            work.figures[f"{name}_kid_floor"] = floor["kid"]
-            work.figures[f"{name}_inception_score"] = described[name]["inception_score"]
+            images = RealImages(store, dataset, shards, extractor, metrics)
+            described[name] = images.measure(work.folder, emit)
+            floor = described[name]["floor"]["at_samples"]["figures"]
+            work.figures |= {f"{name}_{figure}_floor": value for figure, value in floor.items()}
+            work.figures |= {f"{name}_{key}": value for key, value in described[name]["figures"].items()}
         work.details = {"real_hash": shards.fingerprint[:8], "extractors": described}
 
     return step.produce(store, build, force=force)
 
 
-def load_reference(store: Store, reference: Manifest, extractor: str, split: str) -> RealStatistics:
-    """The statistics of one split by one extractor."""
-    file = reference.details["extractors"][extractor]["splits"][split]["file"]
-    with np.load(store.local(reference, file), allow_pickle=False) as arrays:
-        frechet = FrechetReference(arrays["mu"], arrays["sigma"], arrays["sigma_sqrt"], int(arrays["count"]))
-        return RealStatistics(frechet, torch.from_numpy(arrays["features"]))
+def load_reference(
+    store: Store, reference: Manifest, extractor: str, split: str, statistics: tuple[Statistic, ...]
+) -> ImageSet:
+    """These statistics of one split by one extractor, prepared as the real side of comparisons."""
+    described = reference.details["extractors"][extractor]["splits"][split]
+    with np.load(store.local(reference, described["file"]), allow_pickle=False) as arrays:
+        values = {item.name: _of_arrays(item, arrays) for item in statistics}
+    return ImageSet(described["images"], {name: value for name, value in values.items() if value is not None})
 
 
-def extractor_fingerprints(dataset: Dataset, classifier: Manifest | None) -> dict[str, str]:
-    """Each extractor of the dataset with the sha256 of its weights, without loading a network."""
-    fingerprints = {}
-    for name in dataset.evaluation.extractors:
-        if name == "inception":
-            path = inception_weights_file(dataset.evaluation.inception_weights)
-            fingerprints[name] = inception_fingerprint(path)
-        elif classifier is None:
-            raise EvaluationError(
-                f"{dataset.name} is evaluated by its classifier, but none is trained: "
-                "materialise `classifier`"
-            )
-        else:
-            fingerprints[name] = classifier.files[CLASSIFIER_FILE].sha256
-    return fingerprints
+def _of_arrays(statistic: Statistic, arrays) -> Any:
+    prefix = f"{statistic.name}."
+    found = {name.removeprefix(prefix): arrays[name] for name in arrays.files if name.startswith(prefix)}
+    return statistic.of_arrays(found) if found else None
 
 
-def open_extractor(
-    name: str, store: Store, dataset: Dataset, classifier: Manifest | None
-) -> FeatureExtractor:
-    """The extractor that a dataset's evaluation calls `name`."""
-    if name == "inception":
-        return InceptionExtractor(dataset.evaluation.inception_weights)
-    return load_classifier(store, classifier)
-
-
-def _check_counts(dataset: Dataset, shards: Manifest) -> None:
+def _check_counts(dataset: Dataset, shards: Manifest, metrics: dict[str, Metric]) -> None:
     for split, described in shards.details["splits"].items():
-        least = INCEPTION_SCORE_SPLITS if split == "train" else 2
+        least = max(metric.least_images for metric in metrics.values()) if split == "train" else 2
         if described["images"] < least:
             raise EvaluationError(
                 f"the {split} split of {dataset.name} has {described['images']} images, but reference "
@@ -122,136 +98,127 @@ def _check_counts(dataset: Dataset, shards: Manifest) -> None:
             )
 
 
-def _measure(
-    store: Store,
-    dataset: Dataset,
-    shards: Manifest,
-    extractor: FeatureExtractor,
-    folder: Path,
-    emit: Callable[[str], None],
-) -> dict[str, Any]:
-    """Write an extractor's files into `folder`; return its part of the details."""
-    seed = dataset.evaluation.seed
-    counts = {split: values["images"] for split, values in shards.details["splits"].items()}
-    scored = extractor.n_classes is not None
-    parts = {
-        split: {"all": Part(Accumulator(count, scored=scored, seed=seed))} for split, count in counts.items()
-    }
-    parts["train"] |= _halves(counts["train"], seed)
-    drawn_from = "test" if "test" in counts else "train"
-    parts[drawn_from]["drawn"] = _drawn(parts[drawn_from], counts[drawn_from], dataset)
+class RealImages:
+    """The real images of a dataset by one extractor: all of each split, and the parts that floors need."""
 
-    sets: dict[str, dict[str, ImageSetStatistics]] = {}
-    for split, count in counts.items():
-        progress = progress_of(extractor, f"{dataset.name} {split}", count, emit)
-        extract_into(list(parts[split].values()), extractor, iterate_images(store, shards, split), progress)
-        sets[split] = {name: part.accumulator.finish() for name, part in parts[split].items()}
+    def __init__(
+        self,
+        store: Store,
+        dataset: Dataset,
+        shards: Manifest,
+        extractor: FeatureExtractor,
+        metrics: dict[str, Metric],
+    ):
+        self.store, self.dataset, self.shards, self.extractor = store, dataset, shards, extractor
+        self.seed = dataset.evaluation.seed
+        self.real = statistics_needed(metrics.values(), real=True)
+        # As a floor's images are measured: without labels, which were asked of no generator.
+        self.alone = {name: metric for name, metric in metrics.items() if not metric.real}
+        self.with_floor = {name: metric for name, metric in metrics.items() if "floor" in metric.variants}
+        self.counts = {split: values["images"] for split, values in shards.details["splits"].items()}
 
-    splits = {}
-    real = {split: RealStatistics.of(statistics["all"]) for split, statistics in sets.items()}
-    for split, count in counts.items():
-        file = f"{extractor.name}-{split}.npz"
-        _save(folder / file, real[split])
-        splits[split] = {"images": count, "file": file}
-    mean, deviation = sets["train"]["all"].inception_score or (None, None)
-    return {
-        "fingerprint": extractor.fingerprint,
-        "splits": splits,
-        "inception_score": mean,
-        "inception_score_std": deviation,
-        "floor": _floors(
-            sets, real, functools.partial(split_protocol, extractor, dataset, shards.fingerprint[:8])
-        ),
-    }
-
-
-def _halves(count: int, seed: int) -> dict[str, Part]:
-    order = np.random.RandomState(seed).permutation(count)
-    first = np.zeros(count, dtype=bool)
-    first[order[: count // 2]] = True
-    return {
-        "half": Part(Accumulator(int(first.sum()), seed=seed), first),
-        "other_half": Part(Accumulator(int((~first).sum()), seed=seed), ~first),
-    }
-
-
-def _drawn(parts: dict[str, Part], count: int, dataset: Dataset) -> Part:
-    """As many real images as a generator is asked for, of all there are or of one half of them."""
-    candidates = np.flatnonzero(parts["half"].chosen) if "half" in parts else np.arange(count)
-    number = min(dataset.evaluation.samples, len(candidates))
-    if number < 2:
-        raise EvaluationError(
-            f"{dataset.name}: evaluation.samples is {dataset.evaluation.samples}, but a covariance needs 2"
+    def measure(self, folder: Path, emit: Callable[[str], None]) -> dict[str, Any]:
+        """Write the extractor's files into `folder`; return its part of the details."""
+        sets = self._gather(emit)
+        real = {split: parts["all"].prepared(self.real) for split, parts in sets.items()}
+        splits = {}
+        for split, count in self.counts.items():
+            file = f"{self.extractor.name}-{split}.npz"
+            self._save(folder / file, real[split])
+            splits[split] = {"images": count, "file": file}
+        protocol = functools.partial(
+            split_protocol, self.extractor, self.dataset, self.shards.fingerprint[:8]
         )
-    generator = np.random.RandomState(dataset.evaluation.seed)
-    chosen = np.zeros(count, dtype=bool)
-    chosen[generator.choice(candidates, number, replace=False)] = True
-    return Part(Accumulator(number, seed=dataset.evaluation.seed), chosen)
+        train = sets["train"]["all"]
+        measured = measure(self.alone, Comparison(train), protocol("train", train.count, train.count))
+        return {
+            "fingerprint": self.extractor.fingerprint,
+            "splits": splits,
+            "figures": measured.figures,
+            "floor": self._floors(sets, real, protocol),
+        }
 
+    def _gather(self, emit: Callable[[str], None]) -> dict[str, dict[str, ImageSet]]:
+        """One pass over each split for all its parts."""
+        parts = {split: {"all": self._all(split)} for split in self.counts}
+        parts["train"] |= self._halves()
+        drawn_from = "test" if "test" in self.counts else "train"
+        parts[drawn_from]["drawn"] = self._drawn(parts[drawn_from], self.counts[drawn_from])
+        for split, count in self.counts.items():
+            progress = progress_of(self.extractor, f"{self.dataset.name} {split}", count, emit)
+            images = ((image, None) for image, _ in batched(iterate_images(self.store, self.shards, split)))
+            extract_into(list(parts[split].values()), self.extractor, images, progress)
+        return {
+            split: {name: part.accumulator.finish() for name, part in of_split.items()}
+            for split, of_split in parts.items()
+        }
 
-def _floors(
-    sets: dict[str, dict[str, ImageSetStatistics]],
-    real: dict[str, RealStatistics],
-    protocol: Callable[[str, int, int], Protocol],
-) -> dict[str, dict[str, Any]]:
-    other_half = RealStatistics.of(sets["train"]["other_half"])
-    floors = {"train_halves": _floor(sets["train"]["half"], other_half, "train-half", protocol)}
-    if "test" not in sets:
-        floors["at_samples"] = _floor(sets["train"]["drawn"], other_half, "train-half", protocol)
+    def _all(self, split: str) -> Part:
+        alone = statistics_needed(self.alone.values(), real=False) if split == "train" else ()
+        return self._part(self.counts[split], None, alone)
+
+    def _part(self, count: int, chosen: np.ndarray | None, also: tuple[Statistic, ...] = ()) -> Part:
+        """`count` images of a split, on either side of a floor, and what is gathered of them."""
+        generated = statistics_needed(self.with_floor.values(), real=False)
+        statistics = (*self.real, *generated, *also)
+        classes = self.extractor.n_classes is not None
+        return Part(Accumulator(statistics, count, classes=classes, seed=self.seed), chosen)
+
+    def _halves(self) -> dict[str, Part]:
+        count = self.counts["train"]
+        order = np.random.RandomState(self.seed).permutation(count)
+        first = np.zeros(count, dtype=bool)
+        first[order[: count // 2]] = True
+        return {
+            "half": self._part(int(first.sum()), first),
+            "other_half": self._part(int((~first).sum()), ~first),
+        }
+
+    def _drawn(self, parts: dict[str, Part], count: int) -> Part:
+        """As many real images as a generator is asked for, of all there are or of one half of them."""
+        candidates = np.flatnonzero(parts["half"].chosen) if "half" in parts else np.arange(count)
+        samples = steps.sample_count(self.dataset, self.shards)
+        number = min(samples, len(candidates))
+        if number < 2:
+            raise EvaluationError(
+                f"{self.dataset.name}: evaluation.samples is {samples}, but a covariance needs 2"
+            )
+        chosen = np.zeros(count, dtype=bool)
+        chosen[np.random.RandomState(self.seed).choice(candidates, number, replace=False)] = True
+        return self._part(number, chosen)
+
+    def _floors(
+        self,
+        sets: dict[str, dict[str, ImageSet]],
+        real: dict[str, ImageSet],
+        protocol: Callable[[str, int, int], Protocol],
+    ) -> dict[str, dict[str, Any]]:
+        train, other_half = sets["train"], sets["train"]["other_half"].prepared(self.real)
+        floors = {"train_halves": self._floor(train["half"], other_half, "train-half", protocol)}
+        if "test" not in sets:
+            floors["at_samples"] = self._floor(train["drawn"], other_half, "train-half", protocol)
+            return floors
+        test = sets["test"]
+        floors["test_against_train"] = self._floor(test["all"], real["train"], "train", protocol)
+        floors["at_samples"] = self._floor(test["drawn"], real["train"], "train", protocol)
         return floors
-    floors["test_against_train"] = _floor(sets["test"]["all"], real["train"], "train", protocol)
-    floors["at_samples"] = _floor(sets["test"]["drawn"], real["train"], "train", protocol)
-    return floors
 
+    def _floor(
+        self, drawn: ImageSet, real: ImageSet, name: str, protocol: Callable[[str, int, int], Protocol]
+    ) -> dict[str, Any]:
+        """Real images against real images, which `name` calls `train` or `train-half`."""
+        measured = measure(self.with_floor, Comparison(drawn, real), protocol(name, drawn.count, real.count))
+        return {
+            "figures": {metric.main: measured.figures[metric.main] for metric in self.with_floor.values()},
+            "protocols": measured.protocols,
+            "samples": drawn.count,
+        }
 
-def _floor(
-    drawn: ImageSetStatistics,
-    real: RealStatistics,
-    name: str,
-    protocol: Callable[[str, int, int], Protocol],
-) -> dict[str, Any]:
-    """FID and KID of real images against real images, which `name` calls `train` or `train-half`."""
-    measured_by = protocol(name, drawn.gaussian.count, real.frechet.count)
-    return {
-        **compute_metrics(["fid", "kid"], drawn, real),
-        "samples": drawn.gaussian.count,
-        "protocol": str(measured_by),
-        "kid_protocol": str(with_kid_settings(measured_by, drawn, real)),
-    }
-
-
-def with_kid_settings(protocol: Protocol, fake: ImageSetStatistics, real: RealStatistics) -> Protocol:
-    """The protocol of the KID that is measured beside the FID of `protocol`."""
-    return protocol.with_kid(KID_SUBSETS, kid_subset_size(len(fake.features), len(real.features)))
-
-
-def split_protocol(
-    extractor: FeatureExtractor,
-    dataset: Dataset,
-    real_hash: str,
-    split: str,
-    samples: int,
-    real_images: int,
-) -> Protocol:
-    """The protocol of a Frechet distance of `samples` images against a split of the dataset."""
-    return Protocol(
-        extractor=extractor.name,
-        weights=extractor.fingerprint[:12],
-        samples=samples,
-        real=f"{dataset.name}/{split}",
-        real_images=real_images,
-        real_hash=real_hash,
-        resize=extractor.resize,
-        seed=dataset.evaluation.seed,
-    )
-
-
-def _save(path: Path, real: RealStatistics) -> None:
-    np.savez(
-        path,
-        mu=real.frechet.mu,
-        sigma=real.frechet.sigma,
-        sigma_sqrt=real.frechet.sigma_sqrt,
-        count=real.frechet.count,
-        features=real.features.numpy(),
-    )
+    def _save(self, path: Path, real: ImageSet) -> None:
+        arrays = {
+            f"{statistic.name}.{name}": array
+            for statistic in self.real
+            if statistic in real
+            for name, array in statistic.to_arrays(real[statistic]).items()
+        }
+        np.savez(path, **arrays)

@@ -1,4 +1,5 @@
-"""Mean and covariance of features, gathered batch by batch, and the Frechet distance of two Gaussians."""
+"""Mean and covariance of features, gathered batch by batch, and the Frechet distance of two Gaussians; and a
+choice of the features themselves."""
 
 from dataclasses import dataclass
 
@@ -6,6 +7,10 @@ import numpy as np
 import torch
 
 from gan_core.errors import EvaluationError
+from gan_core.evaluation.metrics.base import Batch, Gatherer
+
+# Of a larger set of images so many features are kept, chosen once by its seed.
+MAX_FEATURES = 10_000
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,39 @@ class Moments:
         self.scatter += scatter + torch.outer(delta, delta) * (self.count * count / total)
         self.mean += delta * (count / total)
         self.count = total
+
+
+class GatheredMoments(Gatherer):
+    """The statistic `MOMENTS`."""
+
+    def __init__(self) -> None:
+        self.moments = Moments()
+
+    def update(self, batch: Batch) -> None:
+        self.moments.update(batch.features)
+
+    def finish(self) -> Gaussian:
+        return self.moments.gaussian()
+
+
+class GatheredFeatures(Gatherer):
+    """The statistic `FEATURES`: a seeded choice that does not depend on the batches."""
+
+    def __init__(self, count: int, seed: int):
+        self.kept = np.ones(count, dtype=bool)
+        if count > MAX_FEATURES:
+            self.kept[:] = False
+            self.kept[np.random.RandomState(seed).choice(count, MAX_FEATURES, replace=False)] = True
+        self.features: list[torch.Tensor] = []
+        self.seen = 0
+
+    def update(self, batch: Batch) -> None:
+        kept = torch.from_numpy(self.kept[self.seen : self.seen + len(batch)])
+        self.features.append(batch.features.float().cpu()[kept])
+        self.seen += len(batch)
+
+    def finish(self) -> torch.Tensor:
+        return torch.cat(self.features)
 
 
 @dataclass(frozen=True)

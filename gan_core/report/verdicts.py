@@ -1,30 +1,28 @@
-"""What the guards said of a training, read from its manifest and put into words. Imports no torch.
-
-The guards themselves, with their thresholds, are `gan_core.training.guards`.
-"""
+"""The verdict on a training and what stands behind it, read from manifests and put into sentences. Imports no
+torch. The names of the verdicts are in `gan_core.verdicts`."""
 
 from typing import Any, Literal
 
-from gan_core.report.figures import escape_markdown, is_missing
+from gan_core.figures import escape_markdown, is_missing
 from gan_core.store import Manifest
+from gan_core.verdicts import FIGURE_NAMES, HEALTHY, STOPPED, UNKNOWN, final_findings, in_words, listed
 
-HEALTHY, UNKNOWN = "healthy", "unknown"
-STOPPED = "(stopped)"
 Level = Literal["healthy", "warned", "stopped", "unknown"]
 
-# What the figure of each verdict is; that of `not_finite` is where it happened, which is said anyway.
-FIGURE_NAMES = {
-    "discriminator_wins": "The lower of D's two accuracies",
-    "vanished_gradients": "Gradient norm of G over its first values",
-    "exploded_gradients": "Gradient norm over its first values",
-    "mode_collapse": "Diversity",
-    "stagnation": "Share by which the second half lowered the FID",
-}
 
+def verdict_text(trained: Manifest | None, evaluation: Manifest | None = None) -> str:
+    """`healthy`, `mode collapse (stopped), stagnation`, or `unknown` where the manifest has no verdict.
 
-def verdict_text(trained: Manifest | None) -> str:
-    """`healthy`, `mode collapse (stopped), stagnation`, or `unknown` where the manifest has no verdict."""
-    return str(trained.figures.get("verdict", UNKNOWN)) if trained else UNKNOWN
+    With the evaluation of its samples, and for a run that is too short, what the guards could not see: a
+    training is not called healthy where nothing was learned.
+    """
+    if trained is None:
+        return UNKNOWN
+    of_guards = str(trained.figures.get("verdict", UNKNOWN))
+    final = [finding["verdict"] for finding in final_findings(trained, evaluation)]
+    if not final:
+        return of_guards
+    return listed(final) if of_guards in (HEALTHY, UNKNOWN) else f"{of_guards}, {listed(final)}"
 
 
 def verdict_level(text: str) -> Level:
@@ -34,14 +32,14 @@ def verdict_level(text: str) -> Level:
     return "stopped" if STOPPED in text else "warned"
 
 
-def findings(trained: Manifest) -> list[dict[str, Any]]:
-    """The guards' findings: records with verdict, text, figure, images_seen and keys."""
-    return trained.details.get("verdicts", [])
+def findings(trained: Manifest, evaluation: Manifest | None = None) -> list[dict[str, Any]]:
+    """All findings, the guards' and the final ones: records with verdict, text, figure, images_seen, keys."""
+    return [*trained.details.get("verdicts", []), *final_findings(trained, evaluation)]
 
 
 def finding_title(finding: dict[str, Any]) -> str:
     """`Mode collapse`."""
-    return _capitalised(_words(finding["verdict"]))
+    return _capitalised(in_words(finding["verdict"]))
 
 
 def finding_figure(finding: dict[str, Any]) -> str:
@@ -76,15 +74,16 @@ def course(trained: Manifest) -> list[str]:
     return sentences
 
 
-def verdict_markdown(trained: Manifest) -> str:
+def verdict_markdown(trained: Manifest, evaluation: Manifest | None = None) -> str:
     """The course of a training and its findings, for Dagster's UI."""
-    if verdict_text(trained) == UNKNOWN:
+    if verdict_text(trained, evaluation) == UNKNOWN:
         return NOT_RECORDED
-    sentences = course(trained) + [finding_sentence(finding) for finding in findings(trained)]
-    return markdown_list(sentences or ["No guard found anything wrong."])
+    found = [finding_sentence(finding) for finding in findings(trained, evaluation)]
+    return markdown_list(course(trained) + found or ["No guard found anything wrong."])
 
 
 def markdown_list(sentences: list[str]) -> str:
+    """Sentences as a list that Markdown shows as they are."""
     return "\n".join(f"- {escape_markdown(sentence)}" for sentence in sentences)
 
 
@@ -102,10 +101,6 @@ def _planned(trained: Manifest) -> str:
     return (
         f"of {length['images']:,} planned" if length["images"] else f"of {length['epochs']:g} epochs planned"
     )
-
-
-def _words(verdict: str) -> str:
-    return verdict.replace("_", " ")
 
 
 def _capitalised(text: str) -> str:

@@ -11,10 +11,10 @@ from statistics import fmean, median
 from gan_core.config import Experiment
 from gan_core.config.experiments import SMOOTHABLE
 from gan_core.training.history import Row
+from gan_core.verdicts import RECENT_STEPS, in_words, listed
 
-# A verdict stands on so many rows of the history and steps of D, whichever are more.
-RECENT_ROWS, RECENT_STEPS = 5, 500
-HEALTHY = "healthy"
+# A verdict stands on so many rows of the history or on `RECENT_STEPS` steps of D, whichever are more.
+RECENT_ROWS = 5
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,7 @@ class Finding:
 
     def sentence(self) -> str:
         """Everything in one line."""
-        name = self.verdict.replace("_", " ")
-        return f"{name}: {self.text}. What usually helps: {'; '.join(self.keys)}"
+        return f"{in_words(self.verdict)}: {self.text}. What usually helps: {'; '.join(self.keys)}"
 
 
 def run_guards(experiment: Experiment, history: list[Row], evaluations: list[Row]) -> list[Finding]:
@@ -48,12 +47,7 @@ def run_guards(experiment: Experiment, history: list[Row], evaluations: list[Row
 
 def verdict_names(findings: list[Finding], stopped_by: Finding | None = None) -> str:
     """`healthy`, or the verdicts in words: `mode collapse (stopped), stagnation`."""
-    stopping = stopped_by.verdict if stopped_by else None
-    names = [
-        finding.verdict.replace("_", " ") + (" (stopped)" if finding.verdict == stopping else "")
-        for finding in findings
-    ]
-    return ", ".join(names) or HEALTHY
+    return listed([finding.verdict for finding in findings], stopped_by and stopped_by.verdict)
 
 
 def not_finite_finding(experiment: Experiment, names: list[str], kind: str, images_seen: int) -> Finding:

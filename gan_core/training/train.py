@@ -23,8 +23,8 @@ from gan_core.training.engine import Engine
 from gan_core.training.listeners import Listeners, TrainingSnapshot, silent
 from gan_core.training.noise import stream_seed
 from gan_core.training.ranks import Ranks
-from gan_core.training.results import save_weights, weights_of, write_results
-from gan_core.training.state import TrainingState, cpu_copy
+from gan_core.training.results import weights_of, write_results
+from gan_core.training.state import TrainingState
 from gan_core.training.task import TrainingTask
 from gan_core.training.tensorboard import TensorBoardLog, tensorboard_folder
 
@@ -71,8 +71,8 @@ def run_training(
     the last whole step is saved; the next run of the task goes on from there, forced or not.
 
     Files: generator.safetensors (the average where `ema_decay` is set; the best one where `publish` or
-    a guard says so), discriminator.safetensors of the same moment, generator_untrained.safetensors,
-    generator_best.safetensors, history.parquet, evaluations.parquet, progress.png. Figures: verdict,
+    a guard says so), discriminator.safetensors of the same moment, generator_best.safetensors,
+    history.parquet, evaluations.parquet, progress.png. Figures: verdict,
     images_seen, images_per_second, d_loss, g_loss, seconds_training, parameters_generator,
     parameters_discriminator, and of the in-training evaluation fid_in_training, fid_best, images_seen_best,
     diversity. Details: verdicts, stopped_by, published.
@@ -158,7 +158,6 @@ class Training:
 
     def _train(self, still_ours: Callable[[], None], work: Build | None) -> None:
         state = self._fresh_state()
-        untrained = cpu_copy(state.generator.state_dict())
         checkpoints = self.checkpoints
         with self._feed() as feed:
             data = feed.describe()
@@ -178,7 +177,6 @@ class Training:
                 self._warn_about_average()
                 engine.run()
         if work:
-            save_weights(untrained, work, "generator_untrained")
             write_results(engine, self._published(engine), self.task.shards, work)
             work.details["data"] = data
             classifier = self.task.classifier

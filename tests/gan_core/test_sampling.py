@@ -16,26 +16,26 @@ from gan_core.data.tars import read_tar
 from gan_core.errors import ConfigError, StoreError
 from gan_core.images import grid_array, grid_png, to_network_range, to_uint8
 from gan_core.models import build_generator
-from gan_core.sampling import draw_samples, generate, load_generator
+from gan_core.sampling import draw_samples, generate, load_generator, untrained_generator
 from gan_core.store import Build, Manifest, Store
 
 CLASSES = ["a", "b", "c"]
 
 
-def make_experiment(conditioning: str) -> Experiment:
+def make_experiment(conditioning: str, size: int = 6) -> Experiment:
     return Experiment.model_validate(
         {
             "name": "small",
             "dataset": "tiny",
             "architecture": {"width": 4},
-            "latent": {"size": 6},
+            "latent": {"size": size},
             "conditioning": {"name": conditioning},
             "length": {"images": 100},
         }
     )
 
 
-def make_dataset(samples: int = 45, channels: int = 3) -> Dataset:
+def make_dataset(samples: int | None = 45, channels: int = 3) -> Dataset:
     return Dataset.model_validate(
         {
             "name": "tiny",
@@ -62,9 +62,8 @@ def make_generator(experiment: Experiment, *, seed: int = 0, channels: int = 3) 
 
 def make_trained(store: Store, experiment: Experiment, channels: int = 3) -> Manifest:
     def build(work: Build) -> None:
-        for seed, name in enumerate(("generator", "generator_untrained")):
-            generator = make_generator(experiment, seed=seed, channels=channels)
-            save_file(generator.state_dict(), work.folder / f"{name}.safetensors")
+        generator = make_generator(experiment, channels=channels)
+        save_file(generator.state_dict(), work.folder / "generator.safetensors")
         work.details = {
             "classes": CLASSES,
             "n_classes": 3 if experiment.conditional else 0,
@@ -80,6 +79,12 @@ def make_trained(store: Store, experiment: Experiment, channels: int = 3) -> Man
         code_version="1",
         build=build,
     )
+
+
+def make_shards(images: int = 30) -> Manifest:
+    """What sampling reads of the shards: how many train images there are."""
+    values = {"asset": "image_shards", "partition": "tiny", "fingerprint": "0" * 64, "code_version": "1"}
+    return Manifest(**values, config={}, inputs={}, details={"splits": {"train": {"images": images}}})
 
 
 def drawn(generator, count, **options) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -134,9 +139,24 @@ def test_a_loaded_generator_is_the_saved_one(tmp_path):
     assert torch.equal(torch.get_rng_state(), before)
     assert not loaded.training
     z, labels = torch.randn(6, 6), torch.arange(6) % 3
-    for which, seed in (("generator", 0), ("generator_untrained", 1)):
-        loaded = load_generator(store, trained, which=which)
-        torch.testing.assert_close(loaded(z, labels), make_generator(experiment, seed=seed)(z, labels))
+    torch.testing.assert_close(loaded(z, labels), make_generator(experiment)(z, labels))
+
+
+def test_an_untrained_generator_has_weights_of_its_seed(tmp_path):
+    trained = make_trained(Store(tmp_path), make_experiment("acgan"))
+    before = torch.get_rng_state()
+    one, same, other = (untrained_generator(trained, seed).state_dict() for seed in (4, 4, 5))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one["project.weight"], other["project.weight"])
+
+
+def test_weights_of_another_network_are_refused_by_name(tmp_path):
+    store = Store(tmp_path)
+    trained = make_trained(store, make_experiment("none"))
+    other = trained.model_copy(update={"config": make_experiment("none", size=7).training_config()})
+    with pytest.raises(StoreError, match="does not fit the network .*train small --force"):
+        load_generator(store, other)
 
 
 def test_a_damaged_generator_is_refused(tmp_path):
@@ -153,30 +173,31 @@ def test_samples_artefact(tmp_path, conditioning, channels):
     store, experiment = Store(tmp_path), make_experiment(conditioning)
     trained, dataset = make_trained(store, experiment, channels), make_dataset(channels=channels)
     lines: list[str] = []
-    manifest = draw_samples(store, experiment, dataset, trained, emit=lines.append)
-    assert sorted(manifest.files) == ["grid.png", "samples-000000.tar", "untrained-000000.tar"]
+    manifest = draw_samples(store, experiment, dataset, trained, make_shards(), emit=lines.append)
+    assert sorted(manifest.files) == ["grid.png", "samples-000000.tar"]
     assert manifest.details["samples"] == ["samples-000000.tar"]
     assert manifest.details["conditional"] == (conditioning == "acgan")
     assert manifest.figures["samples"] == 45
 
-    for kind, which in (("samples", "generator"), ("untrained", "generator_untrained")):
-        expected, _ = drawn(load_generator(store, trained, which=which), 45, seed=3)
-        images, labels = np.empty(expected.shape, np.uint8), np.empty(45, np.int64)
-        one = ShardFormat("tiny", expected.shape[1:], classes=3 if conditioning == "acgan" else 0)
-        decode_into(store.local(manifest, f"{kind}-000000.tar"), None, images, labels, one)
-        assert np.array_equal(images, expected.numpy())
-        classes = [0, 1, 2] * 15 if conditioning == "acgan" else [-1] * 45
-        assert labels.tolist() == classes
+    expected, _ = drawn(load_generator(store, trained), 45, seed=3)
+    images, labels = np.empty(expected.shape, np.uint8), np.empty(45, np.int64)
+    one = ShardFormat("tiny", expected.shape[1:], classes=3 if conditioning == "acgan" else 0)
+    decode_into(store.local(manifest, "samples-000000.tar"), None, images, labels, one)
+    assert np.array_equal(images, expected.numpy())
+    classes = [0, 1, 2] * 15 if conditioning == "acgan" else [-1] * 45
+    assert labels.tolist() == classes
 
     grid = Image.open(io.BytesIO(store.local(manifest, "grid.png").read_bytes()))
     rows = 3 if conditioning == "acgan" else 10
     assert grid.size == (3 * (10 * 18 - 2), 3 * (rows * 18 - 2))
-    assert draw_samples(store, experiment, dataset, trained, emit=lines.append).reused
+    assert draw_samples(store, experiment, dataset, trained, make_shards(), emit=lines.append).reused
 
 
 def test_samples_read_back_with_webdataset(tmp_path):
     store, experiment = Store(tmp_path), make_experiment("acgan")
-    manifest = draw_samples(store, experiment, make_dataset(6), make_trained(store, experiment), emit=print)
+    manifest = draw_samples(
+        store, experiment, make_dataset(6), make_trained(store, experiment), make_shards(), emit=print
+    )
     path = store.local(manifest, "samples-000000.tar")
     samples = list(webdataset.WebDataset(str(path), shardshuffle=False))
     assert [sample["__key__"] for sample in samples] == [f"{index:06d}" for index in range(6)]
@@ -186,9 +207,18 @@ def test_samples_read_back_with_webdataset(tmp_path):
 def test_many_samples_are_split_over_tars(tmp_path, monkeypatch):
     monkeypatch.setattr("gan_core.sampling.SAMPLES_PER_TAR", 20)
     store, experiment = Store(tmp_path), make_experiment("none")
-    manifest = draw_samples(store, experiment, make_dataset(45), make_trained(store, experiment), emit=print)
+    manifest = draw_samples(
+        store, experiment, make_dataset(45), make_trained(store, experiment), make_shards(), emit=print
+    )
     sizes = [len(list(read_tar(store.local(manifest, name)))) for name in manifest.details["samples"]]
     assert sizes == [20, 20, 5]
+
+
+def test_by_default_as_many_are_drawn_as_there_are_train_images(tmp_path):
+    store, experiment = Store(tmp_path), make_experiment("none")
+    trained = make_trained(store, experiment)
+    manifest = draw_samples(store, experiment, make_dataset(None), trained, make_shards(12), emit=print)
+    assert manifest.figures["samples"] == 12
 
 
 def test_the_training_of_another_experiment_is_refused(tmp_path):
@@ -196,7 +226,7 @@ def test_the_training_of_another_experiment_is_refused(tmp_path):
     trained = make_trained(store, experiment)
     other = experiment.model_copy(update={"name": "other"})
     with pytest.raises(ConfigError, match="`other` was given the training of `small`"):
-        draw_samples(store, other, make_dataset(), trained, emit=print)
+        draw_samples(store, other, make_dataset(), trained, make_shards(), emit=print)
 
 
 def test_ranges_go_there_and_back():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gan_core.config import Dataset
+from gan_core.config import Dataset, Experiment
 from gan_core.data.pixels import encode_png
 from gan_core.data.tars import write_tar
 from gan_core.evaluation.classifier import train_classifier
@@ -96,24 +96,47 @@ def make_shards():
 
 
 @pytest.fixture(scope="session")
-def make_samples():
-    """Samples of a GAN: `noise` says how bad; untrained ones are uniform noise."""
+def make_training():
+    """What evaluation reads of a training: its manifest, without weights. `values`: of the experiment."""
 
-    def make(store, name="gan", count=60, untrained=40, conditional=True, noise=40, classes=CLASSES):
+    def make(store, name="gan", n_classes=3, **values):
+        content = {
+            "name": name,
+            "dataset": "halves",
+            "architecture": {"width": 4},
+            "latent": {"size": 6},
+            "conditioning": {"name": "acgan" if n_classes else "none"},
+            "length": {"images": 100},
+            **values,
+        }
+        experiment = Experiment.model_validate(content)
+
+        def build(work):
+            work.details = {"channels": 1, "image_size": SIZE, "n_classes": n_classes}
+
+        config = experiment.training_config()
+        return store.produce("trained_gan", name, config=config, inputs={}, code_version="1", build=build)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_samples(make_training):
+    """Samples of a GAN: `noise` says how bad. `trained`: its training, None for one that is not known."""
+
+    def make(store, name="gan", count=60, conditional=True, noise=40, classes=CLASSES, trained="new"):
         def build(work):
             images, labels = draw(count, noise=noise, seed=7)
             write_images(work.folder / "samples-000000.tar", images, labels if conditional else None)
-            blank = np.random.RandomState(8).randint(0, 256, (untrained, 1, SIZE, SIZE)).astype(np.uint8)
-            if untrained:
-                write_images(work.folder / "untrained-000000.tar", blank)
             work.details = {"conditional": conditional, "classes": classes if conditional else []}
 
-        config = {"count": count, "untrained": untrained, "conditional": conditional, "noise": noise}
+        if trained == "new":
+            trained = make_training(store, name, len(classes) if conditional else 0)
         return store.produce(
             "samples",
             name,
-            config=config | {"classes": classes},
-            inputs={},
+            config={"count": count, "conditional": conditional, "noise": noise, "classes": classes},
+            inputs={"trained_gan": trained} if trained else {},
             code_version="1",
             build=build,
         )

@@ -6,7 +6,7 @@ from gan_core.data.loading import load_resident
 from gan_core.errors import EvaluationError
 from gan_core.evaluation import classifier as module
 from gan_core.evaluation.classifier import CLASSIFIER_FILE, LabelledImages, load_classifier, train_classifier
-from gan_core.evaluation.features import ClassifierDescription
+from gan_core.evaluation.classifier_network import ClassifierDescription
 from gan_core.store import Store
 
 

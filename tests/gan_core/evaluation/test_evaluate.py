@@ -11,14 +11,20 @@ from PIL import Image
 from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 
+from gan_core import steps
 from gan_core.data.loading import load_resident
 from gan_core.data.pixels import encode_png
 from gan_core.errors import EvaluationError, SourceError
+from gan_core.evaluation import untrained
 from gan_core.evaluation.classifier import CLASSIFIER_FILE, load_classifier, train_classifier
-from gan_core.evaluation.evaluate import evaluate_paths, evaluate_samples
+from gan_core.evaluation.evaluate import evaluate_samples
+from gan_core.evaluation.evaluate_paths import evaluate_paths
+from gan_core.evaluation.metrics import METRICS
+from gan_core.evaluation.metrics.base import FEATURES, MOMENTS
 from gan_core.evaluation.reference import compute_reference_statistics, load_reference
 from gan_core.evaluation.statistics import Moments, frechet_distance
-from gan_core.store import Store
+from gan_core.sampling import generate, untrained_generator
+from gan_core.store import FileEntry, Manifest, Store
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +38,8 @@ def evaluate(trained, samples, **options):
     return evaluate_samples(*arguments, **options)
 
 
-def decoded(store, samples, kind="samples"):
-    with tarfile.open(store.local(samples, f"{kind}-000000.tar")) as tar:
+def decoded(store, samples):
+    with tarfile.open(store.local(samples, "samples-000000.tar")) as tar:
         members = [member for member in tar if member.name.endswith(".png")]
         arrays = [np.asarray(Image.open(io.BytesIO(tar.extractfile(m).read()))) for m in members]
     return torch.from_numpy(np.stack(arrays))[:, None]
@@ -46,11 +52,11 @@ def test_figures_are_those_of_the_features(trained, evaluation):
     moments = Moments()
     moments.update(features)
     for split, suffix in (("train", ""), ("test", "_test")):
-        real = load_reference(trained.store, trained.reference, "classifier", split)
-        expected = frechet_distance(real.frechet, moments.gaussian())
+        real = load_reference(trained.store, trained.reference, "classifier", split, (MOMENTS, FEATURES))
+        expected = frechet_distance(real[MOMENTS], moments.gaussian())
         assert manifest.figures[f"fid{suffix}"] == pytest.approx(expected, rel=1e-4)
         theirs = kid_features_to_metric(
-            features.double(), real.features.double(), kid_subset_size=60, verbose=False
+            features.double(), real[FEATURES].double(), kid_subset_size=60, verbose=False
         )
         expected = theirs["kernel_inception_distance_mean"]
         assert manifest.figures[f"kid{suffix}"] == pytest.approx(expected, rel=1e-3)
@@ -77,9 +83,11 @@ def test_every_figure_has_its_protocol(trained, evaluation):
     assert block["protocol"] == details["protocol"]
     assert block["protocols"]["fid_test"] == f"classifier-{short} n=60 vs halves/test(90)@{shards} seed=0"
     assert block["protocols"]["kid"].endswith("kid=100x60")
-    assert "n=40 " in block["protocols"]["fid_untrained"]
+    assert block["protocols"]["fid_untrained"] == block["protocols"]["fid"]
+    assert "n=60 vs halves/train(240)@" in block["protocols"]["fid_floor"]
     assert block["protocols"]["inception_score"] == f"classifier-{short} n=60 seed=0"
-    assert {name for name in manifest.figures if name != "inception_score_std"} == set(block["protocols"])
+    assert list(manifest.figures) == [name for metric in METRICS.values() for name in metric.all_figures]
+    assert set(manifest.figures) == set(block["protocols"])
     assert details["samples_per_class"] == {"left": 20, "right": 20, "top": 20}
     assert set(manifest.inputs) == {"samples", "reference_statistics", "classifier"}
     assert manifest.partition == samples.partition == "gan"
@@ -98,13 +106,14 @@ def test_worse_samples_have_a_larger_fid(trained, evaluation, make_samples):
     assert worse.figures["kid"] > evaluation[1].figures["kid"]
 
 
-def test_without_classes_and_untrained_samples_those_figures_are_none(trained, make_samples):
-    samples = make_samples(trained.store, name="plain", conditional=False, untrained=0)
+def test_without_classes_and_a_known_training_those_figures_are_none(trained, make_samples):
+    samples = make_samples(trained.store, name="plain", conditional=False, trained=None)
     manifest = evaluate(trained, samples)
     assert manifest.figures["class_accuracy"] is None and manifest.figures["fid_untrained"] is None
     assert manifest.figures["inception_score"] > 1
     assert manifest.details["samples_per_class"] == {}
-    assert "class_accuracy" not in manifest.details["extractors"]["classifier"]["protocols"]
+    protocols = manifest.details["extractors"]["classifier"]["protocols"]
+    assert not {"class_accuracy", "fid_untrained"} & set(protocols)
 
 
 def test_rotation_features_give_fid_and_kid_but_no_score(make_dataset, make_shards, make_samples, tmp_path):
@@ -127,11 +136,6 @@ def test_too_few_samples_are_refused(trained, make_samples, count):
         evaluate(trained, samples)
 
 
-def test_one_untrained_sample_is_refused(trained, make_samples):
-    with pytest.raises(EvaluationError, match="1 untrained sample"):
-        evaluate(trained, make_samples(trained.store, name="few", untrained=1))
-
-
 def test_classes_that_the_classifier_does_not_know_are_refused(trained, make_samples):
     samples = make_samples(trained.store, name="other", classes=["cat", "dog", "top"])
     with pytest.raises(EvaluationError, match="has the classes cat, dog, top, but the classifier knows left"):
@@ -143,8 +147,85 @@ def test_a_reference_of_another_classifier_is_refused(trained, make_samples):
     stale.details["extractors"]["classifier"]["fingerprint"] = "0" * 64
     samples = make_samples(trained.store)
     arguments = (trained.store, trained.dataset, samples, stale, trained.classifier)
-    with pytest.raises(EvaluationError, match="weights 000000000000.*materialise reference_statistics again"):
+    with pytest.raises(EvaluationError, match="weights 000000000000.*run `.* reference halves`"):
         evaluate_samples(*arguments)
+
+
+# --- the untrained generator ------------------------------------------------------------------------------
+
+
+def test_it_is_measured_as_samples_are(trained, make_training, make_samples):
+    training = make_training(trained.store, "measured")
+    manifest = evaluate(trained, make_samples(trained.store, "measured", trained=training))
+    generator = untrained_generator(training, seed=0)
+    images = torch.cat([images for images, _ in generate(generator, 60, seed=0)])
+    moments = Moments()
+    moments.update(load_classifier(trained.store, trained.classifier).extract(images)[0])
+    real = load_reference(trained.store, trained.reference, "classifier", "train", (MOMENTS,))
+    expected = frechet_distance(real[MOMENTS], moments.gaussian())
+    assert manifest.figures["fid_untrained"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_it_is_measured_once_per_architecture_and_dataset(trained, make_training, make_samples, monkeypatch):
+    drawn = []
+    original = untrained.generate
+
+    def counted(generator, count, **options):
+        drawn.append(count)
+        return original(generator, count, **options)
+
+    monkeypatch.setattr(untrained, "generate", counted)
+
+    def fid_untrained(name, **values):
+        training = make_training(trained.store, name, **values)
+        samples = make_samples(trained.store, name, trained=training)
+        return evaluate(trained, samples).figures["fid_untrained"]
+
+    wide = {"architecture": {"width": 5}}
+    first = fid_untrained("first", **wide)
+    assert len(drawn) == 1
+    # What is trained otherwise is not another generator: the seed, the loss, the length.
+    other = {"seed": 1, "objective": {"name": "hinge"}, "length": {"images": 7}, "batch_size": 9}
+    assert fid_untrained("second", **wide, **other) == first
+    assert len(drawn) == 1
+    assert fid_untrained("third", **wide, latent={"size": 7}) != first
+    assert len(drawn) == 2
+    made = [name for name in trained.store.list_names("untrained") if name.startswith("halves-")]
+    assert len(made) >= 2
+
+
+def test_a_damaged_artefact_of_it_is_made_anew(trained, make_training, make_samples):
+    training = make_training(trained.store, "mended", architecture={"width": 6})
+    samples = make_samples(trained.store, "mended", trained=training)
+    first = evaluate(trained, samples)
+    step = steps.untrained(trained.dataset, training, trained.reference, trained.classifier, 60)
+    place = f"{step.asset}/{step.partition}/{step.fingerprint}/manifest.json"
+    trained.store.write_atomically(place, b"half a mani")
+    again = evaluate(trained, samples, force=True)
+    assert again.figures == first.figures
+    assert step.reuse(trained.store)
+
+
+# --- how many samples -------------------------------------------------------------------------------------
+
+
+def test_the_default_number_of_samples_follows_the_dataset(make_dataset, make_shards, tmp_path):
+    dataset = make_dataset(samples=None)
+    shards = make_shards(Store(tmp_path), dataset)
+    assert steps.sample_count(dataset, shards) == 240
+    large = shards.model_copy(deep=True)
+    large.details["splits"]["train"]["images"] = 3_000_000
+    assert steps.sample_count(dataset, large) == 10_000
+    assert steps.sample_count(make_dataset(samples=50_000), shards) == 50_000
+    # A number that is given is the step it always was; the default is the step with that number.
+    given = steps.reference_statistics(make_dataset(samples=240), shards, shards_classifier())
+    assert steps.reference_statistics(dataset, shards, shards_classifier()).fingerprint == given.fingerprint
+
+
+def shards_classifier():
+    entry = FileEntry(path="x", size=1, sha256="0" * 64)
+    values = {"asset": "classifier", "partition": "halves", "fingerprint": "0" * 64, "code_version": "1"}
+    return Manifest(**values, config={}, inputs={}, files={CLASSIFIER_FILE: entry})
 
 
 # --- paths ------------------------------------------------------------------------------------------------
@@ -231,9 +312,9 @@ def test_images_of_several_sizes_need_an_image_size(trained, tmp_path):
 def test_wrong_requests_are_refused_before_any_work(trained, places, tmp_path):
     real, fake = places["folder"]
     fine = {"extractor": "classifier", "metrics": ["fid"], "store": trained.store}
-    with pytest.raises(EvaluationError, match="needs a trained classifier.*materialise"):
+    with pytest.raises(EvaluationError, match="needs a trained classifier, and none is named: name"):
         evaluate_paths(real, fake, **fine)
-    with pytest.raises(EvaluationError, match="no extractor `vgg`: choose from inception, classifier"):
+    with pytest.raises(EvaluationError, match="no extractor `vgg`: choose from classifier, inception"):
         evaluate_paths(real, fake, **(fine | {"extractor": "vgg"}))
     with pytest.raises(EvaluationError, match="no metric `ppl`"):
         evaluate_paths(real, fake, **(fine | {"metrics": ["ppl"]}))

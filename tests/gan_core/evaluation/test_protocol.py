@@ -8,7 +8,7 @@ PROTOCOL = Protocol("classifier", "1a2b3c4d5e6f", 2000, "digits/train", 1437, "9
 
 def test_it_reads_as_one_line():
     assert str(PROTOCOL) == "classifier-1a2b3c4d5e6f n=2000 vs digits/train(1437)@9f8e7d6c seed=0"
-    assert str(PROTOCOL.with_kid(100, 360)).endswith("seed=0 kid=100x360")
+    assert str(PROTOCOL.with_settings("kid=100x360")).endswith("seed=0 kid=100x360")
     assert str(PROTOCOL.without_real()) == "classifier-1a2b3c4d5e6f n=2000 seed=0"
     inception = Protocol(
         "inception", "0" * 12, 50, "a/test", 60, "12345678", resize="299-tf1-bilinear", seed=3
@@ -33,7 +33,7 @@ def test_equal_protocols_compare():
         {"real_hash": "00000000"},
         {"resize": "64-bicubic-crop"},
         {"seed": 1},
-        {"kid_subset_size": 360},
+        {"settings": "kid=100x360"},
     ],
 )
 def test_any_difference_is_refused_by_name(change):

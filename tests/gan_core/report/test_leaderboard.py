@@ -1,11 +1,12 @@
 import io
 import json
+import re
 
 import pandas
 import pytest
 
 from gan_core.config import Experiment
-from gan_core.errors import EvaluationError
+from gan_core.errors import StoreError
 from gan_core.report.leaderboard import (
     NO_ROWS,
     build_leaderboard,
@@ -18,7 +19,7 @@ from gan_core.report.leaderboard import (
     read_leaderboard,
 )
 from gan_core.store import Store
-from tests.gan_core.report.conftest import MODE_COLLAPSE, STAGNATION
+from tests.gan_core.report.conftest import MODE_COLLAPSE, STAGNATION, parquet
 
 COLUMNS = [
     "experiment",
@@ -30,9 +31,16 @@ COLUMNS = [
     "verdict",
     "images_seen",
     "fid",
+    "fid_untrained",
+    "fid_test",
+    "fid_floor",
     "kid",
+    "kid_test",
+    "kid_floor",
+    "kid_std",
     "inception_score",
     "inception_score_std",
+    "class_accuracy",
     "protocol",
     "images_per_second",
 ]
@@ -83,7 +91,7 @@ def test_columns_and_values_are_those_of_the_manifests(workshop):
     table = pandas.read_csv(f"{root}/leaderboard/leaderboard.csv", float_precision="round_trip")
     assert list(table.columns) == COLUMNS
     values = table.iloc[0].to_dict()
-    assert pandas.isna(values.pop("kid"))
+    assert all(pandas.isna(values.pop(name)) for name in ("kid", "kid_std", "class_accuracy"))
     assert values == {
         "experiment": "one",
         "dataset": "digits",
@@ -94,6 +102,11 @@ def test_columns_and_values_are_those_of_the_manifests(workshop):
         "verdict": "healthy",
         "images_seen": 60000,
         "fid": 12.345678901234567,
+        "fid_untrained": 310.0,
+        "fid_test": 24.0,
+        "fid_floor": 1.31,
+        "kid_test": 0.025,
+        "kid_floor": 0.0004,
         "inception_score": 8.1,
         "inception_score_std": 0.12,
         "protocol": evaluation.details["protocol"],
@@ -203,11 +216,69 @@ def test_a_training_that_left_the_store_leaves_its_figures_empty(workshop):
     assert "no longer in the store" in manifest.details["stale"]["one"]
 
 
-def test_an_evaluation_without_protocol_is_refused_by_name(workshop):
-    trained, _, evaluation = workshop.whole(experiment(), protocol="")
-    with pytest.raises(EvaluationError, match="evaluation/one .* states no protocol.*force"):
-        build(workshop, [experiment()], {"one": trained}, {"one": evaluation})
-    assert not workshop.store.fs.exists(f"{workshop.store.root}/leaderboard/leaderboard.csv")
+EDITS = {
+    "no protocol": (
+        lambda trained, evaluation: evaluation.details.update(protocol=""),
+        "evaluation/one .* states no protocol.*evaluate it again with force",
+    ),
+    "details of another kind": (
+        lambda trained, evaluation: evaluation.details.update(protocol=["a", "list"]),
+        "states no protocol",
+    ),
+    "a figure that is a word": (
+        lambda trained, evaluation: evaluation.figures.update(fid="best"),
+        "experiment one cannot be shown.*fid of evaluation/one is `best`, not a number",
+    ),
+    "a word for the untrained": (
+        lambda trained, evaluation: evaluation.figures.update(fid_untrained="bad"),
+        "experiment one cannot be shown",
+    ),
+    "a speed that is a word": (
+        lambda trained, evaluation: trained.figures.update(images_per_second="fast"),
+        "images_per_second of trained_gan/one is `fast`",
+    ),
+    "a configuration without seed": (
+        lambda trained, evaluation: trained.config.pop("seed"),
+        "experiment one cannot be shown.*no key 'seed'",
+    ),
+    "a section that is a word": (
+        lambda trained, evaluation: trained.config.update(objective="hinge"),
+        "experiment one cannot be shown",
+    ),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edited_manifest_costs_its_row_and_no_other(workshop, edit):
+    change, reason = EDITS[edit]
+    trained, evaluations = {}, {}
+    for name in ("one", "two"):
+        trained[name], _, evaluations[name] = workshop.whole(experiment(name))
+    change(trained["one"], evaluations["one"])
+    manifest = build(workshop, [experiment("one"), experiment("two")], trained, evaluations)
+    assert list(read_leaderboard(workshop.store, manifest)["experiment"]) == ["two"]
+    assert list(manifest.details["damaged"]) == ["one"]
+    assert re.search(reason, manifest.details["damaged"]["one"])
+    assert manifest.figures["damaged"] == 1
+
+
+def test_a_leaderboard_from_before_its_columns_is_read(workshop):
+    """As the first release left it: no verdict, and fewer figures."""
+    manifest = leaderboard_of(workshop, {"one": {"fid": 3.5}})
+    gone = ["verdict", "fid_test", "fid_floor", "fid_untrained", "kid_std", "class_accuracy", "images_seen"]
+    frame = read_leaderboard(workshop.store, manifest).drop(columns=gone)
+    old = workshop.make(
+        "leaderboard", "all", config={"old": True}, files={"leaderboard.parquet": parquet(frame)}
+    )
+    read = read_leaderboard(workshop.store, old)
+    assert list(read.columns) == COLUMNS
+    assert (read["verdict"][0], read["fid"][0]) == ("unknown", 3.5)
+    assert pandas.isna(read["fid_test"][0]) and pandas.isna(read["images_seen"][0])
+    assert "unknown" in leaderboard_text(read) and "3.50" in leaderboard_markdown(read)
+    with pytest.raises(StoreError, match="leaderboard.parquet has no column protocol: it is no leaderboard"):
+        broken = frame.drop(columns="protocol")
+        files = {"leaderboard.parquet": parquet(broken)}
+        read_leaderboard(workshop.store, workshop.make("leaderboard", "all", config={"a": 1}, files=files))
 
 
 def test_groups_never_mix_datasets_or_protocols():
@@ -326,4 +397,4 @@ def test_manifest_is_plain_json(workshop):
     manifest = leaderboard_of(workshop, {"one": {"fid": None}})
     stored = workshop.store.current("leaderboard", "all")
     assert stored.fingerprint == manifest.fingerprint
-    assert json.loads(stored.model_dump_json())["figures"] == {"experiments": 1, "stale": 0}
+    assert json.loads(stored.model_dump_json())["figures"] == {"experiments": 1, "stale": 0, "damaged": 0}

@@ -246,7 +246,13 @@ def test_missing_figures_are_dashes(bench):
     names = ("fid", "kid", "inception_score", "inception_score_std", "fid_test", "fid_untrained", "fid_floor")
     bench.whole(experiment("one"), **dict.fromkeys(names))
     _, page = bench.report(configs_of(experiment("one")))
-    assert page.tables[0][1][4:7] == ["—", "—", "—"]
+    heading, row = page.tables[0][:2]
+    assert heading[4:] == [
+        "FID\u00a0↓",
+        "Images seen",
+        "Images/s\u00a0↑",
+    ]  # no column that is empty but the first
+    assert row[4] == "—"
     assert not re.search(r"\b(nan|None|NaN|null|<NA>)\b", page.visible)
     assert not any(
         "0.00" in cell for table in page.tables for row in table for cell in row if "FID" in row[0]
@@ -259,7 +265,7 @@ def test_a_trained_but_not_evaluated_experiment_is_shown_as_such(bench):
     bench.trained["one"] = bench.workshop.train(item)
     _, page = bench.report(configs_of(item, experiment("later")))
     assert "trained, not evaluated" in page.visible
-    assert "No samples were drawn yet: materialise samples." in page.visible
+    assert "No samples were drawn yet: draw them." in page.visible
     assert "Not evaluated yet, so not on the leaderboard" in page.visible
     assert "No finished training" in page.visible and "What later is." in page.visible
     assert 'id="experiment-later"' not in page.text
@@ -360,17 +366,17 @@ def test_a_training_made_again_with_force_makes_what_stands_on_it_outdated(bench
     bench.trained["one"] = again
     second = bench.leaderboard(configs)
     assert second.details["stale"] == {
-        "one": "trained or sampled again since: materialise its samples and evaluation"
+        "one": "trained or sampled again since: draw its samples and evaluate them again"
     }
     _, page = bench.report(configs, second)
     assert page.tables[0][1][0] == "oneout of date"
-    assert "The samples come from an earlier training: materialise samples again." in page.visible
+    assert "The samples come from an earlier training: draw them again." in page.visible
     # The row's FID is of the training that is gone, so it cannot have the new one's verdict.
     assert badges(page) == [("unknown", "verdict unknown"), ("warned", "mode collapse")]
 
     bench.samples["one"] = bench.workshop.sample(again)
     _, page = bench.report(configs)
-    assert "The figures are of earlier samples: materialise evaluation again." in page.visible
+    assert "The figures are of earlier samples: evaluate it again." in page.visible
     bench.evaluations["one"] = bench.workshop.evaluate(bench.samples["one"])
     _, page = bench.report(configs)
     assert "out of date" not in page.visible
@@ -434,7 +440,7 @@ def test_one_experiment_has_no_best(bench):
 
 def test_no_experiment_says_what_to_do(bench):
     manifest, page = bench.report(Configs(datasets={}, experiments={}))
-    assert "No experiment is evaluated yet: materialise evaluation for at least one" in page.visible
+    assert "No experiment is evaluated yet: evaluate at least one" in page.visible
     assert manifest.figures["experiments"] == 0
 
 

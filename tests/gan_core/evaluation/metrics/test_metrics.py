@@ -5,20 +5,28 @@ from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 
 from gan_core.errors import EvaluationError
-from gan_core.evaluation import metrics
+from gan_core.evaluation import statistics
+from gan_core.evaluation.extraction import Accumulator
 from gan_core.evaluation.metrics import (
     METRICS,
-    Accumulator,
-    InceptionScore,
-    RealStatistics,
+    Comparison,
+    ImageSet,
+    chosen_metrics,
     compute_metrics,
-    kernel_inception_distance,
-    kid_subset_size,
+    metric_of_figure,
+    statistics_needed,
 )
+from gan_core.evaluation.metrics.base import FEATURES, MOMENTS, Batch
+from gan_core.evaluation.metrics.inception_score import InceptionScore
+from gan_core.evaluation.metrics.kid import kernel_inception_distance, subset_size
 
 
 def normal(count, dimensions, seed, scale=1.0, offset=0.0):
     return torch.from_numpy(np.random.RandomState(seed).normal(offset, scale, (count, dimensions)))
+
+
+def of_logits(logits):
+    return Batch(torch.empty(0), logits[:, :0], logits)
 
 
 @pytest.mark.parametrize(
@@ -38,8 +46,12 @@ def test_kid_of_two_draws_of_one_distribution_is_near_zero():
 
 
 def test_kid_subsets_are_what_both_sets_have():
-    assert kid_subset_size(5000, 4000) == 1000
-    assert kid_subset_size(360, 2000) == 360
+    def size(generated, real):
+        sets = [ImageSet(count, {"features": torch.zeros(count, 1)}) for count in (generated, real)]
+        return subset_size(Comparison(*sets))
+
+    assert size(5000, 4000) == 1000
+    assert size(360, 2000) == 360
 
 
 def test_kid_refuses_subsets_that_are_too_large_and_other_dimensions():
@@ -56,8 +68,8 @@ def test_inception_score_agrees_with_torch_fidelity(count, shuffle, seed):
     theirs = isc_features_to_metric(logits, splits=10, shuffle=shuffle, rng_seed=seed)
     score = InceptionScore(count, shuffle=shuffle, seed=seed)
     for part in logits.split(64):
-        score.update(part)
-    mean, deviation = score.scores()
+        score.update(of_logits(part))
+    mean, deviation = score.finish()
     assert mean == pytest.approx(theirs["inception_score_mean"], rel=1e-9)
     assert deviation == pytest.approx(theirs["inception_score_std"], abs=1e-9)
 
@@ -65,8 +77,8 @@ def test_inception_score_agrees_with_torch_fidelity(count, shuffle, seed):
 def test_inception_score_of_certain_and_balanced_predictions_is_the_number_of_classes():
     logits = torch.eye(5).repeat(20, 1) * 2000
     score = InceptionScore(100, shuffle=False)
-    score.update(logits)
-    assert score.scores() == (pytest.approx(5), pytest.approx(0, abs=1e-9))
+    score.update(of_logits(logits))
+    assert score.finish() == (pytest.approx(5), pytest.approx(0, abs=1e-9))
 
 
 def test_inception_score_needs_an_image_a_split():
@@ -74,64 +86,94 @@ def test_inception_score_needs_an_image_a_split():
         InceptionScore(9)
 
 
-def accumulated(features, logits=None, labels=None, batch=17, **options):
-    accumulator = Accumulator(len(features), **options)
+def accumulated(features, logits=None, labels=None, batch=17, metrics=None, **options):
+    chosen = chosen_metrics(metrics).values()
+    needed = (*statistics_needed(chosen, real=False), *statistics_needed(chosen, real=True))
+    there = {"classes": logits is not None, "labels": labels is not None}
+    accumulator = Accumulator(needed, len(features), **there, **options)
     for start in range(0, len(features), batch):
         part = slice(start, start + batch)
         accumulator.update(
-            features[part],
-            None if logits is None else logits[part],
-            None if labels is None else labels[part],
+            Batch(
+                torch.empty(0),
+                features[part],
+                None if logits is None else logits[part],
+                None if labels is None else labels[part],
+            )
         )
     return accumulator.finish()
+
+
+def prepared(image_set):
+    return image_set.prepared((MOMENTS, FEATURES))
 
 
 def test_the_registry_gives_every_figure():
     logits = normal(50, 3, 5)
     labels = logits.argmax(dim=1)
     labels[:10] = (labels[:10] + 1) % 3
-    fake = accumulated(normal(50, 8, 6), logits, labels, scored=True)
-    real = RealStatistics.of(accumulated(normal(60, 8, 7)))
-    figures = compute_metrics(list(METRICS), fake, real)
+    fake = accumulated(normal(50, 8, 6), logits, labels)
+    real = prepared(accumulated(normal(60, 8, 7)))
+    figures = compute_metrics(METRICS, Comparison(fake, real))
+    assert list(figures) == [name for metric in METRICS.values() for name in metric.figures]
     assert figures["class_accuracy"] == pytest.approx(0.8)
     assert figures["inception_score"] > 1
     assert figures["fid"] > 0
-    size = 50
-    expected = kernel_inception_distance(fake.features, real.features, subset_size=size)
+    expected = kernel_inception_distance(fake[FEATURES], real[FEATURES], subset_size=50)
     assert (figures["kid"], figures["kid_std"]) == expected
+
+
+def test_only_what_the_chosen_metrics_need_is_gathered():
+    features, logits = normal(50, 8, 6), normal(50, 3, 5)
+    for names, gathered in (
+        (["fid"], {"moments"}),
+        (["kid"], {"features"}),
+        (["is"], {"inception_score"}),
+        (["fid", "is", "accuracy"], {"moments", "inception_score"}),  # no image has a label
+    ):
+        assert set(accumulated(features, logits, metrics=names).values) == gathered
 
 
 def test_without_classes_the_score_and_the_accuracy_are_none():
     fake = accumulated(normal(50, 8, 6))
-    figures = compute_metrics(["is", "accuracy"], fake)
+    figures = compute_metrics(chosen_metrics(["is", "accuracy"]), Comparison(fake))
     assert figures == {"inception_score": None, "inception_score_std": None, "class_accuracy": None}
 
 
 def test_the_registry_refuses_what_it_does_not_know():
     fake = accumulated(normal(20, 4, 0))
     with pytest.raises(EvaluationError, match="no metric `ppl`: choose from fid, kid, is, accuracy"):
-        compute_metrics(["fid", "ppl"], fake)
+        chosen_metrics(["fid", "ppl"])
     with pytest.raises(EvaluationError, match="no metric is named"):
-        compute_metrics([], fake)
+        chosen_metrics([])
     with pytest.raises(EvaluationError, match="`fid` compares with real images"):
-        compute_metrics(["fid"], fake)
+        compute_metrics(chosen_metrics(["fid"]), Comparison(fake))
 
 
-def test_features_for_kid_are_a_seeded_choice_that_does_not_depend_on_batches(monkeypatch):
-    monkeypatch.setattr(metrics, "MAX_KID_FEATURES", 30)
+def test_every_figure_belongs_to_its_metric():
+    assert metric_of_figure("fid_untrained") is METRICS["fid"]
+    assert metric_of_figure("inception_score_std") is METRICS["is"]
+    assert metric_of_figure("images_seen") is None
+
+
+def test_kept_features_are_a_seeded_choice_that_does_not_depend_on_batches(monkeypatch):
+    monkeypatch.setattr(statistics, "MAX_FEATURES", 30)
     features = normal(200, 4, 8).float()
-    first, second = accumulated(features, batch=7, seed=3), accumulated(features, batch=64, seed=3)
-    assert first.features.shape == (30, 4)
-    assert torch.equal(first.features, second.features)
-    assert not torch.equal(first.features, accumulated(features, seed=4).features)
+    first, second = (accumulated(features, batch=size, seed=3)[FEATURES] for size in (7, 64))
+    assert first.shape == (30, 4)
+    assert torch.equal(first, second)
+    assert not torch.equal(first, accumulated(features, seed=4)[FEATURES])
     rows = {tuple(row.tolist()) for row in features}
-    assert all(tuple(row.tolist()) in rows for row in first.features)
+    assert all(tuple(row.tolist()) in rows for row in first)
 
 
 def test_a_stream_of_another_length_is_refused():
-    accumulator = Accumulator(10)
-    accumulator.update(normal(8, 4, 0))
+    def batch(count):
+        return Batch(torch.empty(0), normal(count, 4, 0))
+
+    accumulator = Accumulator((MOMENTS,), 10)
+    accumulator.update(batch(8))
     with pytest.raises(EvaluationError, match="8 images came of the 10"):
         accumulator.finish()
     with pytest.raises(EvaluationError, match="more than the 10 images"):
-        accumulator.update(normal(3, 4, 0))
+        accumulator.update(batch(3))

@@ -1,16 +1,20 @@
 import http.server
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
 import pytest
 import pytorch_fid.inception
 import torch
-from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+from safetensors.torch import save_file
+from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
 
-import gan_core.evaluation.features as module
 from gan_core.errors import EvaluationError
-from gan_core.evaluation.classifier import CLASSIFIER_FILE
-from gan_core.evaluation.features import ClassifierExtractor, InceptionExtractor, inception_weights_file
+from gan_core.evaluation.extractors import EXTRACTORS, ExtractorSources
+from gan_core.evaluation.extractors.classifier import CLASSIFIER_FILE, ClassifierExtractor
+from gan_core.evaluation.extractors.inception import URL, InceptionExtractor, inception_weights_file
 from gan_core.store import sha256_of
 
 
@@ -40,11 +44,11 @@ def test_a_file_that_is_no_classifier_is_refused_by_name(tmp_path):
     path.write_bytes(b"no weights at all")
     with pytest.raises(EvaluationError, match="classifier.safetensors is not a classifier"):
         ClassifierExtractor(path)
-    module.save_file({"x": torch.zeros(2)}, path)
+    save_file({"x": torch.zeros(2)}, path)
     with pytest.raises(EvaluationError, match="is not a classifier"):
         ClassifierExtractor(path)
     description = '{"task": "labels", "classes": ["a", "b"], "image_size": 16, "channels": 1}'
-    module.save_file({"x": torch.zeros(2)}, path, metadata={"classifier": description})
+    save_file({"x": torch.zeros(2)}, path, metadata={"classifier": description})
     with pytest.raises(EvaluationError, match="does not hold this classifier's weights"):
         ClassifierExtractor(path)
 
@@ -82,14 +86,14 @@ def test_the_environment_names_the_weights_before_the_configuration(monkeypatch,
     assert inception_weights_file("elsewhere.pth") == inception_file
     monkeypatch.delenv("GAN_INCEPTION_WEIGHTS")
     with pytest.raises(
-        EvaluationError, match="elsewhere.pth are not there: set `evaluation.inception_weights`"
+        EvaluationError, match="elsewhere.pth of inception are not there: set `evaluation.weights.inception`"
     ):
         inception_weights_file("elsewhere.pth")
 
 
 def test_a_failed_download_says_what_to_set(monkeypatch):
     closed = "http://127.0.0.1:9/weights-6726825d.pth"
-    monkeypatch.setattr("torch_fidelity.feature_extractor_inceptionv3.URL_INCEPTION_V3", closed)
+    monkeypatch.setattr("gan_core.evaluation.extractors.inception.URL", closed)
     with pytest.raises(EvaluationError, match="cannot be downloaded.*GAN_INCEPTION_WEIGHTS"):
         inception_weights_file()
 
@@ -152,3 +156,35 @@ def test_code_in_a_weights_file_does_not_run(tmp_path):
     torch.save({"Mixed_7c.branch_pool.conv.weight": Malicious()}, path)
     with pytest.raises(EvaluationError, match="malicious.pth does not hold"):
         InceptionExtractor(path)
+
+
+def test_the_download_is_torch_fidelitys_own_file():
+    assert URL == URL_INCEPTION_V3
+
+
+def test_a_fingerprint_needs_no_network_and_is_that_of_the_opened_extractor(trained, inception_file):
+    sources = ExtractorSources(
+        trained.store, {"inception": str(inception_file)}, trained.classifier, "halves"
+    )
+    for kind in EXTRACTORS.values():
+        opened = kind.open(sources)
+        assert kind.fingerprint_of(sources) == opened.fingerprint
+        features, logits = opened.extract(images(2, opened.channels, 16))
+        assert features.shape == (2, kind.feature_dim) and logits.shape == (2, opened.n_classes)
+
+
+def test_torch_is_not_imported_to_see_that_weights_are_the_same(trained, inception_file, tmp_path):
+    """In a process of its own, with torch.hub's cache found as torch finds it."""
+    hub = tmp_path / "torch" / "hub" / "checkpoints"
+    hub.mkdir(parents=True)
+    (hub / URL.rsplit("/", 1)[-1]).write_bytes(b"a copy that was downloaded before")
+    code = (
+        "import sys\n"
+        "from gan_core.evaluation.extractors import EXTRACTORS, ExtractorSources\n"
+        "print(EXTRACTORS['inception'].fingerprint_of(ExtractorSources()))\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    environment = {**os.environ, "TORCH_HOME": str(tmp_path / "torch")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == sha256_of(hub / URL.rsplit("/", 1)[-1])

@@ -1,0 +1,78 @@
+"""The metrics: images -> features (the only costly step) -> statistics -> figures.
+
+A metric is one file of this package. It says which statistics it needs of the generated and of the real
+images, what its figures are called and mean, and how they are computed; leaderboard, report, command line and
+Dagster's UI go over `METRICS` and name none. Nothing here imports torch before something is measured.
+"""
+
+from collections.abc import Iterable
+
+from gan_core.errors import EvaluationError
+from gan_core.evaluation.metrics.base import (
+    METRICS,
+    Comparison,
+    Figures,
+    ImageSet,
+    Metric,
+    Statistic,
+    Variant,
+    add_metric,
+)
+from gan_core.registry import import_modules
+
+__all__ = [
+    "METRICS",
+    "Comparison",
+    "Figures",
+    "ImageSet",
+    "Metric",
+    "Statistic",
+    "Variant",
+    "add_metric",
+    "chosen_metrics",
+    "compute_metrics",
+    "metric_of_figure",
+    "statistics_needed",
+]
+
+import_modules(__name__, __path__)
+
+
+def chosen_metrics(names: Iterable[str] | None) -> dict[str, Metric]:
+    """The named metrics in the order of the registry, or all where `names` is None.
+
+    An unknown name, or none at all, is an `EvaluationError` that lists the metrics there are.
+    """
+    if names is None:
+        return dict(METRICS)
+    names = list(names)
+    unknown = [name for name in names if name not in METRICS]
+    if unknown or not names:
+        wrong = f"there is no metric `{unknown[0]}`" if unknown else "no metric is named"
+        raise EvaluationError(f"{wrong}: choose from {', '.join(METRICS)}")
+    return {name: metric for name, metric in METRICS.items() if name in names}
+
+
+def statistics_needed(metrics: Iterable[Metric], *, real: bool) -> tuple[Statistic, ...]:
+    """What has to be gathered of the real images, or of the generated ones, each statistic once."""
+    needed = [statistic for metric in metrics for statistic in (metric.real if real else metric.generated)]
+    return tuple({statistic.name: statistic for statistic in needed}.values())
+
+
+def compute_metrics(metrics: dict[str, Metric], comparison: Comparison) -> Figures:
+    """The figures of these metrics; None for those whose statistics could not be gathered.
+
+    A metric that compares with real images is an `EvaluationError` where there are none.
+    """
+    figures: Figures = {}
+    for name, metric in metrics.items():
+        if metric.real and comparison.real is None:
+            raise EvaluationError(f"metric `{name}` compares with real images: name them")
+        applies = metric.applies_to(comparison)
+        figures |= metric.compute(comparison) if applies else dict.fromkeys(metric.figures)
+    return figures
+
+
+def metric_of_figure(figure: str) -> Metric | None:
+    """The metric that gives a figure, its variants too; None for a figure that no metric gives."""
+    return next((metric for metric in METRICS.values() if figure in metric.all_figures), None)

@@ -1,0 +1,258 @@
+"""What a metric is, and the statistics that several of them share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from gan_core.figures import FIGURES, Figure
+from gan_core.registry import register
+
+if TYPE_CHECKING:
+    import numpy
+    import torch
+
+Figures = dict[str, float | None]
+
+
+# --- statistics: what is gathered of a set of images ------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some images of a set, as an extractor sees them.
+
+    `images` uint8 (B, C, H, W), `features` (B, D), `logits` (B, K) or None where the extractor has no
+    classes, `labels` int64 (B,) or None where the images have no labels that the extractor knows.
+    """
+
+    images: "torch.Tensor"
+    features: "torch.Tensor"
+    logits: "torch.Tensor | None" = None
+    labels: "torch.Tensor | None" = None
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def chosen(self, mask: "torch.Tensor") -> "Batch":
+        """Those images of the batch for which `mask` (B,) bool is true."""
+        here = mask.to(self.features.device)
+        return Batch(
+            self.images[mask],
+            self.features[here],
+            None if self.logits is None else self.logits[here],
+            None if self.labels is None else self.labels[mask],
+        )
+
+
+class Gatherer:
+    """Sees the batches of a set of images once, in order."""
+
+    def update(self, batch: Batch) -> None:
+        """Add the next images."""
+        raise NotImplementedError
+
+    def finish(self) -> Any:
+        """The value of the statistic."""
+        raise NotImplementedError
+
+
+def _unchanged(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """What is gathered of a set of images in one pass over them, whatever the number of metrics that need it.
+
+    `gather(count, seed)` begins with the number of images. `needs`: it is left out where the extractor's
+    logits are not of classes (`classes`), or where the images have no labels that the extractor knows
+    (`labels`). Of real images, which many generated ones are compared with, `prepare` makes of the value
+    what is kept, and `to_arrays` and `of_arrays` write and read that as named arrays.
+    """
+
+    name: str
+    gather: Callable[[int, int], Gatherer]
+    needs: Literal["features", "classes", "labels"] = "features"
+    prepare: Callable[[Any], Any] = _unchanged
+    to_arrays: "Callable[[Any], dict[str, numpy.ndarray]] | None" = None
+    of_arrays: "Callable[[dict[str, numpy.ndarray]], Any] | None" = None
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """What was gathered of `count` images: `image_set[MOMENTS]` is the value of a statistic."""
+
+    count: int
+    values: dict[str, Any]
+
+    def __getitem__(self, statistic: Statistic) -> Any:
+        return self.values[statistic.name]
+
+    def __contains__(self, statistic: Statistic) -> bool:
+        return self.values.get(statistic.name) is not None
+
+    def prepared(self, statistics: tuple[Statistic, ...]) -> "ImageSet":
+        """The same images as the real side of comparisons."""
+        kept = {item.name: item.prepare(self[item]) for item in statistics if item in self}
+        return ImageSet(self.count, kept)
+
+
+def _gather_moments(count: int, seed: int) -> Gatherer:
+    from gan_core.evaluation.statistics import GatheredMoments
+
+    return GatheredMoments()
+
+
+def _gather_features(count: int, seed: int) -> Gatherer:
+    from gan_core.evaluation.statistics import GatheredFeatures
+
+    return GatheredFeatures(count, seed)
+
+
+def _with_root(gaussian: Any) -> Any:
+    from gan_core.evaluation.statistics import FrechetReference
+
+    return FrechetReference.of(gaussian)
+
+
+def _moments_to_arrays(reference: Any) -> dict[str, Any]:
+    return {name: getattr(reference, name) for name in ("mu", "sigma", "sigma_sqrt", "count")}
+
+
+def _moments_of_arrays(arrays: dict[str, Any]) -> Any:
+    from gan_core.evaluation.statistics import FrechetReference
+
+    return FrechetReference(arrays["mu"], arrays["sigma"], arrays["sigma_sqrt"], int(arrays["count"]))
+
+
+def _features_of_arrays(arrays: dict[str, Any]) -> Any:
+    import torch
+
+    return torch.from_numpy(arrays["features"])
+
+
+# A `Gaussian`; of real images a `FrechetReference`, which has the root of the covariance too.
+MOMENTS = Statistic(
+    "moments",
+    _gather_moments,
+    prepare=_with_root,
+    to_arrays=_moments_to_arrays,
+    of_arrays=_moments_of_arrays,
+)
+# float32 (n, D): all features, or `MAX_FEATURES` of them that the seed chooses.
+FEATURES = Statistic(
+    "features",
+    _gather_features,
+    to_arrays=lambda features: {"features": features.numpy()},
+    of_arrays=_features_of_arrays,
+)
+
+
+# --- metrics ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a metric is computed from.
+
+    `real` are the images compared with: one split of the dataset, or any images; None where none are given.
+    `held_out` are real images that were not trained on, for metrics that look at both; None without a test
+    split. Both are prepared as the real side.
+    """
+
+    generated: ImageSet
+    real: ImageSet | None = None
+    held_out: ImageSet | None = None
+
+
+Variant = Literal["untrained", "test", "floor"]
+# Their labels and explanations, where the metric has no explanation of its own.
+VARIANTS: dict[str, tuple[str, str]] = {
+    "untrained": (
+        "untrained",
+        "The {label} of the same generator before its first training step: what no learning at all gives.",
+    ),
+    "test": ("test", "The {label} against images that were never trained on."),
+    "floor": ("real against real", "The {label} of real images against other real images."),
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric: what it is called, what it needs, how it is computed.
+
+    `figures`: by name, the figures of `compute`; the first is the metric's main one. `generated` and `real`:
+    the statistics that it needs of either side; without `real` it looks at the generated images only.
+    `held_out`: it needs the real images of `Comparison.held_out` beside those of the train split, and is
+    measured against the train split only. `variants`: for which comparisons it is measured beside generated
+    against train images: `untrained` (the generator before training), `test` (against the test split),
+    `floor` (real against real). Each gives the main figure again, as `fid_test`; `explanations` are those of
+    variants that need one of their own, `columns` the variants with a column of their own in the report.
+    `settings` says what else decides the figures, for their protocol, such as `kid=100x1000`. `least_images`:
+    how many generated images it needs. `version` counts in the fingerprint of what is measured: raise it when
+    the figures change. `position` orders the metrics in every table.
+    """
+
+    figures: dict[str, Figure]
+    compute: Callable[[Comparison], Figures]
+    generated: tuple[Statistic, ...]
+    real: tuple[Statistic, ...] = ()
+    held_out: bool = False
+    variants: tuple[Variant, ...] = ()
+    explanations: dict[str, str] = field(default_factory=dict)
+    columns: tuple[Variant, ...] = ()
+    settings: Callable[[Comparison], str] = lambda comparison: ""
+    least_images: int = 2
+    version: str = "1"
+    position: int = 100
+
+    @property
+    def main(self) -> str:
+        """The name of the first figure."""
+        return next(iter(self.figures))
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether it needs the classes that the generated images were asked for."""
+        return any(statistic.needs == "labels" for statistic in self.generated)
+
+    @property
+    def all_figures(self) -> dict[str, Figure]:
+        """The figures and, behind the main one, its variants, by name."""
+        main = self.figures[self.main]
+        variants = {f"{self.main}_{variant}": self._variant(main, variant) for variant in self.variants}
+        others = {name: figure for name, figure in self.figures.items() if name != self.main}
+        return {self.main: main, **variants, **others}
+
+    def applies_to(self, comparison: Comparison) -> bool:
+        """Whether all that it needs was gathered."""
+        sides = [(comparison.generated, self.generated), (comparison.real, self.real)]
+        if self.held_out:
+            sides.append((comparison.held_out, self.real))
+        return all(
+            not needed or (side is not None and all(statistic in side for statistic in needed))
+            for side, needed in sides
+        )
+
+    def _variant(self, main: Figure, variant: str) -> Figure:
+        label, explanation = VARIANTS[variant]
+        return Figure(
+            f"{main.label}, {label}",
+            main.better,
+            self.explanations.get(variant, explanation.format(label=main.label)),
+            main.write,
+        )
+
+
+METRICS: dict[str, Metric] = {}
+
+
+def add_metric(name: str, metric: Metric) -> Metric:
+    """Register a metric under the name that `--metrics` and YAML files take, and its figures."""
+    register(METRICS, name)(metric)
+    for figure, meaning in metric.all_figures.items():
+        register(FIGURES, figure)(meaning)
+    ordered = sorted(METRICS.items(), key=lambda item: item[1].position)
+    METRICS.clear()
+    METRICS.update(ordered)
+    return metric

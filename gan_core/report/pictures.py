@@ -1,0 +1,66 @@
+"""The pictures inside the report: stored ones, enlarged or shrunk, and curves and charts as SVG."""
+
+import base64
+import io
+from dataclasses import dataclass
+
+from PIL import Image
+
+from gan_core.report.curves import panel_figure, panels_of, read_curves
+from gan_core.report.drawing import svg
+from gan_core.store import Manifest, Store
+
+# A larger picture is shrunk to this many pixels and kept as WebP: grids at 256x256 would be megabytes.
+MAX_PICTURE_BYTES = 300_000
+MAX_PICTURE_SIZE = (1024, 1536)
+# Small pictures are enlarged by a whole factor to about this width, so that 16x16 digits can be seen.
+PICTURE_WIDTH = 500
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An inline picture; `width` is how wide it is shown, in CSS pixels."""
+
+    source: str
+    width: int
+    enlarged: bool = False
+
+
+def stored_picture(store: Store, manifest: Manifest | None, name: str) -> Picture | None:
+    """A picture of an artefact; None where it has none. Raises `StoreError` for a damaged one."""
+    if manifest is None or name not in manifest.files:
+        return None
+    path = store.local(manifest, name)
+    with Image.open(path, formats=("PNG",)) as image:
+        width = image.width
+        content, kind = path.read_bytes(), "png"
+        if len(content) > MAX_PICTURE_BYTES:
+            content, kind = _shrunk(image), "webp"
+    factor = max(1, PICTURE_WIDTH // width)
+    return Picture(_inline(content, f"image/{kind}"), width * factor, enlarged=factor > 1)
+
+
+def _shrunk(image: Image.Image) -> bytes:
+    smaller = image.convert("RGB")
+    smaller.thumbnail(MAX_PICTURE_SIZE, Image.Resampling.LANCZOS)
+    output = io.BytesIO()
+    smaller.save(output, "WEBP", quality=82, method=4)
+    return output.getvalue()
+
+
+def curves(store: Store, trained: Manifest) -> list[tuple[str, Picture]]:
+    """(title, picture) of every curve that there are rows for."""
+    history, evaluations = read_curves(store, trained)
+    return [
+        (panel.title, svg_picture(svg(panel_figure(panel, history, evaluations)), 480))
+        for panel in panels_of(history, evaluations)
+    ]
+
+
+def svg_picture(content: bytes, width: int) -> Picture:
+    """An SVG as it is shown."""
+    return Picture(_inline(content, "image/svg+xml"), width)
+
+
+def _inline(content: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
