@@ -8,6 +8,7 @@ its decoders together, less what the same process takes with 1,000 images. Write
 """
 
 import argparse
+import contextlib
 import csv
 import json
 import os
@@ -80,28 +81,36 @@ def measured(arguments: list[str], limit: str | None) -> dict:
     process = subprocess.Popen(
         [sys.executable, __file__, "--train", *arguments], stdout=subprocess.PIPE, env=environment, text=True
     )
+    output, peak = watch_peak(process)
+    return json.loads(output) | {"peak_mb": peak / 1e6, "wall": time.monotonic() - began}
+
+
+def watch_peak(process: subprocess.Popen) -> tuple[str, int]:
+    """What a process prints, and the most bytes that it and its children take together."""
     peak = [0]
     watch = threading.Thread(target=_watch, args=(process, peak))
     watch.start()
     output, _ = process.communicate()
     watch.join()
     if process.returncode:
-        raise SystemExit(f"training ended with {process.returncode}")
-    return json.loads(output) | {"peak_mb": peak[0] / 1e6, "wall": time.monotonic() - began}
+        raise SystemExit(f"{process.args} ended with {process.returncode}")
+    return output, peak[0]
 
 
 def _watch(process: subprocess.Popen, peak: list[int]) -> None:
-    """The largest sum of private and shared memory of the process and its children."""
+    """The largest sum of memory of the process and its children, what they share counted once (PSS)."""
     watched = psutil.Process(process.pid)
     while process.poll() is None:
-        total = 0
-        for one in [watched, *watched.children(recursive=True)]:
-            try:
-                total += one.memory_info().rss
-            except psutil.NoSuchProcess:
-                continue
-        peak[0] = max(peak[0], total)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            children = watched.children(recursive=True)
+            peak[0] = max(peak[0], sum(map(_proportional, [watched, *children])))
         time.sleep(0.05)
+
+
+def _proportional(process: psutil.Process) -> int:
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        return process.memory_full_info().pss
+    return 0
 
 
 def main() -> None:

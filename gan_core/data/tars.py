@@ -15,7 +15,7 @@ from typing import BinaryIO, NamedTuple
 
 BLOCK = 512  # a tar's header, and the unit that contents are padded to
 END = bytes(BLOCK)  # the first block of a tar's end
-LONGEST_KEY = 90  # with its extension a name then fits into the oldest field of a header
+LONGEST_KEY = 90  # a ustar header has 100 bytes for a name
 READ_BUFFER = 2**14
 _key_of = operator.attrgetter("key")
 
@@ -68,7 +68,7 @@ def read_tar(
             if wanted is not None and next_row is None:
                 return
             report_here = functools.partial(_report_of, path, key, report)
-            _check_key(key, keys, report_here)
+            _report_key(key, keys, report_here)
             if wanted is not None:
                 if row != next_row:
                     continue
@@ -91,7 +91,7 @@ class _Member(NamedTuple):
     position: int  # of its content
 
 
-def _check_key(key: str, before: set[str], report: Callable[[str], None]) -> None:
+def _report_key(key: str, before: set[str], report: Callable[[str], None]) -> None:
     if key in before:
         report("is the key of two samples, or its members are not side by side")
     if len(key) > LONGEST_KEY:
