@@ -35,16 +35,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _backfill(patterns: list[str], force: bool) -> int:
-    from gan_core.config import load_configs
-
-    configs = load_configs()
     from pipelines.backfill import backfill, select_experiments
-    from pipelines.definitions import build_definitions
+    from pipelines.definitions import configs, defs
     from pipelines.instance import open_instance
 
     names = select_experiments(configs, patterns)
     with open_instance() as instance:
-        result = backfill(build_definitions(configs), configs, instance, names, force=force)
+        result = backfill(defs, configs, instance, names, force=force)
     _print_tables()
     for name, reason in result.failed.items():
         print(f"FAILED {name}: {reason}", file=sys.stderr)

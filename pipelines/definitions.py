@@ -69,4 +69,5 @@ def build_definitions(configs: Configs) -> dg.Definitions:
     )
 
 
-defs = build_definitions(load_configs())
+configs = load_configs()
+defs = build_definitions(configs)

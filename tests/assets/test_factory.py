@@ -174,7 +174,7 @@ def test_a_name_is_declared_once(journal):
 
 def test_every_asset_has_a_module_of_its_own():
     modules = {path.stem for path in (REPOSITORY / "assets" / "graph").glob("[!_]*.py")}
-    assert modules == set(DECLARATIONS) == set(CODE_VERSIONS)
+    assert modules == set(DECLARATIONS) <= set(CODE_VERSIONS)
 
 
 ALONE = """

@@ -3,7 +3,9 @@
 import dagster as dg
 import pandas
 import pytest
+from dagster._core.event_api import PartitionKeyFilter
 
+from gan_core.data import verification
 from pipelines.backfill import backfill, select_experiments
 from pipelines.jobs import DATASET_JOB
 from tests.assets.conftest import Project
@@ -87,6 +89,11 @@ def test_data_versions_are_the_fingerprints_and_figures_can_be_plotted(project):
     manifest = project.store.current("evaluation", "plain")
     assert evaluation.tags["dagster/data_version"] == manifest.version
     assert evaluation.metadata["fid"].value == manifest.figures["fid"]
+    key = dg.AssetCheckKey(dg.AssetKey("trained_gan"), "finite_losses")
+    (check,) = project.instance.event_log_storage.get_asset_check_execution_history(
+        key, limit=5, partition_filter=PartitionKeyFilter(key="plain")
+    )
+    assert check.evaluation.passed and check.evaluation.metadata["rows"].value > 0
     assert isinstance(events[("trained_gan", "plain")].metadata["images_per_second"].value, float)
     assert "data:image/png;base64," in events[("samples", "plain")].metadata["grid"].value
 
@@ -134,11 +141,43 @@ def test_training_shows_itself_while_it_runs(project):
     assert {"d_loss", "g_loss", "images_seen", "samples"} <= set(seen[0].metadata)
 
 
+def prepare(project: Project) -> dg.ExecuteInProcessResult:
+    job = project.definitions.resolve_job_def(DATASET_JOB)
+    return job.execute_in_process(instance=project.instance, partition_key="few-digits")
+
+
+def check_shards(project: Project) -> dg.ExecuteInProcessResult:
+    """Run the checks of the shards, and nothing else."""
+    names = ["shards_intact", "few_undecodable_images", "classes_balanced", "splits_disjoint"]
+    checks = {dg.AssetCheckKey(dg.AssetKey("image_shards"), name) for name in names}
+    everything = project.definitions.resolve_implicit_global_asset_job_def()
+    job = everything.get_subset(asset_selection=set(), asset_check_selection=checks)
+    tags = {"dagster/partition": "few-digits"}
+    return job.execute_in_process(instance=project.instance, tags=tags, raise_on_error=False)
+
+
+def test_shards_that_are_reused_are_read_again_only_where_that_is_asked_for(project, monkeypatch):
+    reads = []
+    verify = verification.verify_image_shards
+
+    def counted(*arguments, **options):
+        reads.append(arguments)
+        return verify(*arguments, **options)
+
+    monkeypatch.setattr(verification, "verify_image_shards", counted)
+    first = prepare(project).get_asset_check_evaluations()
+    assert len(reads) == 1 and len(first) == 4
+    again = prepare(project).get_asset_check_evaluations()
+    assert len(reads) == 1
+    told = [(found.check_name, found.passed, found.severity, dict(found.metadata)) for found in again]
+    assert told == [(f.check_name, f.passed, f.severity, dict(f.metadata)) for f in first]
+    assert check_shards(project).success and len(reads) == 2
+
+
 @pytest.mark.parametrize("damage", ["truncate", "flip"])
 def test_a_damaged_shard_is_found_by_its_check(project, damage):
-    job = project.definitions.resolve_job_def("prepare_dataset")
-    run = job.execute_in_process(instance=project.instance, partition_key="few-digits")
-    results = {evaluation.check_name: evaluation.passed for evaluation in run.get_asset_check_evaluations()}
+    evaluations = prepare(project).get_asset_check_evaluations()
+    results = {evaluation.check_name: evaluation.passed for evaluation in evaluations}
     assert results == {
         "shards_intact": True,
         "few_undecodable_images": True,
@@ -152,10 +191,5 @@ def test_a_damaged_shard_is_found_by_its_check(project, damage):
     else:
         content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    checks = {dg.AssetCheckKey(dg.AssetKey("image_shards"), name) for name in results}
-    everything = project.definitions.resolve_implicit_global_asset_job_def()
-    only_checks = everything.get_subset(asset_selection=set(), asset_check_selection=checks)
-    again = only_checks.execute_in_process(
-        instance=project.instance, tags={"dagster/partition": "few-digits"}, raise_on_error=False
-    )
+    again = check_shards(project)
     assert [e.check_name for e in again.get_asset_check_evaluations() if not e.passed] == ["shards_intact"]
