@@ -31,7 +31,7 @@ def dataset_checks(partitions: dg.PartitionsDefinition) -> list[dg.AssetChecksDe
         ],
     )
     def image_shards_checks(context: dg.AssetCheckExecutionContext, store: dg.ResourceParam[Store]):
-        from gan_core.data.shards import verify_image_shards
+        from gan_core.data.verification import verify_image_shards
 
         manifest = store.require("image_shards", context.partition_key)
         report = verify_image_shards(store, manifest, emit=context.log.info)

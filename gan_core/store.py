@@ -24,6 +24,7 @@ import fsspec
 from pydantic import BaseModel, Field
 
 from gan_core.errors import StoreError
+from gan_core.temporary import remove_abandoned, unfinished
 
 logger = logging.getLogger("gan_core")
 MANIFEST = "manifest.json"
@@ -92,10 +93,15 @@ def sha256_of(path: Path) -> str:
 
 
 class Build:
-    """What a step fills in while it makes an artefact: files in `folder`, figures, details."""
+    """What a step fills in while it makes an artefact: files in `folder`, figures, details.
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    `files` are those that it has put into the artefact's folder itself (`Store.writing`), by their names.
+    `replaces` is the artefact that this one comes in place of, if any.
+    """
+
+    def __init__(self, folder: Path, replaces: Manifest | None = None):
+        self.folder, self.replaces = folder, replaces
+        self.files: dict[str, FileEntry] = {}
         self.figures: dict[str, float | int | str | None] = {}
         self.details: dict[str, Any] = {}
 
@@ -255,7 +261,7 @@ class Store:
             return found
         began = time.monotonic()
         with self._attempt(asset, partition, key) as (name, folder):
-            work = Build(folder)
+            work = Build(folder, found)
             build(work)
             manifest = Manifest(
                 asset=asset,
@@ -265,13 +271,13 @@ class Store:
                 config=config,
                 inputs={name: manifest.fingerprint for name, manifest in inputs.items()},
                 input_versions={name: manifest.version for name, manifest in inputs.items()},
-                files=_describe_files(folder, prefix=name),
+                files=work.files | _describe_files(folder, prefix=name),
                 figures=work.figures,
                 details=work.details,
                 created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
                 seconds=round(time.monotonic() - began, 3),
             )
-            self._upload(manifest, folder)
+            self._upload(manifest, folder, name)
         text = manifest.model_dump_json(indent=1)
         self.write_atomically(f"{asset}/{partition}/{key}/{MANIFEST}", text.encode())
         self._point_to(manifest)
@@ -322,6 +328,44 @@ class Store:
                 return False
         return True
 
+    # -- large files that are made one by one, by several processes
+
+    @contextlib.contextmanager
+    def writing(self, relative: str) -> Iterator[Path]:
+        """A local path to write to, which then becomes `STORE/<relative>`: whole or not at all.
+
+        Nothing is published if the file has been removed, or if an error was raised. A full disk is a
+        `StoreError`. What a killed process leaves is removed by `remove_abandoned`.
+        """
+        target = Path(f"{self.root}/{relative}")
+        folder = target.parent if self.is_local else self._outgoing
+        with self._telling("written", OSError), unfinished(folder, target.name) as path:
+            yield path
+            if path.exists() and self.is_local:
+                with open(path, "rb") as file:
+                    os.fsync(file.fileno())
+                os.replace(path, target)
+            elif path.exists():
+                with self._telling("written"):
+                    self.fs.put_file(str(path), f"{self.root}/{relative}")
+
+    def remove_abandoned(self, relative: str) -> None:
+        """Remove what killed processes of this machine left of `writing` files in `STORE/<relative>`."""
+        remove_abandoned(Path(f"{self.root}/{relative}") if self.is_local else self._outgoing)
+
+    def sizes(self, relative: str) -> dict[str, int]:
+        """The files in the folder `STORE/<relative>` as it is now, with their sizes in bytes."""
+        folder = f"{self.root}/{relative}"
+        with self._telling("read"), contextlib.suppress(*ABSENT):
+            self.fs.invalidate_cache(folder)
+            found = self.fs.ls(folder, detail=True)
+            return {info["name"].rsplit("/", 1)[-1]: info["size"] for info in found if info["type"] == "file"}
+        return {}
+
+    @property
+    def _outgoing(self) -> Path:
+        return self.cache / "outgoing"
+
     # -- small files beside the artefacts: checkpoints, leases
 
     def read_bytes(self, relative: str) -> bytes | None:
@@ -346,11 +390,11 @@ class Store:
     # -- inside
 
     @contextlib.contextmanager
-    def _telling(self, what: str) -> Iterator[None]:
+    def _telling(self, what: str, errors: type[Exception] = Exception) -> Iterator[None]:
         """Whatever the file system's library raises, its own errors too, becomes one `StoreError`."""
         try:
             yield
-        except Exception as error:
+        except errors as error:
             raise self._failure(what, error) from error
 
     def _read_replaceable(self, asset: str, partition: str, key: str, force: bool) -> Manifest | None:
@@ -389,6 +433,8 @@ class Store:
             raise
         if not self.is_local:
             shutil.rmtree(folder, ignore_errors=True)
+        elif not any(folder.iterdir()):
+            folder.rmdir()
 
     def _failure(self, what: str, error: Exception) -> StoreError:
         reason = str(error) or type(error).__name__
@@ -399,12 +445,13 @@ class Store:
             f"the store {self.url} cannot be {what}: {reason}; {remedy}, or name another place with GAN_STORE"
         )
 
-    def _upload(self, manifest: Manifest, folder: Path) -> None:
+    def _upload(self, manifest: Manifest, folder: Path, prefix: str) -> None:
         if self.is_local:
             return
-        for name in manifest.files:
-            with self._telling("written"):
-                self.fs.put_file(str(folder / name), self.file_path(manifest, name))
+        for name, entry in manifest.files.items():
+            if entry.path == f"{prefix}/{name}":  # others are there already
+                with self._telling("written"):
+                    self.fs.put_file(str(folder / name), self.file_path(manifest, name))
 
     def _point_to(self, manifest: Manifest) -> None:
         pointer = json.dumps({"fingerprint": manifest.fingerprint}).encode()

@@ -99,7 +99,7 @@ def test_a_damaged_artefact_is_made_again(store, given):
     store.local(first, "inventory.parquet").write_bytes(b"")
     second = collect(store, make_dataset(**LABELLED), given)
     assert not second.reused
-    assert len(read_inventory(store, second)) == 14
+    assert len(list(read_inventory(store, second))) == 14
 
 
 @pytest.mark.parametrize("damage", [b"", b'{"abc": "de', b"[]", b"\xff\xfe\x00"])
@@ -139,7 +139,7 @@ def test_held_out_images_are_chosen_by_their_content(store, tmp_path):
     folder = write_files(tmp_path / "x", files | copies)
     dataset = make_dataset(**LABELLED, test_fraction=0.2)
     raw = collect(store, dataset, {"train": str(folder)})
-    rows = read_inventory(store, raw)
+    rows = list(read_inventory(store, raw))
     hashes = {split: {row.sha256 for row in rows if row.split == split} for split in ("train", "test")}
     assert len(rows) == 600
     assert not hashes["train"] & hashes["test"]  # a copy goes where its twin goes
@@ -212,4 +212,4 @@ def test_a_remote_store(given, tmp_path):
     store = Store("memory://raw-test", cache=tmp_path / "cache")
     first = collect(store, make_dataset(**LABELLED), given)
     assert collect(store, make_dataset(**LABELLED), given).fingerprint == first.fingerprint
-    assert len(read_inventory(store, first)) == 14
+    assert len(list(read_inventory(store, first))) == 14
