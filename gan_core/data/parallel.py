@@ -31,8 +31,8 @@ def map_in_processes(function: Callable[[Any], Any], tasks: Iterable, workers: i
     if workers <= 1 or len(first) < 2:
         yield from map(function, itertools.chain(first, tasks))
         return
-    options = {"backend": "loky", "initializer": _end_with, "initargs": (os.getpid(),)}
-    yield from _run(function, itertools.chain(first, tasks), n_jobs=workers, **options)
+    end_too = {"initializer": _end_with, "initargs": (os.getpid(),)}
+    yield from _run(function, itertools.chain(first, tasks), "loky", workers, **end_too)
 
 
 def map_on_cluster(function: Callable[[Any], Any], tasks: Iterable, workers: int | None) -> Iterator[Any]:
@@ -46,11 +46,14 @@ def map_on_cluster(function: Callable[[Any], Any], tasks: Iterable, workers: int
         yield from map_in_processes(function, tasks, workers)
         return
     with _connected(address) as client:
-        yield from _run(function, tasks, n_jobs=-1, backend="dask", client=client)
+        yield from _run(function, tasks, "dask", -1, client=client)
 
 
-def _run(function: Callable[[Any], Any], tasks: Iterable, **options) -> Iterator[Any]:
-    pool = joblib.Parallel(return_as="generator", batch_size=1, **options)
+def _run(
+    function: Callable[[Any], Any], tasks: Iterable, backend: str, workers: int, **options
+) -> Iterator[Any]:
+    with joblib.parallel_config(backend, **options):
+        pool = joblib.Parallel(workers, return_as="generator", batch_size=1, max_nbytes=None)
     results = pool(joblib.delayed(function)(task) for task in tasks)
     with contextlib.closing(results):
         yield from results

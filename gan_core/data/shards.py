@@ -121,7 +121,7 @@ def write_image_shards(
         work.files = _files(packed, folders[0])
         _describe(work, dataset, raw, packed, emit)
         work.figures["images_per_second"] = round(made / max(time.monotonic() - began, 1e-9), 1)
-        _check_all_there(store, dataset, packed, f"{home}/{folders[0]}")
+        _check_there(store, dataset, packed, f"{home}/{folders[0]}")
 
     manifest = step.produce(store, build, force=force)
     if folders:
@@ -183,11 +183,13 @@ def _pack_all(
     if finished:
         progress.skip(sum(shard.images for shard in finished))
         emit(
-            f"{dataset.name}: {len(finished):,} of {len(plan):,} shards are there from a run that was cut off"
+            f"{dataset.name}: {len(finished):,} of {len(plan):,} shards are there from a run that was cut "
+            "off; making the others"
         )
     tasks = _tasks(store, dataset, raw, folder, [shard for shard in plan if shard not in finished], emit)
     made = 0
     for packed in map_on_cluster(pack_shard, tasks, workers):
+        _check_there(store, dataset, [packed], folder)  # at once, should a worker write elsewhere
         finished[packed.shard] = packed
         made += packed.shard.images
         progress.advance(packed.shard.images)
@@ -310,10 +312,8 @@ def _attempt_number(name: str) -> int:
 def _libraries() -> str:
     """The versions of what decodes and encodes images: others may make other bytes."""
     codecs = ("jpg", "webp", "zlib", "libtiff", "jpg_2000", "avif")
-    versions = {name: features.version(name) for name in codecs}
-    return ", ".join(
-        [f"Pillow {PIL.__version__}", *(f"{name} {version}" for name, version in versions.items())]
-    )
+    versions = {"Pillow": PIL.__version__} | {name: features.version(name) for name in codecs}
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def _finished(store: Store, folder: str, plan: list[Shard]) -> dict[Shard, PackedShard]:
@@ -333,7 +333,7 @@ def _finished(store: Store, folder: str, plan: list[Shard]) -> dict[Shard, Packe
     return finished
 
 
-def _check_all_there(store: Store, dataset: Dataset, packed: list[PackedShard], folder: str) -> None:
+def _check_there(store: Store, dataset: Dataset, packed: list[PackedShard], folder: str) -> None:
     """Raise `StoreError` before a manifest names shards that are not in the store."""
     sizes = store.sizes(folder)
     for one in packed:

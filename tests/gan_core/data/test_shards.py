@@ -187,11 +187,13 @@ def test_odd_images_are_packed_and_broken_ones_counted_and_named(store, tmp_path
         assert decode_png(sample["png"]).shape == (3, 8, 8)
 
 
-def test_shards_without_any_image_leave_no_gap(store, tmp_path, small_shards):
+def test_a_shard_without_any_image_is_left_out(store, tmp_path, small_shards):
     files = {f"{i:02d}.png": b"broken" if 5 <= i < 10 else encoded(i) for i in range(15)}
     folder = write_files(tmp_path / "x", files)
     shards = write(store, make_dataset(splits=["train"]), {"train": str(folder)})
-    assert list(shards.files) == ["train-000000.tar", "train-000001.tar"]
+    assert list(shards.files) == ["train-000000.tar", "train-000002.tar"]
+    assert shards.details["splits"]["train"]["shards"] == list(shards.files)
+    assert shards.details["splits"]["train"]["images_per_shard"] == [5, 5]
     assert len(samples_of(store, shards, "train")) == 10
 
 
