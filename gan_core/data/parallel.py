@@ -5,16 +5,20 @@ import itertools
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
 from typing import Any
 
 import joblib
 
-from gan_core.errors import ConfigError
+from gan_core.errors import ConfigError, GanError
 
 CLUSTER = "GAN_DASK"  # the environment variable with the address of a Dask scheduler
 CONNECT_SECONDS = 20
+WORKER_SECONDS = 60  # how long the first worker may take to join
 LOOK_SECONDS = 1.0
+AHEAD = 2  # tasks on the cluster per core: one that is done there does not wait for this process
 
 
 def map_in_processes(function: Callable[[Any], Any], tasks: Iterable, workers: int | None) -> Iterator[Any]:
@@ -27,36 +31,39 @@ def map_in_processes(function: Callable[[Any], Any], tasks: Iterable, workers: i
     """
     tasks = iter(tasks)
     first = list(itertools.islice(tasks, 2))
+    tasks = itertools.chain(first, tasks)
     workers = workers or joblib.cpu_count()
     if workers <= 1 or len(first) < 2:
-        yield from map(function, itertools.chain(first, tasks))
+        yield from map(function, tasks)
         return
-    end_too = {"initializer": _end_with, "initargs": (os.getpid(),)}
-    yield from _run(function, itertools.chain(first, tasks), "loky", workers, **end_too)
+    with joblib.parallel_config("loky", initializer=_end_with, initargs=(os.getpid(),)):
+        pool = joblib.Parallel(workers, return_as="generator", batch_size=1, max_nbytes=None)
+    with contextlib.closing(pool(joblib.delayed(function)(task) for task in tasks)) as results:
+        yield from results
 
 
 def map_on_cluster(function: Callable[[Any], Any], tasks: Iterable, workers: int | None) -> Iterator[Any]:
     """Like `map_in_processes`, but on the Dask cluster that `GAN_DASK` names, if it is set.
 
     What a worker that died had in hand is done again by another. Raises `ConfigError` if the cluster cannot
-    be used.
+    be used, `GanError` if it breaks down.
+
+    joblib has a backend for Dask too. It waits forever for a task that fails otherwise than by raising, as
+    where it has ended three workers or the scheduler is gone.
     """
     address = os.environ.get(CLUSTER)
     if not address:
         yield from map_in_processes(function, tasks, workers)
         return
     with _connected(address) as client:
-        yield from _run(function, tasks, "dask", -1, client=client)
-
-
-def _run(
-    function: Callable[[Any], Any], tasks: Iterable, backend: str, workers: int, **options
-) -> Iterator[Any]:
-    with joblib.parallel_config(backend, **options):
-        pool = joblib.Parallel(workers, return_as="generator", batch_size=1, max_nbytes=None)
-    results = pool(joblib.delayed(function)(task) for task in tasks)
-    with contextlib.closing(results):
-        yield from results
+        tasks, waiting = iter(tasks), deque()
+        while True:
+            wanted = AHEAD * max(1, sum(client.ncores().values())) - len(waiting)
+            some = itertools.islice(tasks, max(wanted, 0))
+            waiting.extend(client.submit(function, task, pure=False) for task in some)
+            if not waiting:
+                return
+            yield waiting.popleft().result()
 
 
 @contextlib.contextmanager
@@ -75,13 +82,19 @@ def _connected(address: str) -> Iterator[Any]:
         raise ConfigError(f"no Dask scheduler answers at {address} ({CLUSTER}): {error}; {remedy}") from error
     with client:
         try:
-            client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+            client.wait_for_workers(1, timeout=WORKER_SECONDS)
         except TimeoutError as error:
             raise ConfigError(
                 f"the Dask scheduler at {address} ({CLUSTER}) has no workers: start some with "
                 f"`dask worker {address} --nworkers auto --nthreads 1`"
             ) from error
-        yield client
+        try:
+            yield client
+        except (distributed.KilledWorker, CancelledError, distributed.comm.CommClosedError) as error:
+            raise GanError(
+                f"the Dask cluster at {address} ({CLUSTER}) broke down: {error}; look at the logs of its "
+                "scheduler and workers, then run this again: what is finished is kept"
+            ) from error
 
 
 def _end_with(parent: int) -> None:

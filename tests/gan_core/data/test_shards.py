@@ -2,6 +2,7 @@ import hashlib
 import io
 import os
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -210,6 +211,17 @@ def test_a_split_in_which_nothing_decodes_is_refused(store, tmp_path):
     with pytest.raises(SourceError, match=r"no image of the train split .*`a.png`"):
         write(store, make_dataset(splits=["train"]), {"train": str(folder)})
     assert store.current("image_shards", "pictures") is None
+
+
+def test_a_worker_with_other_libraries_is_refused(store, given, monkeypatch):
+    raw = collect_raw_images(store, make_dataset(**LABELLED), locations=given, emit=lambda line: None)
+
+    def of_another_process(function, tasks, workers):
+        return map(function, (replace(task, libraries="Pillow 1") for task in tasks))
+
+    monkeypatch.setattr(module, "map_on_cluster", of_another_process)
+    with pytest.raises(ConfigError, match="has Pillow .*, the process that it works for Pillow 1: other"):
+        write_image_shards(store, make_dataset(**LABELLED), raw, workers=1, emit=lambda line: None)
 
 
 # --- sources that change ----------------------------------------------------------------------------------
