@@ -66,6 +66,7 @@ class InventoryFile:
         return self
 
     def __exit__(self, *error) -> None:
+        self._writer.close()
         self._file.close()
 
     @property

@@ -104,9 +104,7 @@ def workers(scheduler, tmp_path) -> Iterator[list[subprocess.Popen]]:
 def test_without_the_package_the_setting_is_refused(monkeypatch):
     monkeypatch.setenv("GAN_DASK", "tcp://127.0.0.1:1")
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(
-        ConfigError, match="package distributed is not installed: run `pip install distributed`"
-    ):
+    with pytest.raises(ConfigError, match="distributed is not installed: run `pip install distributed`"):
         list(map_on_cluster(square, range(3), None))
 
 
