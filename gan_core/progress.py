@@ -55,6 +55,11 @@ class Progress:
         """Record `count` more finished units."""
         self.update(self.done + count, note)
 
+    def skip(self, count: int) -> None:
+        """Record `count` more units that were there already and do not count for the rate."""
+        self.start += count
+        self.done += count
+
     def line(self, note: str = "") -> str:
         """The line as it is logged."""
         if self.total is None:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from gan_core import steps
 from gan_core.config import Dataset, Experiment
-from gan_core.data.shards import encode_png, write_tar
+from gan_core.data.pixels import encode_png
+from gan_core.data.tars import write_tar
 from gan_core.devices import default_device
 from gan_core.errors import ConfigError
 from gan_core.images import grid_png, to_uint8

@@ -10,7 +10,6 @@ What killed attempts left goes once an attempt at the same artefact succeeds, or
 
 import contextlib
 import datetime
-import glob
 import hashlib
 import json
 import logging
@@ -53,10 +52,15 @@ def sha256_of(path: Path) -> str:
 
 
 class Build:
-    """What a step fills in while it makes an artefact: files in `folder`, figures, details."""
+    """What a step fills in while it makes an artefact: files in `folder`, figures, details.
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    `files` are those that it has put into the artefact's folder itself (`Store.writing`), by their names.
+    `replaces` is the artefact that this one comes in place of, if any.
+    """
+
+    def __init__(self, folder: Path, replaces: Manifest | None = None):
+        self.folder, self.replaces = folder, replaces
+        self.files: dict[str, FileEntry] = {}
         self.figures: dict[str, float | int | str | None] = {}
         self.details: dict[str, Any] = {}
 
@@ -230,7 +234,7 @@ class Store:
             return found
         began = time.monotonic()
         with self._attempt(asset, partition, key) as attempt:
-            work = Build(attempt.folder)
+            work = Build(attempt.folder, self._replaced(asset, partition, key))
             build(work)
             manifest = Manifest(
                 asset=asset,
@@ -240,13 +244,13 @@ class Store:
                 config=config,
                 inputs={name: manifest.fingerprint for name, manifest in inputs.items()},
                 input_versions={name: manifest.version for name, manifest in inputs.items()},
-                files=_describe_files(attempt.folder, prefix=attempt.name),
+                files=work.files | _describe_files(attempt.folder, prefix=attempt.name),
                 figures=work.figures,
                 details=work.details,
                 created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
                 seconds=round(time.monotonic() - began, 3),
             )
-            self._upload(manifest, attempt.folder)
+            self._upload(manifest, attempt)
             if not force and (found := self.reuse(asset, partition, key)):
                 return found
             self._publish(manifest)
@@ -329,6 +333,45 @@ class Store:
                 return False
         return True
 
+    # -- large files that are made one by one, by several processes
+
+    @contextlib.contextmanager
+    def writing(self, relative: str) -> Iterator[Path]:
+        """A local path to write to, which then becomes `STORE/<relative>`: whole or not at all.
+
+        Nothing is published if the file has been removed, or if an error was raised. A full disk is a
+        `StoreError`. What a killed process leaves is removed by `remove_abandoned`.
+        """
+        target = Path(f"{self.root}/{relative}")
+        path = _temporary(target if self.is_local else self._local_attempts / target.name)
+        with self._telling("written", OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                yield path
+                if path.exists() and self.is_local:
+                    with open(path, "rb") as file:
+                        os.fsync(file.fileno())
+                    os.replace(path, target)
+                elif path.exists():
+                    with self._telling("written"):
+                        self.fs.put_file(str(path), f"{self.root}/{relative}")
+            finally:
+                path.unlink(missing_ok=True)
+
+    def remove_abandoned(self, relative: str) -> None:
+        """Remove what killed processes left of `writing` files in `STORE/<relative>`."""
+        folder = Path(f"{self.root}/{relative}") if self.is_local else self._local_attempts
+        _remove_abandoned(folder, begins=r"\..+\.")
+
+    def sizes(self, relative: str) -> dict[str, int]:
+        """The files in the folder `STORE/<relative>` as it is now, with their sizes in bytes."""
+        folder = f"{self.root}/{relative}"
+        with self._telling("read"), contextlib.suppress(*ABSENT):
+            self.fs.invalidate_cache(folder)
+            found = self.fs.ls(folder, detail=True)
+            return {info["name"].rsplit("/", 1)[-1]: info["size"] for info in found if info["type"] == "file"}
+        return {}
+
     # -- small files beside the artefacts: checkpoints, leases
 
     def read_bytes(self, relative: str) -> bytes | None:
@@ -353,11 +396,11 @@ class Store:
     # -- inside
 
     @contextlib.contextmanager
-    def _telling(self, what: str) -> Iterator[None]:
+    def _telling(self, what: str, errors: type[Exception] = Exception) -> Iterator[None]:
         """Whatever the file system's library raises, its own errors too, becomes one `StoreError`."""
         try:
             yield
-        except Exception as error:
+        except errors as error:
             raise self._failure(what, error) from error
 
     @contextlib.contextmanager
@@ -377,7 +420,7 @@ class Store:
         try:
             yield attempt
         finally:
-            if not (self.is_local and attempt.published):
+            if not (self.is_local and attempt.published and any(folder.iterdir())):
                 shutil.rmtree(folder, ignore_errors=True)
             if not (self.is_local or attempt.published):
                 with contextlib.suppress(StoreError):  # as likely as not what the attempt failed for
@@ -388,11 +431,15 @@ class Store:
         """Where attempts write what a remote store is to get."""
         return self.cache / "attempts"
 
+    def _replaced(self, asset: str, partition: str, key: str) -> Manifest | None:
+        """The artefact that another one comes in place of, where there is one and it can be read."""
+        with contextlib.suppress(DamagedError):
+            return self.read_manifest(asset, partition, key)
+        return None
+
     def _publish(self, manifest: Manifest) -> None:
         folder = f"{manifest.asset}/{manifest.partition}/{manifest.fingerprint}"
-        replaced = None
-        with contextlib.suppress(DamagedError):  # it is replaced in any case
-            replaced = self.read_manifest(manifest.asset, manifest.partition, manifest.fingerprint)
+        replaced = self._replaced(manifest.asset, manifest.partition, manifest.fingerprint)
         self.write_atomically(f"{folder}/{MANIFEST}", manifest.to_json())
         self._point_to(manifest)
         if replaced:
@@ -414,7 +461,7 @@ class Store:
         except StoreError as error:
             logger.warning("what earlier attempts at %s left stays there: %s", of_partition, error)
         if not self.is_local:
-            _remove_abandoned(self._local_attempts, prefix=f"{manifest.asset}-")
+            _remove_abandoned(self._local_attempts, begins=re.escape(f"{manifest.asset}-"))
 
     def _is_left(self, relative: str) -> bool:
         """Whether it is of an attempt, and that attempt was killed."""
@@ -443,12 +490,13 @@ class Store:
             f"the store {self.url} cannot be {what}: {reason}; {remedy}, or name another place with GAN_STORE"
         )
 
-    def _upload(self, manifest: Manifest, folder: Path) -> None:
+    def _upload(self, manifest: Manifest, attempt: "_Attempt") -> None:
         if self.is_local:
             return
-        for name in manifest.files:
-            with self._telling("written"):
-                self.fs.put_file(str(folder / name), self.file_path(manifest, name))
+        for name, entry in manifest.files.items():
+            if entry.path == f"{attempt.name}/{name}":  # others are there already
+                with self._telling("written"):
+                    self.fs.put_file(str(attempt.folder / name), self.file_path(manifest, name))
 
     def _point_to(self, manifest: Manifest) -> None:
         pointer = json.dumps({"fingerprint": manifest.fingerprint}).encode()
@@ -471,7 +519,7 @@ class Store:
             raise StoreError(f"{path} is missing from the store") from error
         finally:
             temporary.unlink(missing_ok=True)
-        _remove_abandoned(local.parent, prefix=f".{local.name}.")
+        _remove_abandoned(local.parent, begins=re.escape(f".{local.name}."))
 
 
 def default_store() -> Store:
@@ -506,12 +554,16 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.{attempts.attempt_name()}")
 
 
-def _remove_abandoned(folder: Path, prefix: str) -> None:
-    """What is called `<prefix><attempt>` in a local folder, of attempts that were killed."""
-    for path in folder.glob(f"{glob.escape(prefix)}*"):
+def _remove_abandoned(folder: Path, begins: str) -> None:
+    """What attempts that were killed left in a local folder; `begins` is a pattern of what precedes the
+    attempt in a name."""
+    for path in folder.glob("*"):
+        match = re.fullmatch(rf"(?:{begins})(?P<attempt>{attempts.NAME}|[0-9a-f]{{8}})", path.name)
+        if match is None:
+            continue
         with contextlib.suppress(FileNotFoundError):
             changed = path.stat().st_mtime
-            if attempts.is_abandoned(path.name.removeprefix(prefix), lambda changed=changed: changed):
+            if attempts.is_abandoned(match["attempt"], lambda changed=changed: changed):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 

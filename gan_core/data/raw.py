@@ -1,25 +1,25 @@
 """The step `raw_images`: which images a dataset consists of, by content."""
 
+import contextlib
+import functools
 import hashlib
-import itertools
 import json
 import logging
+import math
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 import joblib
-import pyarrow
-import pyarrow.parquet
 
 from gan_core.config import Dataset
+from gan_core.data.inventory import ROW_GROUP, HashedParts, InventoryFile, InventoryRow, batches, read_rows
 from gan_core.data.sources import open_sources
 from gan_core.data.sources.base import Entry, Source, interleave
 from gan_core.errors import SourceError
 from gan_core.progress import Progress
+from gan_core.remedies import how_to_make
 from gan_core.store import Build, Manifest, Store, fingerprint
 from gan_core.versions import CODE_VERSIONS
 
@@ -27,19 +27,11 @@ logger = logging.getLogger("gan_core")
 ASSET = "raw_images"
 CODE_VERSION = CODE_VERSIONS[ASSET]
 INVENTORY = "inventory.parquet"
+NAMED_LEFT_OUT = 100  # files that are no images of ours, by name
 REMOTE_READERS = 16  # threads that wait for a network
 READ_TOGETHER = 64  # images a thread reads at a time
+PART = 10_000  # images after which the hashing pass notes what it has done
 REMEMBERED = 20  # states of a source whose content digest is kept
-
-
-class InventoryRow(NamedTuple):
-    """One image of the inventory; `bytes` is its size, `sha256` that of its bytes as 64 hex digits."""
-
-    split: str
-    key: str
-    class_name: str | None
-    bytes: int
-    sha256: str
 
 
 def collect_raw_images(
@@ -54,7 +46,10 @@ def collect_raw_images(
 
     `locations` (of `train` and `test`) come before the environment's and the dataset's own. The fingerprint
     is made of the images' content, not of where they are. A source whose sizes and times have not changed is
-    not read again, unless told `force`.
+    not read again, unless told `force`. A pass that was killed is gone on with where it stopped.
+
+    Memory does not grow with the number of images, except for a `limit` of a labelled dataset whose test
+    split is held out: there it holds what the limit may need.
 
     Raises `SourceError`, before images are read, for a source that is missing, empty or wrongly laid out.
     """
@@ -62,39 +57,46 @@ def collect_raw_images(
     sources = open_sources(dataset, given, store.cache, emit)
     _check_several_classes(dataset, sources["train"])
     memory = _Memory(store, dataset, sources)
-    inventory = None
-    content = None if force else memory.recall()
-    if content is None or not _is_made(store, dataset, content):
-        inventory = _take_inventory(dataset, sources, emit)
-        content = _digest(inventory)
+    parts = HashedParts(store, f"{ASSET}/{dataset.name}", memory.signature, force)
+    with contextlib.ExitStack() as stack:
 
-    def build(work: Build) -> None:
-        rows = inventory if inventory is not None else _take_inventory(dataset, sources, emit)
-        if _digest(rows) != content:
-            raise SourceError(
-                f"{sources['train'].location} has changed without a change of size or time: "
-                "materialise raw_images with force"
-            )
-        _describe(work, dataset, rows, sources, given)
+        @functools.cache
+        def inventory() -> InventoryFile:
+            file = stack.enter_context(InventoryFile(store.cache))
+            _take_inventory(file, dataset, sources, parts, emit)
+            return file
 
-    def produce(again: bool) -> Manifest:
-        config = _config(dataset, content)
-        return store.produce(
-            ASSET, dataset.name, config=config, inputs={}, code_version=CODE_VERSION, build=build, force=again
+        def build(work: Build) -> None:
+            if inventory().content != content:
+                raise SourceError(
+                    f"{sources['train'].location} has changed without a change of size or time: "
+                    + how_to_make(ASSET, dataset.name, force=True)
+                )
+            _describe(work, dataset, inventory(), sources, given)
+
+        content = None if force else memory.recall()
+        if content is None or not _is_made(store, dataset, content):
+            content = inventory().content
+        produce = functools.partial(
+            store.produce,
+            *(ASSET, dataset.name),
+            config=_config(dataset, content),
+            inputs={},
+            code_version=CODE_VERSION,
+            build=build,
         )
-
-    manifest = produce(force)
-    if manifest.details["locations"] != given:  # the same images, moved: later steps read them there
-        manifest = produce(True)
+        manifest = produce(force=force)
+        if manifest.details["locations"] != given:  # the same images, moved: later steps read them there
+            manifest = produce(force=True)
+        if inventory.cache_info().currsize:
+            parts.remove()
     memory.remember(content)
     return manifest
 
 
-def read_inventory(store: Store, raw: Manifest) -> list[InventoryRow]:
-    """The rows of a `raw_images` artefact, split by split, in the order of the shards."""
-    table = pyarrow.parquet.read_table(store.local(raw, INVENTORY))
-    columns = (table.column(name).to_pylist() for name in InventoryRow._fields)
-    return [InventoryRow(*values) for values in zip(*columns, strict=True)]
+def read_inventory(store: Store, raw: Manifest) -> Iterator[InventoryRow]:
+    """The rows of a `raw_images` artefact one by one, split by split, in the order of the shards."""
+    return read_rows(store.local(raw, INVENTORY))
 
 
 def reopen_sources(
@@ -110,53 +112,100 @@ def source_of(split: str, sources: dict[str, Source]) -> Source:
 
 
 def _take_inventory(
-    dataset: Dataset, sources: dict[str, Source], emit: Callable[[str], None]
-) -> list[InventoryRow]:
+    inventory: InventoryFile,
+    dataset: Dataset,
+    sources: dict[str, Source],
+    parts: HashedParts,
+    emit: Callable[[str], None],
+) -> None:
     """Read and hash the images of all splits; raises `SourceError` for an empty split."""
     if "test" in dataset.splits and "test" not in sources:
-        splits = _hold_out(dataset, sources["train"], emit)
+        _hold_out(inventory, dataset, sources["train"], parts, emit)
     else:
-        splits = {
-            split: list(_hash_all(source, split, list(source.entries(dataset.limit)), emit))
-            for split, source in sources.items()
-        }
-    for split, rows in splits.items():
-        if not rows:
+        for split, source in sources.items():
+            for rows in _hash_all(source, split, dataset.limit, parts, emit):
+                inventory.add(rows)
+    inventory.finish()
+    for split in dataset.splits:
+        if split not in inventory.counts:
             raise SourceError(
                 f"the {split} split of dataset `{dataset.name}` is empty "
                 f"({source_of(split, sources).location}): check its source and `test_fraction`"
             )
-    _check_classes(dataset, splits)
-    return [row for rows in splits.values() for row in rows]
+    _check_classes(dataset, inventory)
 
 
-def _hold_out(dataset: Dataset, source: Source, emit: Callable[[str], None]) -> dict[str, list[InventoryRow]]:
+def _hold_out(
+    inventory: InventoryFile,
+    dataset: Dataset,
+    source: Source,
+    parts: HashedParts,
+    emit: Callable[[str], None],
+) -> None:
     """Divide one source into two splits by each image's content, so that copies stay together."""
-    splits: dict[str, list[InventoryRow]] = {"train": [], "test": []}
-    for row in _hash_all(source, "train", list(source.entries()), emit):
-        held_out = int(row.sha256[:16], 16) < dataset.test_fraction * 2**64
-        split = "test" if held_out else "train"
-        splits[split].append(row._replace(split=split))
-        full = dataset.limit and min(map(len, splits.values())) >= dataset.limit
-        if full and not dataset.labelled:  # a balanced choice needs all of them
-            break
-    if dataset.limit is None:
-        return splits
-    return {split: _balanced(rows)[: dataset.limit] for split, rows in splits.items()}
+    choose = _Balanced if dataset.limit and dataset.labelled else _First
+    train, test = choose(inventory.add, dataset.limit), None
+    with InventoryFile(inventory.folder) as held_out:  # its rows come behind those of train
+        test = choose(held_out.add, dataset.limit)
+        for rows in _hash_all(source, "train", None, parts, emit):
+            of_test = [_is_held_out(row, dataset.test_fraction) for row in rows]
+            train.offer([row for row, held in zip(rows, of_test, strict=True) if not held])
+            test.offer([row._replace(split="test") for row, held in zip(rows, of_test, strict=True) if held])
+            if train.full and test.full:
+                break
+        train.finish()
+        test.finish()
+        held_out.finish()
+        for rows in batches(held_out.rows(), ROW_GROUP):
+            inventory.add(rows)
 
 
-def _balanced(rows: list[InventoryRow]) -> list[InventoryRow]:
-    groups: dict[str | None, list[InventoryRow]] = {}
-    for row in rows:
-        groups.setdefault(row.class_name, []).append(row)
-    return interleave(groups.values())
+def _is_held_out(row: InventoryRow, fraction: float) -> bool:
+    return int(row.sha256[:16], 16) < fraction * 2**64
+
+
+class _First:
+    """Passes on the first `limit` rows (None: all)."""
+
+    def __init__(self, add: Callable[[list[InventoryRow]], None], limit: int | None):
+        self.add, self.left = add, math.inf if limit is None else limit
+
+    @property
+    def full(self) -> bool:
+        return self.left == 0
+
+    def offer(self, rows: list[InventoryRow]) -> None:
+        rows = rows[: min(len(rows), self.left)]
+        self.left -= len(rows)
+        self.add(rows)
+
+    def finish(self) -> None:
+        pass
+
+
+class _Balanced:
+    """Passes on `limit` rows, taken in turn from every class, once all are known."""
+
+    full = False
+
+    def __init__(self, add: Callable[[list[InventoryRow]], None], limit: int):
+        self.add, self.limit = add, limit
+        self.groups: dict[str | None, list[InventoryRow]] = {}
+
+    def offer(self, rows: list[InventoryRow]) -> None:
+        for row in rows:
+            group = self.groups.setdefault(row.class_name, [])
+            if len(group) < self.limit:
+                group.append(row)
+
+    def finish(self) -> None:
+        self.add(interleave(self.groups.values())[: self.limit])
 
 
 def _hash_all(
-    source: Source, split: str, entries: list[Entry], emit: Callable[[str], None]
-) -> Iterator[InventoryRow]:
-    """The rows of `entries` in order, read by several threads."""
-    progress = Progress(f"reading the images of {source.location}", len(entries), emit=emit)
+    source: Source, split: str, limit: int | None, parts: HashedParts, emit: Callable[[str], None]
+) -> Iterator[list[InventoryRow]]:
+    """The rows of a source's images in order, in lists, read by several threads."""
 
     def hash_some(some: list[Entry]) -> list[InventoryRow]:
         contents = ((entry, source.read(entry)) for entry in some)
@@ -165,36 +214,43 @@ def _hash_all(
             for entry, content in contents
         ]
 
+    progress = Progress(f"reading the images of {source.location}", source.count(limit), emit=emit)
     threads = REMOTE_READERS if source.remote else joblib.cpu_count()
     pool = ThreadPoolExecutor(threads)
     try:
-        for rows in pool.map(hash_some, _batches(entries, READ_TOGETHER)):
-            yield from rows
-            progress.advance(len(rows))
+        for number, entries in enumerate(batches(source.entries(limit), PART)):
+            if (known := parts.read(split, number, entries)) is not None:
+                progress.skip(len(known))
+                yield known
+                continue
+            done: list[InventoryRow] = []
+            for rows in pool.map(hash_some, batches(entries, READ_TOGETHER)):
+                done += rows
+                yield rows
+                progress.advance(len(rows))
+            if len(done) == PART:
+                parts.write(split, number, done)
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _batches(entries: list[Entry], size: int) -> Iterator[list[Entry]]:
-    return (entries[start : start + size] for start in range(0, len(entries), size))
 
 
 def _check_several_classes(dataset: Dataset, train: Source) -> None:
     if dataset.classes != "folders":
         return
-    found = {entry.class_name for entry in train.entries()}
-    if len(found) == 1:
+    names = (entry.class_name for entry in train.entries())
+    first = next(names, None)
+    if first is not None and all(name == first for name in names):
         raise SourceError(
-            f"{train.location} has one class folder, `{found.pop()}`, and one class is no class: remove "
+            f"{train.location} has one class folder, `{first}`, and one class is no class: remove "
             f"`classes: folders` from dataset `{dataset.name}`, or add folders of other classes"
         )
 
 
-def _check_classes(dataset: Dataset, splits: dict[str, list[InventoryRow]]) -> None:
+def _check_classes(dataset: Dataset, inventory: InventoryFile) -> None:
     """Class folders are taken as found: those of the test split must be among those of train."""
-    if dataset.classes != "folders" or "test" not in splits:
+    if dataset.classes != "folders":
         return
-    unknown = {row.class_name for row in splits["test"]} - {row.class_name for row in splits["train"]}
+    unknown = set(inventory.counts.get("test", ())) - set(inventory.counts["train"])
     if unknown:
         raise SourceError(
             f"the test split of dataset `{dataset.name}` has classes that its train split lacks: "
@@ -202,45 +258,37 @@ def _check_classes(dataset: Dataset, splits: dict[str, list[InventoryRow]]) -> N
         )
 
 
-def _classes(dataset: Dataset, rows: list[InventoryRow]) -> list[str]:
-    if isinstance(dataset.classes, tuple):
-        return list(dataset.classes)
-    return sorted({row.class_name for row in rows}) if dataset.labelled else []
-
-
 def _describe(
     work: Build,
     dataset: Dataset,
-    rows: list[InventoryRow],
+    inventory: InventoryFile,
     sources: dict[str, Source],
     given: dict[str, str | None],
 ) -> None:
     """Write the inventory and fill in figures and details."""
-    columns = dict(zip(InventoryRow._fields, map(list, zip(*rows, strict=True)), strict=True))
-    schema = pyarrow.schema(
-        [(name, pyarrow.int64() if name == "bytes" else pyarrow.string()) for name in InventoryRow._fields]
-    )
-    pyarrow.parquet.write_table(pyarrow.table(columns, schema=schema), work.folder / INVENTORY)
+    inventory.copy_to(work.folder / INVENTORY)
     splits = {}
-    for split, group in itertools.groupby(rows, key=lambda row: row.split):
-        members = list(group)
-        counts = Counter(row.class_name for row in members) if dataset.labelled else {}
+    for split, counts in inventory.counts.items():
         splits[split] = {
-            "images": len(members),
-            "classes": dict(sorted(counts.items())),
+            "images": counts.total(),
+            "classes": dict(sorted(counts.items())) if dataset.labelled else {},
             "location": source_of(split, sources).location,
         }
-        work.figures[f"images_{split}"] = len(members)
-    work.figures["bytes"] = sum(row.bytes for row in rows)
-    work.details = {"splits": splits, "classes": _classes(dataset, rows), "locations": given}
+        work.figures[f"images_{split}"] = counts.total()
+    left_out = [item for source in sources.values() for item in source.left_out]
+    work.figures |= {"bytes": inventory.bytes, "left_out": len(left_out)}
+    work.details = {
+        "splits": splits,
+        "classes": _classes(dataset, inventory),
+        "locations": given,
+        "left_out": left_out[:NAMED_LEFT_OUT],
+    }
 
 
-def _digest(rows: list[InventoryRow]) -> str:
-    """sha256 over split, key, class and content of every image, in order."""
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(json.dumps([row.split, row.key, row.class_name, row.sha256]).encode())
-    return digest.hexdigest()
+def _classes(dataset: Dataset, inventory: InventoryFile) -> list[str]:
+    if isinstance(dataset.classes, tuple):
+        return list(dataset.classes)
+    return sorted(set().union(*inventory.counts.values())) if dataset.labelled else []
 
 
 def _config(dataset: Dataset, content: str) -> dict:

@@ -13,28 +13,37 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from gan_core.errors import StoreError
+
 BLOCK = 512  # a tar's header, and the unit that contents are padded to
 END = bytes(BLOCK)  # the first block of a tar's end
 LONGEST_KEY = 90  # a ustar header has 100 bytes for a name
 READ_BUFFER = 2**14
 _key_of = operator.attrgetter("key")
+KEY = re.compile(rf"[A-Za-z0-9_-]{{1,{LONGEST_KEY}}}")
 
 
 def write_tar(path: Path, samples: Iterable[tuple[str, bytes, int | None]]) -> int:
     """Write samples (key, PNG bytes, class index or None); return their number.
 
-    A sample becomes `<key>.png` and, where it has a class, `<key>.cls` with the index as text. Keys must be
-    unique, at most 90 characters, without dots. Headers are fixed (ustar, time 0, owner 0, mode 0644), so
-    that the same samples give the same bytes.
+    A sample becomes `<key>.png` and, where it has a class, `<key>.cls` with the index as text. Headers are
+    fixed (ustar, time 0, owner 0, mode 0644), so that the same samples give the same bytes.
+
+    Raises `StoreError` for a key that readers would not find again: one that is there already, is longer
+    than 90 characters, or has other characters than letters, digits, `_` and `-`. No file is left then.
     """
-    count = 0
-    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for key, png, label in samples:
-            _add(tar, f"{key}.png", png)
-            if label is not None:
-                _add(tar, f"{key}.cls", str(label).encode())
-            count += 1
-    return count
+    keys: set[str] = set()
+    try:
+        with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+            for key, png, label in samples:
+                _check_key(path, key, keys)
+                _add(tar, f"{key}.png", png)
+                if label is not None:
+                    _add(tar, f"{key}.cls", str(label).encode())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return len(keys)
 
 
 def largest_sample_bytes(image_size: int, channels: int, labelled: bool) -> int:
@@ -191,6 +200,18 @@ def _member(name: str, is_file: bool, size: int, position: int) -> _Member:
 
 def _refuse(problem: str) -> None:
     raise ValueError(problem)
+
+
+def _check_key(path: Path, key: str, seen: set[str]) -> None:
+    """Refuse a key that cannot be read back, and enter it among those seen."""
+    if not KEY.fullmatch(key):
+        raise StoreError(
+            f"{path.name}: `{key}` cannot be a sample's key: "
+            f"give it 1 to {LONGEST_KEY} letters, digits, `_` or `-`"
+        )
+    if key in seen:
+        raise StoreError(f"{path.name}: two samples have the key `{key}`: give each its own")
+    seen.add(key)
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

@@ -2,7 +2,7 @@
 
 import abc
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from typing import Any, NamedTuple
 
 from PIL import Image
@@ -30,8 +30,16 @@ class Source(abc.ABC):
     left_out: Sequence[tuple[str, str]] = ()
 
     @abc.abstractmethod
-    def entries(self, limit: int | None = None) -> Sequence[Entry]:
-        """The first `limit` images (None: all), taken in turn from every class where there are classes."""
+    def entries(self, limit: int | None = None) -> Iterable[Entry]:
+        """The first `limit` images (None: all), taken in turn from every class where there are classes.
+
+        A list, or an iterator where a list of millions would take gigabytes.
+        """
+
+    def count(self, limit: int | None = None) -> int:
+        """How many `entries(limit)` are. A source that knows without listing them says so here."""
+        entries = self.entries(limit)
+        return len(entries) if isinstance(entries, Sized) else sum(1 for _ in entries)
 
     @abc.abstractmethod
     def read(self, entry: Entry) -> bytes:

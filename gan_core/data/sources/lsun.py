@@ -6,17 +6,16 @@ import json
 import logging
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-
-import lmdb
 
 from gan_core.config import Dataset
 from gan_core.data.local_files import copy_with_progress, make_once
 from gan_core.data.sources.base import Entry, Source
 from gan_core.data.sources.file_collections import fetch, file_signature, is_local, resolve
+from gan_core.data.sources.lmdb_file import LmdbFile
 from gan_core.errors import SourceError
 
 logger = logging.getLogger("gan_core")
@@ -30,23 +29,28 @@ class LmdbSource(Source):
     def __init__(self, database: Path, location: str):
         self.database, self.location = database, location
 
-    def entries(self, limit: int | None = None) -> list[Entry]:
-        with self._transaction() as transaction:
-            keys = transaction.cursor().iternext(keys=True, values=False)
-            return [Entry(key.decode("latin-1"), None) for key in itertools.islice(keys, limit)]
+    def entries(self, limit: int | None = None) -> Iterator[Entry]:
+        keys = itertools.islice(self._open().iterate_keys(), limit)
+        return (Entry(key.decode("latin-1"), None) for key in keys)
+
+    def count(self, limit: int | None = None) -> int:
+        number = len(self._open())
+        return number if limit is None else min(number, limit)
 
     def read(self, entry: Entry) -> bytes:
-        with self._transaction() as transaction:
-            content = transaction.get(entry.key.encode("latin-1"))
+        content = self._open().get(entry.key.encode("latin-1"))
         if content is None:
-            raise SourceError(f"{self.location} has no image `{entry.key}`: materialise raw_images again")
+            raise SourceError(
+                f"{self.location} has no image `{entry.key}` any more: mend or replace it, then make the "
+                "dataset's raw_images again"
+            )
         return content
 
     def signature(self) -> Any:
         return file_signature(self.database)
 
-    def _transaction(self) -> lmdb.Transaction:
-        return _open_database(str(self.database), *file_signature(self.database)).begin()
+    def _open(self) -> LmdbFile:
+        return _open_database(str(self.database), *file_signature(self.database))
 
 
 def open_lsun(
@@ -122,12 +126,5 @@ def _find(location: str, split: str, dataset: Dataset, whole: bool) -> str | Non
 
 
 @lru_cache(maxsize=8)
-def _open_database(path: str, size: int, mtime: int) -> lmdb.Environment:
-    try:
-        database = lmdb.open(path, subdir=False, readonly=True, lock=False, readahead=False)
-    except lmdb.Error as error:
-        raise SourceError(f"{path} is not an LMDB: {error}; replace it") from error
-    needed = (database.info()["last_pgno"] + 1) * database.stat()["psize"]
-    if size < needed:  # a read behind the file's end would kill the process
-        raise SourceError(f"{path} has {size:,} bytes instead of {needed:,}: it is not complete; replace it")
-    return database
+def _open_database(path: str, size: int, mtime: int) -> LmdbFile:
+    return LmdbFile(path)

@@ -19,7 +19,8 @@ from gan_core.data.decoding import DecoderPool, decode_into
 from gan_core.data.epoch_order import EpochOrder
 from gan_core.data.feed import MEMORY_LIMIT, FeedInterrupted, ResidentFeed, StreamedFeed, open_feed
 from gan_core.data.loading import ShardFiles
-from gan_core.data.shards import encode_png, write_tar
+from gan_core.data.pixels import encode_png
+from gan_core.data.tars import write_tar
 from gan_core.errors import ConfigError, StoreError
 from gan_core.store import Build, Manifest, Store
 

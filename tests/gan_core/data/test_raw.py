@@ -1,13 +1,19 @@
 import hashlib
+import itertools
 import os
 import shutil
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
+import lmdb
 import pandas
 import pytest
 
+from gan_core.data import inventory as inventory_module
+from gan_core.data import raw as raw_module
 from gan_core.data.raw import collect_raw_images, read_inventory
+from gan_core.data.sources import Entry, Source
 from gan_core.data.sources.images import ImageFiles
 from gan_core.errors import SourceError
 from gan_core.store import Store
@@ -99,7 +105,7 @@ def test_a_damaged_artefact_is_made_again(store, given):
     store.local(first, "inventory.parquet").write_bytes(b"")
     second = collect(store, make_dataset(**LABELLED), given)
     assert not second.reused
-    assert len(read_inventory(store, second)) == 14
+    assert len(list(read_inventory(store, second))) == 14
 
 
 @pytest.mark.parametrize("damage", [b"", b'{"abc": "de', b"[]", b"\xff\xfe\x00"])
@@ -139,7 +145,7 @@ def test_held_out_images_are_chosen_by_their_content(store, tmp_path):
     folder = write_files(tmp_path / "x", files | copies)
     dataset = make_dataset(**LABELLED, test_fraction=0.2)
     raw = collect(store, dataset, {"train": str(folder)})
-    rows = read_inventory(store, raw)
+    rows = list(read_inventory(store, raw))
     hashes = {split: {row.sha256 for row in rows if row.split == split} for split in ("train", "test")}
     assert len(rows) == 600
     assert not hashes["train"] & hashes["test"]  # a copy goes where its twin goes
@@ -212,4 +218,102 @@ def test_a_remote_store(given, tmp_path):
     store = Store("memory://raw-test", cache=tmp_path / "cache")
     first = collect(store, make_dataset(**LABELLED), given)
     assert collect(store, make_dataset(**LABELLED), given).fingerprint == first.fingerprint
-    assert len(read_inventory(store, first)) == 14
+    assert len(list(read_inventory(store, first))) == 14
+
+
+# --- millions of images -----------------------------------------------------------------------------------
+
+
+class Numbers(Source):
+    """A source without files: image `i` has the class `i % 3` and its number as content."""
+
+    location = "numbers"
+
+    def __init__(self, count: int, classes: bool):
+        self.number, self.classes = count, classes
+
+    def entries(self, limit=None):
+        numbers = range(self.number if limit is None else min(limit, self.number))
+        return (Entry(f"{i:07d}", f"c{i % 3}" if self.classes else None) for i in numbers)
+
+    def read(self, entry):
+        return entry.key.encode()
+
+    def signature(self):
+        return self.number
+
+
+def numbered(monkeypatch, count: int, **dataset):
+    """A dataset of numbers."""
+    made = make_dataset(**{"splits": ["train"], **dataset})
+    sources = {"train": Numbers(count, made.labelled)}
+    monkeypatch.setattr(raw_module, "open_sources", lambda *arguments: sources)
+    return made
+
+
+@pytest.mark.parametrize("classes", [None, ["c0", "c1", "c2"]])
+@pytest.mark.parametrize("limit", [None, 40])
+@pytest.mark.parametrize("fraction", [None, 0.3])
+def test_batches_do_not_show(store, monkeypatch, classes, limit, fraction):
+    for module, name, size in (
+        *((raw_module, "PART", 10), (raw_module, "READ_TOGETHER", 3), (raw_module, "ROW_GROUP", 7)),
+        (inventory_module, "ROW_GROUP", 7),
+    ):
+        monkeypatch.setattr(module, name, size)
+    splits = ["train", "test"] if fraction else ["train"]
+    options = {"classes": classes, "limit": limit, "test_fraction": fraction, "splits": splits}
+    raw = collect(store, numbered(monkeypatch, 203, **options), None)
+    expected = {"train": [], "test": []}
+    for entry in Numbers(203, bool(classes)).entries():
+        digest = hashlib.sha256(entry.key.encode()).hexdigest()
+        split = "test" if fraction and int(digest[:16], 16) / 2**64 < fraction else "train"
+        expected[split].append((split, entry.key, entry.class_name, 7, digest))
+    if limit:
+        for split, rows in expected.items():
+            by_class = {name: [row for row in rows if row[2] == name] for name in (classes or [None])}
+            if fraction:  # in the order in which the classes come first in this split
+                names = dict.fromkeys(row[2] for row in rows)
+                by_class = {name: by_class[name] for name in names}
+            turns = itertools.chain.from_iterable(itertools.zip_longest(*by_class.values()))
+            expected[split] = [row for row in turns if row][:limit]
+    assert list(read_inventory(store, raw)) == expected["train"] + expected["test"]
+    assert raw.figures["images_train"] == len(expected["train"])
+
+
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path, monkeypatch):
+    for module in (raw_module, inventory_module):
+        monkeypatch.setattr(module, "ROW_GROUP", 500)
+    monkeypatch.setattr(raw_module, "PART", 500)
+    peaks = []
+    for count in (2_000, 2_000, 12_000):  # the first one also loads what is loaded once
+        store = Store(tmp_path / f"{len(peaks)}")
+        dataset = numbered(monkeypatch, count, splits=["train", "test"], test_fraction=0.3)
+        tracemalloc.start()
+        raw = collect(store, dataset, None)
+        assert sum(1 for _ in read_inventory(store, raw)) == count
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] < 1.3 * peaks[1]
+
+
+def test_a_damaged_lmdb_is_one_clear_error(store, tmp_path):
+    with (
+        lmdb.open(str(tmp_path / "x_train_lmdb"), map_size=2**22) as database,
+        database.begin(write=True) as writer,
+    ):
+        for number in range(300):
+            writer.put(b"%040x" % number, bytes(10 * number))
+    path = tmp_path / "x_train_lmdb" / "data.mdb"
+    content = path.read_bytes()
+    dataset = make_dataset(source={"kind": "lsun", "category": "x"}, splits=["train"])
+    refused = 0
+    for start in range(0, len(content), 16 * 4096):
+        path.write_bytes(content[:start] + bytes(4096) + content[start + 4096 :])
+        try:
+            raw = collect(store, dataset, {"train": str(tmp_path)}, force=True)
+        except SourceError as error:
+            assert "replace it" in str(error)
+            refused += 1
+        else:
+            assert raw.figures["images_train"] == 300
+    assert refused > 3

@@ -2,6 +2,7 @@ import hashlib
 import io
 import os
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -187,11 +188,13 @@ def test_odd_images_are_packed_and_broken_ones_counted_and_named(store, tmp_path
         assert decode_png(sample["png"]).shape == (3, 8, 8)
 
 
-def test_shards_without_any_image_leave_no_gap(store, tmp_path, small_shards):
+def test_a_shard_without_any_image_is_left_out(store, tmp_path, small_shards):
     files = {f"{i:02d}.png": b"broken" if 5 <= i < 10 else encoded(i) for i in range(15)}
     folder = write_files(tmp_path / "x", files)
     shards = write(store, make_dataset(splits=["train"]), {"train": str(folder)})
-    assert list(shards.files) == ["train-000000.tar", "train-000001.tar"]
+    assert list(shards.files) == ["train-000000.tar", "train-000002.tar"]
+    assert shards.details["splits"]["train"]["shards"] == list(shards.files)
+    assert shards.details["splits"]["train"]["images_per_shard"] == [5, 5]
     assert len(samples_of(store, shards, "train")) == 10
 
 
@@ -208,6 +211,17 @@ def test_a_split_in_which_nothing_decodes_is_refused(store, tmp_path):
     with pytest.raises(SourceError, match=r"no image of the train split .*`a.png`"):
         write(store, make_dataset(splits=["train"]), {"train": str(folder)})
     assert store.current("image_shards", "pictures") is None
+
+
+def test_a_worker_with_other_libraries_is_refused(store, given, monkeypatch):
+    raw = collect_raw_images(store, make_dataset(**LABELLED), locations=given, emit=lambda line: None)
+
+    def of_another_process(function, tasks, workers):
+        return map(function, (replace(task, libraries="Pillow 1") for task in tasks))
+
+    monkeypatch.setattr(module, "map_on_cluster", of_another_process)
+    with pytest.raises(ConfigError, match="has Pillow .*, the process that it works for Pillow 1: other"):
+        write_image_shards(store, make_dataset(**LABELLED), raw, workers=1, emit=lambda line: None)
 
 
 # --- sources that change ----------------------------------------------------------------------------------

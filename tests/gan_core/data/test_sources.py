@@ -558,8 +558,9 @@ def check_lsun(sources, photographs):
     for split, wanted in photographs.items():
         source = pickle.loads(pickle.dumps(sources[split]))
         assert list(source.entries()) == [Entry(key, None) for key in sorted(wanted)]
+        assert source.count() == len(wanted)
         assert all(source.read(entry) == wanted[entry.key] for entry in source.entries())
-        assert source.decode(source.read(list(source.entries())[0])).format == "WEBP"
+        assert source.decode(source.read(next(source.entries()))).format == "WEBP"
 
 
 def test_lsun_over_the_network(tmp_path, server, monkeypatch, lsun):
@@ -590,6 +591,7 @@ def test_a_limit_takes_the_first_keys_of_lsun(tmp_path, lsun):
     folder, photographs = lsun
     sources = opened(make_dataset(**LSUN), tmp_path / "cache", folder)
     assert keys(sources["train"], limit=5) == sorted(photographs["train"])[:5]
+    assert [sources["train"].count(limit) for limit in (5, 100)] == [5, 12]
 
 
 def test_lsun_without_its_val_zip(tmp_path, lsun):

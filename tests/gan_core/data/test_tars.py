@@ -6,6 +6,7 @@ import pytest
 from gan_core.data.decoding import ShardFormat, decode_into
 from gan_core.data.pixels import encode_png
 from gan_core.data.tars import largest_sample_bytes, read_tar, write_tar
+from gan_core.errors import StoreError
 
 
 def samples(count: int = 4, size: int = 8, labelled: bool = True):
@@ -26,6 +27,26 @@ def test_what_is_written_is_read(tmp_path, labelled):
     decode_into(tmp_path / "a.tar", None, decoded, labels, expected)
     np.testing.assert_array_equal(decoded, images)
     assert labels.tolist() == ([0, 1, 2, 3] if labelled else [-1] * 4)
+
+
+@pytest.mark.parametrize("key", ["", "a.b", "a/b", "ä", "x" * 91])
+def test_keys_that_cannot_be_read_back_are_refused(tmp_path, key):
+    with pytest.raises(StoreError, match=f"`{key}` cannot be a sample's key: give it 1 to 90"):
+        write_tar(tmp_path / "a.tar", [("fine", b"png", 0), (key, b"png", 0)])
+    assert not (tmp_path / "a.tar").exists()
+
+
+def test_the_longest_key_is_read_back(tmp_path):
+    wanted = [("x" * 89 + str(number), b"png", 7) for number in range(2)]
+    write_tar(tmp_path / "a.tar", wanted)
+    assert list(read_tar(tmp_path / "a.tar")) == wanted
+
+
+@pytest.mark.parametrize("between", [[], [("b", b"png", 0)]])
+def test_a_key_that_comes_twice_is_refused(tmp_path, between):
+    with pytest.raises(StoreError, match=r"a.tar: two samples have the key `a`"):
+        write_tar(tmp_path / "a.tar", [("a", b"png", 0), *between, ("a", b"png", 1)])
+    assert not (tmp_path / "a.tar").exists()
 
 
 def test_tarfile_agrees(tmp_path):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from gan_core.config import Dataset, Experiment
-from gan_core.data.shards import encode_png, write_tar
+from gan_core.data.pixels import encode_png
+from gan_core.data.tars import write_tar
 from gan_core.store import Build, Manifest, Store
 
 IMAGES, CLASSES = 50, ["a", "b", "c"]
