@@ -13,7 +13,7 @@ import pytest
 from gan_core.data import inventory as inventory_module
 from gan_core.data import raw as raw_module
 from gan_core.data.raw import collect_raw_images, read_inventory
-from gan_core.data.sources import Entry, Source
+from gan_core.data.sources.base import Entry, Source
 from gan_core.data.sources.images import ImageFiles
 from gan_core.errors import SourceError
 from gan_core.store import Store
@@ -54,7 +54,12 @@ def test_the_inventory_names_every_image_with_its_hash(store, given):
     for row in table.itertuples():
         content = (Path(given[row.split]) / row.key).read_bytes()
         assert (row.bytes, row.sha256) == (len(content), hashlib.sha256(content).hexdigest())
-    assert raw.figures == {"images_train": 10, "images_test": 4, "bytes": int(table["bytes"].sum())}
+    assert raw.figures == {
+        "images_train": 10,
+        "images_test": 4,
+        "bytes": int(table["bytes"].sum()),
+        "left_out": 0,
+    }
     assert raw.details["splits"]["train"] == {
         "images": 10,
         "classes": {"cat": 6, "dog": 4},
