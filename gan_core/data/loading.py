@@ -17,6 +17,7 @@ import psutil
 import torch
 
 from gan_core.data.decoding import DecoderPool, ShardFormat, decode_into, decoders_of_this_process
+from gan_core.data.pixels import decode_png
 from gan_core.errors import StoreError
 from gan_core.progress import Progress
 from gan_core.remedies import how_to_make
@@ -198,6 +199,24 @@ def submit_part(
     """Let a decoder fill `images` and `labels`, which are those of this part alone."""
     locate = functools.partial(files.locate, part.name)
     return pool.submit(locate, part.rows, images, labels, files.format)
+
+
+def open_webdataset(store: Store, shards: Manifest, split: str):
+    """A split for a training loop of one's own: a `webdataset.WebDataset` of (image, class index), the image
+    uint8 (C, H, W) and the index -1 where there are no classes, to shuffle, batch and give to a loader.
+
+    The shards are verified when they are opened. Raises `StoreError` for one that does not match its
+    manifest, and for a split that is not there.
+    """
+    import webdataset
+
+    files = ShardFiles(store, shards, split)
+    paths = [files.locate(name).as_posix() for name in files.names]
+    return webdataset.WebDataset(paths, shardshuffle=False, empty_check=False).map(_image_and_class)
+
+
+def _image_and_class(sample: dict) -> tuple[np.ndarray, int]:
+    return decode_png(sample["png"]).copy(), int(sample.get("cls", -1))  # torch warns of read-only arrays
 
 
 def estimate_resident_bytes(shards: Manifest, count: int) -> int:

@@ -11,7 +11,13 @@ import torch
 from gan_core import store as store_module
 from gan_core.data import loading
 from gan_core.data import shards as shards_module
-from gan_core.data.loading import ShardFiles, estimate_resident_bytes, iterate_images, load_resident
+from gan_core.data.loading import (
+    ShardFiles,
+    estimate_resident_bytes,
+    iterate_images,
+    load_resident,
+    open_webdataset,
+)
 from gan_core.data.pixels import encode_png, open_image, to_square
 from gan_core.data.raw import collect_raw_images, read_inventory
 from gan_core.data.shards import write_image_shards
@@ -48,6 +54,26 @@ def test_resident_images_are_all_images_in_order(store, folder, monkeypatch, wor
     np.testing.assert_array_equal(resident.images.numpy(), expected)
     assert resident.labels.tolist() == [0, 1] * 6 + [1]
     assert resident.classes == ["dog", "cat"]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_webdataset_and_torchs_loader_give_the_same_images(store, folder, monkeypatch, workers):
+    shards, expected = written(store, folder, monkeypatch, classes=["dog", "cat"])
+    loader = torch.utils.data.DataLoader(
+        open_webdataset(store, shards, "train"), batch_size=None, num_workers=workers
+    )
+    images, labels = zip(*loader, strict=True)
+    found = sorted(zip(labels, [image.tobytes() for image in map(np.asarray, images)], strict=True))
+    wanted = zip([0, 1] * 6 + [1], [image.tobytes() for image in expected], strict=True)
+    assert found == sorted(wanted)
+
+
+def test_webdataset_of_a_shard_that_was_damaged(store, folder, monkeypatch):
+    shards, _ = written(store, folder, monkeypatch)
+    path = Path(store.file_path(shards, "train-000001.tar"))
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(StoreError, match="does not match its manifest"):
+        open_webdataset(store, shards, "train")
 
 
 def test_without_classes_there_are_no_labels(store, folder, monkeypatch):
