@@ -16,8 +16,7 @@ import pyarrow
 import pyarrow.parquet
 
 from gan_core.config import Dataset
-from gan_core.data.sources import open_sources
-from gan_core.data.sources.base import Entry, Source, interleave
+from gan_core.data.sources import Entry, Source, interleave, open_sources
 from gan_core.errors import SourceError
 from gan_core.progress import Progress
 from gan_core.store import Build, Manifest, Store, fingerprint

@@ -20,7 +20,7 @@ from gan_core.config import Dataset
 from gan_core.data.parallel import map_in_processes
 from gan_core.data.pixels import decode_png, encode_png, to_square
 from gan_core.data.raw import InventoryRow, read_inventory, reopen_sources, source_of
-from gan_core.data.sources.base import Entry, Source
+from gan_core.data.sources import Entry, Source
 from gan_core.data.tars import largest_sample_bytes, read_tar, write_tar
 from gan_core.data.verification import ShardReport, verify_image_shards
 from gan_core.errors import ConfigError, SourceError
