@@ -15,7 +15,7 @@ from typing import BinaryIO, NamedTuple, TypeVar
 import pyarrow
 import pyarrow.parquet
 
-from gan_core.data.sources.base import Entry
+from gan_core.data.sources import Entry
 from gan_core.store import Store
 
 ROW_GROUP = 10_000  # rows that are read and written together

@@ -15,8 +15,7 @@ import joblib
 
 from gan_core.config import Dataset
 from gan_core.data.inventory import ROW_GROUP, HashedParts, InventoryFile, InventoryRow, batches, read_rows
-from gan_core.data.sources import open_sources
-from gan_core.data.sources.base import Entry, Source, interleave
+from gan_core.data.sources import Entry, Source, interleave, open_sources
 from gan_core.errors import SourceError
 from gan_core.progress import Progress
 from gan_core.remedies import how_to_make

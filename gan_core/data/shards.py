@@ -25,7 +25,7 @@ from gan_core.data.inventory import InventoryRow
 from gan_core.data.parallel import map_on_cluster
 from gan_core.data.pixels import decode_png, encode_png, to_square
 from gan_core.data.raw import read_inventory, reopen_sources, source_of
-from gan_core.data.sources.base import Entry, Source
+from gan_core.data.sources import Entry, Source
 from gan_core.data.tars import largest_sample_bytes, read_tar, write_tar
 from gan_core.errors import ConfigError, SourceError, StoreError
 from gan_core.progress import Progress

@@ -3,14 +3,13 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gan_core.config import Dataset
+from gan_core.data.sources.base import Entry, Source, interleave
+from gan_core.data.sources.kinds import SOURCE_KINDS
 from gan_core.errors import SourceError
 
-if TYPE_CHECKING:
-    from gan_core.data.sources.base import Source
-
+__all__ = ["Entry", "Source", "interleave", "open_sources"]
 logger = logging.getLogger("gan_core")
 
 
@@ -19,15 +18,13 @@ def open_sources(
     locations: dict[str, str | None],
     cache: Path,
     emit: Callable[[str], None] = logger.info,
-) -> dict[str, "Source"]:
+) -> dict[str, Source]:
     """The source of each split, downloaded into `cache` where no location is given.
 
     `locations` maps `train` and `test` to a path, an fsspec URL, or None (as `Dataset.locations`). The
     result has no `test` where that is to be held out of train (`Dataset.test_fraction`). Raises
     `SourceError` for a location that is missing, empty or wrongly laid out, and for a missing split.
     """
-    from gan_core.data.sources.kinds import SOURCE_KINDS  # which is loaded without what sources need
-
     kind = SOURCE_KINDS[dataset.source.kind](dataset, cache, emit)
     train, test = locations.get("train"), locations.get("test")
     sources = {"train": kind.open("train", train, whole=True)}

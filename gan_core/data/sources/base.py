@@ -3,11 +3,10 @@
 import abc
 import itertools
 from collections.abc import Iterable, Sequence, Sized
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from PIL import Image
-
-from gan_core.data.pixels import open_image
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 class Entry(NamedTuple):
@@ -49,8 +48,10 @@ class Source(abc.ABC):
     def signature(self) -> Any:
         """What changes, in all likelihood, when the images change: sizes, times, ETags. Costs no reading."""
 
-    def decode(self, content: bytes) -> Image.Image:
+    def decode(self, content: bytes) -> "Image.Image":
         """The picture in what `read` returned; raises whatever Pillow raises where it is damaged."""
+        from gan_core.data.pixels import open_image  # definitions load this file, and need no Pillow
+
         return open_image(content)
 
 

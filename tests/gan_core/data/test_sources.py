@@ -11,8 +11,7 @@ import pytest
 from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
-from gan_core.data.sources import open_sources
-from gan_core.data.sources.base import Entry, interleave
+from gan_core.data.sources import Entry, interleave, open_sources
 from gan_core.data.sources.file_collections import open_files
 from gan_core.data.sources.kinds.cifar10 import Cifar10
 from gan_core.data.sources.kinds.mnist import Mnist
