@@ -23,7 +23,8 @@ import numpy as np
 import psutil
 
 from gan_core.config import Dataset, Experiment
-from gan_core.data.shards import encode_png, write_tar
+from gan_core.data.pixels import encode_png
+from gan_core.data.tars import write_tar
 from gan_core.devices import default_device, describe_device
 from gan_core.store import Build, Manifest, Store
 

@@ -72,6 +72,7 @@ class Engine:
     ):
         self.state, self.experiment, self.ranks = state, state.experiment, state.ranks
         self.feed, self.total_images, self.checkpoints = feed, total_images, checkpoints
+        feed.end_after(total_images)
         self.evaluation, self.board, self.emit = evaluation, board, emit
         self.observe, self.observe_interval, self.still_ours = observe, observe_interval, still_ours
         self.findings: list[Finding] = []

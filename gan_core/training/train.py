@@ -222,7 +222,6 @@ class Training:
             device=self.device,
             rank=self.ranks.rank,
             world_size=self.ranks.size,
-            until=last_place(self.experiment, self.shards),
             memory_limit_bytes=self.memory_limit_bytes,
             emit=self.emit,
         )
@@ -297,12 +296,6 @@ def total_images(experiment: Experiment, count: int) -> int:
     """The length of the run in images seen by D, of a train split of `count`."""
     length = experiment.length
     return length.images or max(1, round(length.epochs * count))
-
-
-def last_place(experiment: Experiment, shards: Manifest) -> int:
-    """The place in the order of the images after the last batch, which is whole."""
-    images = total_images(experiment, shards.details["splits"]["train"]["images"])
-    return -(-images // experiment.batch_size) * experiment.batch_size
 
 
 def save_weights(weights: dict[str, Tensor], work: Build, name: str) -> None:

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from gan_core.data import verification as module
+from gan_core.data.pixels import encode_png
 from gan_core.data.raw import collect_raw_images
-from gan_core.data.shards import encode_png, verify_image_shards, write_image_shards, write_tar
-from gan_core.data.tars import read_tar
-from gan_core.data.verification import CheckedShard
+from gan_core.data.shards import write_image_shards
+from gan_core.data.tars import read_tar, write_tar
+from gan_core.data.verification import CheckedShard, verify_image_shards
 from gan_core.store import Store, sha256_of
 from tests.gan_core.data.conftest import class_files, encoded, make_dataset, write_files
 
