@@ -80,8 +80,9 @@ def read(way: str, store: Store, shards: Manifest) -> int:
         return count
     if way == "first batch":
         order = EpochOrder(shards.details["splits"]["train"]["images_per_shard"], count // 10, seed=0)
-        options = {"batch_size": 64, "labelled": True, "device": torch.device("cpu"), "until": 64}
+        options = {"batch_size": 64, "labelled": True, "device": torch.device("cpu")}
         feed = StreamedFeed(store, shards, "train", order, **options)
+        feed.end_after(64)
         feed.batch(0, 64)
         feed.close()
         return 64

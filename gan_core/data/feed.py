@@ -66,6 +66,10 @@ class TrainingFeed(abc.ABC):
         """
 
     @abc.abstractmethod
+    def end_after(self, total_images: int) -> None:
+        """Of a run of so many images nothing is read that comes after its last batch, which is whole."""
+
+    @abc.abstractmethod
     def interrupt(self) -> None:
         """From another thread: let a `batch` that waits for images raise `FeedInterrupted`, now and later."""
 
@@ -105,6 +109,9 @@ class ResidentFeed(TrainingFeed):
         labels = None if self.labels is None else self.labels.index_select(0, numbers)
         return self.images.index_select(0, numbers), labels
 
+    def end_after(self, total_images: int) -> None:
+        pass  # all is read
+
     def interrupt(self) -> None:
         pass  # it never waits
 
@@ -129,8 +136,7 @@ class StreamedFeed(TrainingFeed):
     The first batch comes after one window, of which a run that goes on decodes only what is left. A batch
     that crosses into the next window waits until that is whole. With several ranks each decodes only its own
     images, so a batch must be a whole batch of `batch_size` at a multiple of it. A shard's sha256 is verified
-    when it is first read. Places from `until` on are not read, nor may they be asked for. What goes wrong in
-    the background is raised by `batch`, again at every call.
+    when it is first read. What goes wrong in the background is raised by `batch`, again at every call.
     """
 
     def __init__(
@@ -146,10 +152,9 @@ class StreamedFeed(TrainingFeed):
         rank: int = 0,
         world_size: int = 1,
         processes: int | None = None,
-        until: float = math.inf,
     ):
         super().__init__(order, rank=rank, world_size=world_size)
-        self.until = until
+        self.until: float = math.inf  # places from here on are not read
         self.files = ShardFiles(store, shards, split)
         self.batch_size, self.labelled, self.device = batch_size, labelled, device
         self.shape = image_shape(shards)
@@ -180,6 +185,9 @@ class StreamedFeed(TrainingFeed):
         # Pinned memory is not used again before its copy is over: torch's allocator sees to that.
         images = images.to(self.device, non_blocking=True)
         return images, labels.to(self.device, non_blocking=True) if self.labelled else None
+
+    def end_after(self, total_images: int) -> None:
+        self.until = -(-total_images // self.batch_size) * self.batch_size
 
     def interrupt(self) -> None:
         self._interrupted.set()
@@ -287,7 +295,6 @@ def open_feed(
     device: torch.device,
     rank: int = 0,
     world_size: int = 1,
-    until: float = math.inf,
     memory_limit_bytes: int | None = None,
     emit: Callable[[str], None] = logger.info,
 ) -> TrainingFeed:
@@ -295,7 +302,7 @@ def open_feed(
 
     They fit where they take, in each process, at most `memory_limit_bytes`, else GAN_MEMORY_LIMIT (`500MB`,
     `8GB`), and never more than three quarters of the free memory (shared by the ranks of this machine) or
-    half of a GPU's. Images that come only at place `until` of the order or later are not streamed.
+    half of a GPU's.
 
     Raises `StoreError` where two windows do not fit either, `ConfigError` for a batch that the ranks cannot
     share evenly and for a GAN_MEMORY_LIMIT that is no size.
@@ -324,7 +331,6 @@ def open_feed(
             batch_size=batch_size,
             labelled=labelled,
             device=device,
-            until=until,
             **ranks,
         )
     emit(f"{shards.partition} {split}: {feed.describe()}")

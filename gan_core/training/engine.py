@@ -50,6 +50,7 @@ class Engine:
     ):
         self.state, self.experiment, self.ranks = state, state.experiment, state.ranks
         self.feed, self.total_images, self.checkpoints = feed, total_images, checkpoints
+        feed.end_after(total_images)
         self.listeners, self.evaluation, self.board = listeners, evaluation, board
         self.still_ours = still_ours
         self.findings: list[Finding] = []

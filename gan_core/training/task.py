@@ -50,11 +50,6 @@ class TrainingTask(BaseModel):
         return length.images or max(1, round(length.epochs * self._train_images))
 
     @property
-    def last_place(self) -> int:
-        """The place in the order of the images after the last batch, which is whole."""
-        return -(-self.total_images // self.experiment.batch_size) * self.experiment.batch_size
-
-    @property
     def _train_images(self) -> int:
         return self.shards.details["splits"]["train"]["images"]
 

@@ -209,7 +209,6 @@ class Training:
             device=self.device,
             rank=self.ranks.rank,
             world_size=self.ranks.size,
-            until=self.task.last_place,
             memory_limit_bytes=self.task.memory_limit_bytes,
             emit=self.listeners.emit,
         )

@@ -311,19 +311,21 @@ def test_a_run_that_goes_on_decodes_what_is_left_of_the_window(store, shards, mo
         assert same(feed.batch(0, 100), resident(100).batch(0, 100))  # and back
 
 
-def test_nothing_is_read_that_comes_after_the_last_batch(tmp_path):
+@pytest.mark.parametrize(("images", "until"), [(16, 16), (20, 24)])
+def test_nothing_is_read_that_comes_after_the_last_batch(tmp_path, images, until):
+    """The last batch of 8 is whole. The first window has 20 images, so these need the second one."""
     store = CountingStore(tmp_path / "store")
     shards = write_shards(store, IMAGES, LABELS, SIZES)
     order = EpochOrder(SIZES, 30, seed=3)
-    until = order.window_at(0).end + 4
-    needed = [order.window_at(0), order.window_at(until)]
-    with streamed(store, shards, until=until) as feed:
-        for start in range(0, until, 4):
-            size = min(4, until - start)
-            assert same(feed.batch(start, size), resident().batch(start, size))
+    assert order.window_at(0).end == 20
+    with streamed(store, shards) as feed:
+        feed.end_after(images)
+        for start in range(0, until, 8):
+            assert same(feed.batch(start, 8), resident().batch(start, 8))
         with pytest.raises(ValueError, match=f"nothing from {until} on"):
-            feed.batch(until, 4)
-    assert set(store.asked) <= names_of(*needed) != set(shards.files)
+            feed.batch(until, 8)
+    needed = np.searchsorted(order.first_images, order.batch(0, until).numpy(), side="right") - 1
+    assert set(store.asked) == {f"train-{shard:06d}.tar" for shard in needed}
 
 
 def test_a_store_elsewhere(tmp_path):
