@@ -58,9 +58,7 @@ def _start(context: dg.AssetExecutionContext, store: Store, task: TrainingTask, 
     reader = _Reader(context)
     client = dg.PipesSubprocessClient(message_reader=reader, termination_timeout_seconds=STOP_SECONDS)
     command = [
-        *(sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"),
-        # Nobody outside this machine: `--standalone` would listen on all its addresses.
-        *("--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1"),
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"),
         *("-m", RANK_MODULE, str(os.getpid())),
     ]
     try:

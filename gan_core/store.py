@@ -443,7 +443,9 @@ class Store:
         self.write_atomically(f"{folder}/{MANIFEST}", manifest.to_json())
         self._point_to(manifest)
         if replaced:
-            for name in _top_names(replaced) - _top_names(manifest):
+            kept = {entry.path for entry in manifest.files.values()}
+            unneeded = {entry.path for entry in replaced.files.values()} - kept
+            for name in (_top_names(replaced) - _top_names(manifest)) | unneeded:
                 self.remove(f"{folder}/{name}")
 
     def _remove_leftovers(self, manifest: Manifest) -> None:

@@ -348,7 +348,7 @@ def test_who_is_still_at_it_is_left_alone_and_takes_what_another_published(tmp_p
         assert make(store).reused
         assert theirs in names(store, key)
         (tmp_path / "go on").touch()
-        process.join(60)
+        process.join(300)
         assert process.exitcode == 0
     finally:
         process.kill()

@@ -186,7 +186,7 @@ def together(tmp_path_factory):
     """Run `work` in two processes at once; what each returned, an error as text, None of a killed one."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["gan_core.training", "torch._dynamo", "pandas", "pyarrow.parquet", "pytest"]
+        ["gan_core.training.train", "torch._dynamo", "pandas", "pyarrow.parquet", "pytest"]
     )
 
     def run(work, *arguments) -> list:

@@ -411,7 +411,7 @@ def processes():
     """Processes that find torch imported already, so that each starts at once."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["gan_core.training", "torch._dynamo", "pandas", "pyarrow.parquet", "pytest"]
+        ["gan_core.training.train", "torch._dynamo", "pandas", "pyarrow.parquet", "pytest"]
     )
     return context
 
@@ -442,7 +442,7 @@ def test_a_killed_run_ends_with_the_same_bytes(
 
     untouched, killed = Store(tmp_path / "untouched"), Store(tmp_path / "killed")
     process, _ = start(untouched, None)  # always resident: a streamed run ends with the same bytes
-    process.join(60)
+    process.join(300)
     assert process.exitcode == 0
 
     for _ in range(kills):
@@ -452,10 +452,10 @@ def test_a_killed_run_ends_with_the_same_bytes(
             time.sleep(0.002)
         time.sleep(numbers.uniform(0, 0.05))
         os.kill(process.pid, signal.SIGKILL)
-        process.join(60)
+        process.join(300)
         assert process.exitcode == -signal.SIGKILL
     process, folder = start(killed, limit)
-    process.join(60)
+    process.join(300)
     assert process.exitcode == 0
 
     lines = (tmp_path / "killed" / "lines.txt").read_text().splitlines()
@@ -483,7 +483,7 @@ def test_a_forced_run_that_is_killed_and_interrupted_ends_with_the_same_bytes(
 
     def finish(store: Store, *, force: bool) -> Manifest:
         process = start(store, force=force)
-        process.join(60)
+        process.join(300)
         assert process.exitcode == 0
         return store.require(ASSET, "small")
 
@@ -499,7 +499,7 @@ def test_a_forced_run_that_is_killed_and_interrupted_ends_with_the_same_bytes(
         while process.is_alive() and not set(folder.glob("*.json")) - known:
             time.sleep(0.002)
         os.kill(process.pid, number)
-        process.join(60)
+        process.join(300)
         assert process.exitcode == (1 if number == signal.SIGINT else -signal.SIGKILL)
         assert killed.current(ASSET, "small") == old
         assert killed.problems(old, hashes=True) == []
