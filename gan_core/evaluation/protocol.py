@@ -1,10 +1,6 @@
 """How a number was measured. Numbers with different protocols never compare."""
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
-
-from gan_core.errors import EvaluationError
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -42,30 +38,6 @@ class Protocol:
         """The same for a metric with settings of its own."""
         return replace(self, settings=settings)
 
-    def with_samples(self, samples: int) -> "Protocol":
-        """The same for another number of generated images."""
-        return replace(self, samples=samples)
-
     def without_real(self) -> "Protocol":
         """The same for a metric that looks at the generated images only."""
         return replace(self, real=None, real_images=None, real_hash=None)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The fields as JSON-able values."""
-        return asdict(self)
-
-
-def require_comparable(protocols: Iterable[Protocol]) -> None:
-    """Refuse to put numbers of different protocols together: an `EvaluationError` names what differs."""
-    first, *others = protocols
-    for other in others:
-        differing = [
-            f"{field.name} {getattr(first, field.name)} and {getattr(other, field.name)}"
-            for field in fields(Protocol)
-            if getattr(first, field.name) != getattr(other, field.name)
-        ]
-        if differing:
-            raise EvaluationError(
-                f"these numbers do not compare: `{first}` and `{other}` differ in {'; '.join(differing)}. "
-                "Evaluate both with one protocol"
-            )

@@ -311,12 +311,12 @@ def _status(trained: Manifest | None, evaluation: Manifest | None, problems: lis
 
 
 def _figure_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
-    """(heading, text) of every figure of every metric; a spread stands behind its figure."""
+    """(heading, text) of every figure that was to be measured; a spread stands behind its figure."""
     spreads = {FIGURES[name].spread for name in _metric_figures()}
     return [
         (FIGURES[name].heading, write_figure(name, figures))
         for name in _metric_figures()
-        if name not in spreads and not (FIGURES[name].better is None and is_missing(figures.get(name)))
+        if name in figures and name not in spreads
     ]
 
 

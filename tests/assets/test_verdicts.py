@@ -1,13 +1,18 @@
 """What Dagster shows of a training's verdict: its metadata, its check, and what it says while it runs."""
 
+import re
 from types import SimpleNamespace
 
 import dagster as dg
+import pandas
 import pytest
 import torch
 
+from assets.graph import evaluation as evaluation_module
 from assets.graph import trained_gan
 from assets.observation import observation, observe
+from gan_core.store import Manifest
+from pipelines.backfill import backfill
 from tests.gan_core.report.conftest import (
     MODE_COLLAPSE,
     STAGNATION,
@@ -15,6 +20,7 @@ from tests.gan_core.report.conftest import (
     evaluations,
     training_history,
 )
+from tests.small_project import EXPERIMENT
 
 
 @pytest.fixture
@@ -28,11 +34,53 @@ def check_training(project) -> dg.AssetCheckResult:
     return trained_gan.training_is_healthy(SimpleNamespace(store=project.store), manifest)
 
 
+def check_evaluation(evaluation: Manifest, trained: Manifest | None) -> dg.AssetCheckResult:
+    """The check `better_than_untrained` of an evaluation of this training."""
+    store = SimpleNamespace(current=lambda asset, partition: trained)
+    return evaluation_module.better_than_untrained(
+        SimpleNamespace(store=store, partition="plain"), evaluation
+    )
+
+
 def test_a_healthy_training_passes_its_check(project, workshop):
     workshop.train(project.configs.experiments["plain"])
     evaluation = check_training(project)
     assert evaluation.passed
     assert evaluation.metadata["verdict"].value == "healthy"
+
+
+def test_a_training_of_one_step_is_called_healthy_nowhere(project):
+    """A real one, from its first step to leaderboard, report and checks."""
+    project.write({**EXPERIMENT, "length": {"images": EXPERIMENT["batch_size"]}})
+    result = backfill(project.definitions, project.configs, project.instance, ["plain"])
+    assert result.succeeded == ["plain"]
+    trained = project.store.current("trained_gan", "plain")
+    evaluation = project.store.current("evaluation", "plain")
+    assert evaluation.figures["fid"] > 0.9 * evaluation.figures["fid_untrained"]
+    table = pandas.read_csv(project.folder / "store" / "leaderboard" / "leaderboard.csv")
+    assert table["verdict"].tolist() == ["no better than untrained"]
+    page = (project.folder / "store" / "report" / "index.html").read_text()
+    assert (
+        re.findall(r'<span class="verdict (\w+)">([^<]+)</span>', page)
+        == [("warned", "no better than untrained")] * 2
+    )
+
+    # Before it was evaluated, it is known that it was too short; afterwards, that nothing was learned.
+    before = check_training(project)
+    assert not before.passed
+    assert before.metadata["verdict"].value == "too short to judge"
+    assert "this training had 1." in before.metadata["findings"].value
+    after = check_evaluation(evaluation, trained)
+    assert not after.passed and after.severity == dg.AssetCheckSeverity.WARN
+    assert after.metadata["verdict"].value == "no better than untrained"
+    assert "below 50% of it" in after.metadata["findings"].value
+
+
+def test_what_was_not_compared_with_the_untrained_generator_passes(workshop, project):
+    experiment = project.configs.experiments["plain"]
+    trained, _, evaluation = workshop.whole(experiment, fid_untrained=None)
+    assert check_evaluation(evaluation, trained).passed
+    assert check_evaluation(evaluation, None).metadata["verdict"].value == "unknown"
 
 
 def test_findings_are_a_warning_with_their_sentences(project, workshop):

@@ -1,7 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
-from gan_core.errors import EvaluationError
-from gan_core.evaluation.protocol import Protocol, require_comparable
+from gan_core.evaluation.protocol import Protocol
 
 PROTOCOL = Protocol("classifier", "1a2b3c4d5e6f", 2000, "digits/train", 1437, "9f8e7d6c")
 
@@ -18,10 +19,6 @@ def test_it_reads_as_one_line():
     )
 
 
-def test_equal_protocols_compare():
-    require_comparable([PROTOCOL, Protocol(**PROTOCOL.as_dict()), PROTOCOL])
-
-
 @pytest.mark.parametrize(
     "change",
     [
@@ -36,13 +33,6 @@ def test_equal_protocols_compare():
         {"settings": "kid=100x360"},
     ],
 )
-def test_any_difference_is_refused_by_name(change):
-    (name,) = change
-    with pytest.raises(EvaluationError, match=f"do not compare.* differ in {name} "):
-        require_comparable([PROTOCOL, Protocol(**(PROTOCOL.as_dict() | change))])
-
-
-def test_different_protocols_read_differently():
-    changes = [{"weights": "0" * 12}, {"samples": 1}, {"real_hash": "0" * 8}, {"resize": "x"}, {"seed": 9}]
-    texts = {str(Protocol(**(PROTOCOL.as_dict() | change))) for change in changes}
-    assert len(texts) == len(changes) and str(PROTOCOL) not in texts
+def test_any_difference_reads_differently(change):
+    """Tables are divided by this text."""
+    assert str(replace(PROTOCOL, **change)) != str(PROTOCOL) == str(replace(PROTOCOL))

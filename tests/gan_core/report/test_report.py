@@ -500,3 +500,111 @@ def test_a_click_sorts_the_table_and_keeps_missing_figures_last(bench, tmp_path)
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     rows = Page(done.stdout).tables[0]
     assert [row[0] for row in rows[1:4]] == ["two", "one", "three"]
+
+
+# --- what the guards could not see ------------------------------------------------------------------------
+
+
+def test_a_training_that_learned_nothing_is_not_called_healthy(bench):
+    bench.whole(experiment("one"), fid=300.0)  # the untrained generator has 310
+    bench.whole(experiment("two"))
+    configs = configs_of(experiment("one"), experiment("two"))
+    frame = read_leaderboard(bench.store, bench.leaderboard(configs))
+    assert dict(zip(frame["experiment"], frame["verdict"], strict=True)) == {
+        "one": "no better than untrained",
+        "two": "healthy",
+    }
+    _, page = bench.report(configs)
+    assert badges(page).count(("warned", "no better than untrained")) == 2
+    assert badges(page).count(("healthy", "healthy")) == 2
+    told = notices(page)
+    assert (
+        "No better than untrained: the FID of the samples is 300, that of the untrained generator 310" in told
+    )
+    assert "(FID over that of the untrained generator: 0.968, at 60,000 images seen.)" in told
+
+
+def test_a_training_too_short_to_judge_is_not_called_healthy(bench):
+    bench.whole(experiment("one"), training={"images_seen": 64 * 499})
+    bench.whole(experiment("two"), training={"images_seen": 64 * 500})
+    _, page = bench.report(configs_of(experiment("one"), experiment("two")))
+    assert badges(page).count(("warned", "too short to judge")) == 2
+    assert badges(page).count(("healthy", "healthy")) == 2
+    assert "the guards judge 500 steps of D, and this training had 499." in notices(page)
+
+
+def test_a_finding_of_the_guards_stays_beside_the_final_one(bench):
+    training = {"found": [MODE_COLLAPSE], "stopped_by": "mode_collapse", "images_seen": 640}
+    bench.whole(experiment("one"), training=training, fid=400.0)
+    _, page = bench.report(configs_of(experiment("one")))
+    assert badges(page) == [("stopped", "mode collapse (stopped), no better than untrained")] * 2
+    assert "too short" not in page.visible.partition("What the figures mean")[0]
+
+
+# --- manifests that were edited ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda trained, evaluation: trained.details.update(verdicts="none"),
+        lambda trained, evaluation: trained.details.update(verdicts=[{"verdict": "stagnation"}]),
+        lambda trained, evaluation: trained.details.update(published={"which": "best"}),
+        lambda trained, evaluation: trained.config.pop("length") and trained.details.update(stopped_by="x"),
+        lambda trained, evaluation: trained.config.update(optimizers=None),
+        lambda trained, evaluation: evaluation.details.update(extractors=["classifier"]),
+        lambda trained, evaluation: evaluation.figures.update(fid="good"),
+        lambda trained, evaluation: trained.figures.update(images_seen="many"),
+    ],
+)
+def test_an_edited_manifest_costs_its_section_and_no_other(bench, edit):
+    items = [experiment("one"), experiment("two")]
+    for item in items:
+        bench.whole(item)
+    leaderboard = bench.leaderboard(configs_of(*items))
+    edit(bench.trained["one"], bench.evaluations["one"])
+    _, page = bench.report(configs_of(*items), leaderboard)
+    assert '<span class="pill warn">damaged</span>' in page.text
+    assert page.visible.count("experiment one cannot be shown, because a manifest was edited") == 1
+    assert "What two is." in page.visible and "Settings" in page.visible
+
+
+def test_what_is_left_out_of_the_leaderboard_is_named_below_it(bench):
+    items = [experiment("one"), experiment("two")]
+    for item in items:
+        bench.whole(item)
+    bench.evaluations["one"].figures["kid"] = "low"
+    _, page = bench.report(configs_of(*items))
+    assert [row[0] for row in page.tables[0][1:-1]] == ["two"]
+    assert (
+        "Left out, because their figures cannot be trusted: one : experiment one cannot be shown"
+        in page.visible
+    )
+    assert "kid of evaluation/one is `low`, not a number" in page.visible
+
+
+def test_settings_name_every_seed_and_every_number(bench):
+    rows = []
+    for name, changes in {
+        "one": {"seed": 0, "conditioning": {"name": "acgan", "d_scale": 0}},
+        "two": {"seed": 3},
+    }.items():
+        bench.whole(experiment(name, **changes))
+        _, page = bench.report(configs_of(experiment(name, **changes)))
+        rows.append([row for table in page.tables for row in table])
+    assert ["Seed", "0"] in rows[0] and ["Seed", "3"] in rows[1]
+    assert ["Conditioning", "acgan · d scale 0 · g scale 1"] in rows[0]
+    assert ["Conditioning", "none"] in rows[1]
+    assert not any("gradient penalty" in cell for row in rows[0] for cell in row)  # off
+
+
+def test_old_versions_are_pruned_when_a_new_one_is_published(bench):
+    bench.whole(experiment("one"))
+    for number in range(7):
+        bench.report(configs_of(experiment("one", description=f"Text {number}.")))
+        bench.evaluations["one"] = bench.workshop.evaluate(bench.samples["one"], protocol=f"p {number}")
+    for asset in ("leaderboard", "report"):
+        versions = [name for name in bench.store.list_names(f"{asset}/all") if name != "current.json"]
+        assert 4 <= len(versions) <= 8 - (asset == "report") * 4, asset
+    current = bench.store.current("leaderboard", "all")
+    assert bench.store.problems(current, hashes=True) == []
