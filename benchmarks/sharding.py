@@ -30,7 +30,6 @@ import joblib
 import lmdb
 import numpy as np
 import psutil
-import webdataset
 from PIL import Image
 
 from gan_core.config import Dataset
@@ -45,6 +44,7 @@ CORES = joblib.cpu_count()
 MANY = {"name": "many", "count": 1_000_000, "size": (40, 32), "image_size": 32, "format": "JPEG"}
 LARGE = {"name": "large", "count": 20_000, "size": (384, 288), "image_size": 256, "format": "WEBP"}
 DATASETS = {"many": MANY, "large": LARGE}
+STEPS = ["raw", "shards"]
 PER_SHARD = 1_000
 
 
@@ -87,7 +87,8 @@ def write_database(folder: Path, dataset: dict) -> None:
 def make(options: argparse.Namespace) -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     for name in options.what:
-        write_database(options.folder, DATASETS[name])
+        dataset = DATASETS[name]
+        write_database(options.folder, {**dataset, "count": min(dataset["count"], options.images)})
 
 
 def described(dataset: dict, limit: int | None = None) -> Dataset:
@@ -135,8 +136,9 @@ def _resident(process: psutil.Process) -> int:
 def memory(options: argparse.Namespace) -> None:
     rows = []
     for count in options.counts:
-        shutil.rmtree(options.folder / "store", ignore_errors=True)
-        for step in ("raw", "shards"):
+        if "raw" in options.steps:
+            shutil.rmtree(options.folder / "store", ignore_errors=True)
+        for step in options.steps:
             seconds, peak, own = watched(["step", str(options.folder), step, "many", str(count)])
             row = {
                 "step": step,
@@ -209,6 +211,8 @@ def ours(database: Path, entries: list, scratch: Path) -> tuple[float, str]:
 
 def obvious_script(database: Path, entries: list, scratch: Path) -> tuple[float, str]:
     """What one writes first: one process, Pillow, ShardWriter, which encodes the images."""
+    import webdataset  # imports torch, which would count as memory of the steps
+
     began = time.monotonic()
     with webdataset.ShardWriter(str(scratch / "obvious-%06d.tar"), maxcount=PER_SHARD, verbose=0) as sink:
         for number, image in enumerate(_squares(database, entries)):
@@ -231,6 +235,8 @@ def pool_script(database: Path, entries: list, scratch: Path) -> tuple[float, st
 
 
 def _pool_task(task: tuple[Path, list, Path]) -> None:
+    import webdataset
+
     database, entries, path = task
     with webdataset.TarWriter(str(path)) as sink:
         for number, image in enumerate(_squares(database, entries)):
@@ -297,13 +303,15 @@ def main() -> None:
         command.add_argument("--out", type=Path, default=Path("benchmarks/results"))
         if function is make:
             command.add_argument("--what", nargs="+", choices=DATASETS, default=list(DATASETS))
+            command.add_argument("--images", type=int, default=MANY["count"], help="at most so many each")
         elif function is memory:
+            command.add_argument("--steps", nargs="+", choices=STEPS, default=STEPS)
             command.add_argument("--counts", type=int, nargs="+", default=[100_000, 1_000_000])
         elif function is speed:
             command.add_argument("--images", type=int, default=20_000)
             command.add_argument("--rounds", type=int, default=1)
         elif function is step:
-            command.add_argument("step", choices=["raw", "shards"])
+            command.add_argument("step", choices=STEPS)
             command.add_argument("dataset", choices=DATASETS)
             command.add_argument("limit", type=int)
     options = parser.parse_args()

@@ -39,7 +39,7 @@ def small(monkeypatch):
     monkeypatch.setattr(module, "IMAGES_PER_SHARD", PER_SHARD)
 
 
-@pytest.fixture(params=["local", "s3"])
+@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.slow)])
 def store(request, tmp_path) -> Store:
     return Store(tmp_path / "store") if request.param == "local" else request.getfixturevalue("s3_store")
 
@@ -83,7 +83,7 @@ def write(store: Store, **options) -> Manifest:
 
 def files(store: Store, asset: str) -> list[str]:
     """What lies in the store under an asset, without what names an attempt at random."""
-    store.fs.invalidate_cache()
+    store.fs.invalidate_cache()  # others write there too
     found = store.fs.find(f"{store.root}/{asset}")
     return sorted(re.sub(r"files-\w+", "files", path[len(store.root) :]) for path in found)
 
@@ -185,6 +185,7 @@ def test_after_a_kill_only_the_missing_shards_are_made(store, images, tmp_path, 
     assert not list((store.cache / "outgoing").glob("*"))
 
 
+@pytest.mark.slow
 def test_many_kills_end_in_the_bytes_of_an_untouched_run(tmp_path, images):
     untouched, store = Store(tmp_path / "untouched"), Store(tmp_path / "store")
     collect(untouched, images)
