@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from gan_core.config import Configs, Dataset, Experiment, load_configs, unknown
+from gan_core.config import Configs, Dataset, Experiment, load_configs
 from gan_core.errors import ConfigError, GanError
 from gan_core.store import Manifest, Store, default_store
 
@@ -214,15 +214,11 @@ def _open(options: argparse.Namespace) -> tuple[Store, Configs]:
 
 
 def _dataset(configs: Configs, name: str) -> Dataset:
-    if name not in configs.datasets:
-        raise ConfigError(unknown("no dataset is named", name, configs.datasets))
-    return configs.datasets[name]
+    return configs.dataset(name)
 
 
 def _experiment(configs: Configs, name: str) -> Experiment:
-    if name not in configs.experiments:
-        raise ConfigError(unknown("no experiment is named", name, configs.experiments))
-    return configs.experiments[name]
+    return configs.experiment(name)
 
 
 def _print(store: Store, manifest: Manifest) -> None:

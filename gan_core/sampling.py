@@ -10,12 +10,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from gan_core import steps
-from gan_core.config import Dataset, Experiment
+from gan_core.config import Dataset, Experiment, config_changes, recorded_experiment
 from gan_core.data.shards import encode_png, write_tar
 from gan_core.devices import default_device
 from gan_core.errors import ConfigError
 from gan_core.images import grid_png, to_uint8
-from gan_core.models import build_generator, draw_latents
+from gan_core.models import build_generator
+from gan_core.models.common import draw_latents
 from gan_core.progress import Progress
 from gan_core.steps import GRID_COLUMNS, GRID_ROWS
 from gan_core.store import Build, Manifest, Store
@@ -37,7 +38,7 @@ def load_generator(
     """
     if which not in KINDS.values():
         raise ValueError(f"which is {which!r}: it is one of {', '.join(KINDS.values())}")
-    experiment = Experiment.model_validate({**trained.config, "name": trained.partition})
+    experiment = recorded_experiment(trained.config, trained.partition)
     path = store.local(trained, f"{which}.safetensors")
     with torch.random.fork_rng(devices=[]):
         generator = build_generator(
@@ -96,7 +97,7 @@ def draw_samples(
         raise ConfigError(
             f"experiment `{experiment.name}` was given the training of `{trained.partition}`: give its own"
         )
-    if trained.config != experiment.training_config():
+    if config_changes(trained.config, experiment):
         raise ConfigError(
             f"experiment `{experiment.name}` was trained with another configuration than it has now: "
             "materialise trained_gan again first"

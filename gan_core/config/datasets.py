@@ -4,9 +4,9 @@ import os
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from gan_core.config.base import Config, Name
+from gan_core.config.base import Config, Description, Images, Name, Seed
 
 Split = Literal["train", "test"]
 
@@ -42,9 +42,9 @@ class EvaluationConfig(Config):
     """
 
     extractors: tuple[Literal["classifier", "inception"], ...] = Field(("classifier",), min_length=1)
-    samples: PositiveInt = 10_000
+    samples: Annotated[int, Field(ge=1, le=10**7)] = 10_000
     inception_weights: str | None = None
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
 
 
 class Dataset(Config):
@@ -57,7 +57,7 @@ class Dataset(Config):
     """
 
     name: Name
-    description: str = ""
+    description: Description = ""
     source: SourceConfig
     image_size: Annotated[int, Field(ge=8, le=1024)]
     channels: Literal[1, 3]
@@ -65,8 +65,10 @@ class Dataset(Config):
     classes: tuple[str, ...] | Literal["folders"] | None = None
     splits: tuple[Split, ...] = ("train", "test")
     test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
-    limit: PositiveInt | None = None
-    max_shard_mb: PositiveInt = 256  # part of the shards' fingerprint: another value makes all of them anew
+    limit: Images | None = None
+    max_shard_mb: Annotated[int, Field(ge=1, le=65_536)] = (
+        256  # part of the shards' fingerprint: another value makes all of them anew
+    )
     evaluation: EvaluationConfig = EvaluationConfig()
 
     @model_validator(mode="after")

@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas
 
-from gan_core.config import Experiment
+from gan_core.config import Experiment, config_changes
 from gan_core.errors import EvaluationError
+from gan_core.objectives import objective_name
 from gan_core.report.figures import FIGURES, escape_markdown, write_figure, write_inception_score
 from gan_core.report.verdicts import UNKNOWN, verdict_text
 from gan_core.store import Build, Manifest, Store
@@ -154,31 +155,6 @@ NO_ROWS = "No experiment is evaluated yet: materialise `evaluation` for at least
 TEXT_COLUMNS = 5
 
 
-def objective_name(objective: dict[str, Any]) -> str:
-    """The loss with what is added to it: `hinge`, `wasserstein-gp`, `wasserstein-clip`, `minimax+r1`."""
-    name = objective["name"].replace("_", "-")
-    if name == "wasserstein":
-        bounds = {"gradient_penalty": "-gp", "weight_clip": "-clip"}
-    else:
-        bounds = {"gradient_penalty": "+gp"}
-    return name + "".join(text for key, text in (bounds | ADDITIONS).items() if objective.get(key))
-
-
-ADDITIONS = {
-    "r1": "+r1",
-    "label_smoothing": "+smoothing",
-    "instance_noise": "+noise",
-    "differentiable_augmentation": "+augmentation",
-}
-
-
-def config_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What differs between two configurations: `batch_size 64 → 128`, by dotted key."""
-    before, after = _flatten(old), _flatten(new)
-    keys = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
-    return [f"{key} {before.get(key, 'unset')} → {after.get(key, 'unset')}" for key in keys]
-
-
 def _evaluated_training(store: Store, evaluation: Manifest, latest: Manifest | None) -> Manifest | None:
     """The training whose samples were evaluated, or the latest where the store no longer knows."""
     samples_fingerprint = evaluation.inputs.get("samples")
@@ -214,7 +190,7 @@ def _staleness(
     """Why a row is not what materialising the experiment today would give, or None."""
     if evaluated is None:
         return "the training that was evaluated is no longer in the store: materialise it again"
-    changes = config_changes(evaluated.config, experiment.training_config())
+    changes = config_changes(evaluated.config, experiment)
     if changes:
         return f"the configuration has changed since ({'; '.join(changes)}): materialise it again"
     if latest and latest.fingerprint != evaluated.fingerprint:
@@ -277,13 +253,3 @@ def _aligned(row: list[str], widths: list[int]) -> str:
         for i, (cell, width) in enumerate(zip(row, widths, strict=True))
     ]
     return "  ".join(cells).rstrip()
-
-
-def _flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

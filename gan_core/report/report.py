@@ -14,12 +14,19 @@ import pandas
 from markupsafe import Markup
 from PIL import Image
 
-from gan_core.config import FOREIGN_SETTINGS, Configs, Dataset, Experiment
+from gan_core.config import (
+    Configs,
+    Dataset,
+    Experiment,
+    config_changes,
+    foreign_settings,
+)
+from gan_core.objectives import objective_name
 from gan_core.progress import format_seconds
 from gan_core.report.curves import panel_figure, panels_of, read_curves
 from gan_core.report.drawing import svg
 from gan_core.report.figures import FIGURES, MISSING, is_missing, write_figure, write_inception_score
-from gan_core.report.leaderboard import config_changes, leaderboard_groups, objective_name, read_leaderboard
+from gan_core.report.leaderboard import leaderboard_groups, read_leaderboard
 from gan_core.report.plots import FidBar, fid_comparison_svg
 from gan_core.report.verdicts import (
     NOT_RECORDED,
@@ -397,7 +404,7 @@ def _problems(artefacts: Artefacts, experiment: Experiment) -> list[str]:
     found = []
     if trained is None:
         found.append("Its training is not in the store: materialise trained_gan.")
-    elif changes := config_changes(trained.config, experiment.training_config()):
+    elif changes := config_changes(trained.config, experiment):
         found.append(
             f"Trained with an earlier configuration ({'; '.join(changes)}): materialise trained_gan again."
         )
@@ -501,7 +508,7 @@ def _settings(config: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _own(optimizer: dict[str, Any]) -> dict[str, Any]:
     """An optimiser's settings without those that only another one reads."""
-    foreign = FOREIGN_SETTINGS[optimizer["name"]]
+    foreign = foreign_settings(optimizer["name"])
     return {key: value for key, value in optimizer.items() if key not in foreign}
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gan_core.data.feed import FeedInterrupted, TrainingFeed
 from gan_core.evaluation.in_training import InTrainingEvaluation
+from gan_core.objectives import PENALTIES
 from gan_core.progress import Progress
 from gan_core.training.capture import CapturedStep, may_capture
 from gan_core.training.checkpoints import Checkpoints
@@ -341,5 +342,5 @@ def _crossed(before: int, after: int, every: int) -> bool:
 
 
 def _describe(losses: dict[str, float]) -> str:
-    shown = ("d_loss", "g_loss", "gradient_penalty", "r1", "d_class_loss", "g_class_loss")
+    shown = ("d_loss", "g_loss", *PENALTIES, "d_class_loss", "g_class_loss")
     return ", ".join(f"{name} {losses[name]:.3f}" for name in shown if name in losses)

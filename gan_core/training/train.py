@@ -18,7 +18,7 @@ from gan_core.errors import ConfigError, TrainingError
 from gan_core.evaluation.classifier import load_classifier
 from gan_core.evaluation.in_training import InTrainingEvaluation, read_real_images
 from gan_core.lease import Lease
-from gan_core.models.common import check_image_size
+from gan_core.models import check_image_size
 from gan_core.steps import Step
 from gan_core.store import Build, Manifest, Store
 from gan_core.training.checkpoints import Checkpoints

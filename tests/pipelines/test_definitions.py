@@ -1,4 +1,4 @@
-"""What Dagster loads: complete, valid, quick, and stopped by a wrong configuration."""
+"""What Dagster loads: complete, valid, quick."""
 
 import os
 import subprocess
@@ -106,12 +106,3 @@ def test_dagster_and_dg_validate_the_shipped_definitions():
     ):
         result = command(tool(arguments[0]), *arguments[1:])
         assert result.returncode == 0, result.stdout + result.stderr
-
-
-def test_a_wrong_configuration_stops_the_definitions_with_its_place(tmp_path):
-    (tmp_path / "experiments").mkdir()
-    (tmp_path / "datasets").mkdir()
-    (tmp_path / "experiments" / "wrong.yaml").write_text("name: wrong\ndataset: x\nlenght: {images: 5}\n")
-    result = command(sys.executable, "-c", "import pipelines.definitions", GAN_CONFIGS=str(tmp_path))
-    assert result.returncode != 0
-    assert "wrong.yaml:3: unknown key `lenght`" in result.stderr
