@@ -242,14 +242,17 @@ class Store:
         inputs: dict[str, Manifest],
         code_version: str,
         build: Callable[[Build], None],
+        identity: dict[str, Any] | None = None,
         force: bool = False,
     ) -> Manifest:
         """Return the artefact of this configuration and these inputs, making it only if it is not there.
 
+        The fingerprint is made of `identity` where it is given, else of the whole `config`.
+
         `build` writes files into `Build.folder` and sets figures and details. If it raises, nothing is
         published and what was there stays. A reused manifest has `reused` set.
         """
-        key = fingerprint(config, inputs, code_version)
+        key = fingerprint(config if identity is None else identity, inputs, code_version)
         found = self._read_replaceable(asset, partition, key, force)
         if found and not force and self._confirm(found):
             return found
