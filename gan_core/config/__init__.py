@@ -20,6 +20,7 @@ from gan_core.config.mistakes import unknown
 from gan_core.config.networks import Architecture, Latent, Output
 from gan_core.config.objective import Conditioning, Objective
 from gan_core.config.optimizers import OPTIMIZERS, Optimizer, Optimizers, foreign_settings
+from gan_core.config.starters import write_starter
 
 __all__ = [
     "OPTIMIZERS",
@@ -50,4 +51,5 @@ __all__ = [
     "load_experiments",
     "recorded_experiment",
     "unknown",
+    "write_starter",
 ]
