@@ -3,6 +3,7 @@
 A wrong file leaves out itself and what depends on it; its mistakes are kept beside what was read.
 """
 
+import fnmatch
 import itertools
 import math
 import os
@@ -47,7 +48,7 @@ class Mistake(BaseModel):
     """Why a file, or some of what it defines, was left out.
 
     `message` has a line per mistake, each with file, line, value and remedy. `names` are the datasets or
-    experiments that are missing because of it; of a grid that could not be read its common beginning.
+    experiments that are missing because of it, those of a grid as a pattern such as `bedroom-*`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -84,12 +85,9 @@ class Configs(BaseModel):
 
     def left_out(self, name: str, folder: str = "experiments") -> str | None:
         """The mistake that left out the dataset or experiment of this name, if one did."""
-        of_folder = [mistake for mistake in self.mistakes if mistake.path.parent.name == folder]
-        for mistake in of_folder:
-            if name in mistake.names or name == mistake.path.stem:
-                return mistake.message
-        for mistake in of_folder:  # a point of a grid that was not read
-            if any(name.startswith(f"{beginning}-") for beginning in mistake.names):
+        for mistake in self.mistakes:
+            names = (*mistake.names, mistake.path.stem)
+            if mistake.path.parent.name == folder and any(fnmatch.fnmatch(name, item) for item in names):
                 return mistake.message
         return None
 
@@ -210,7 +208,7 @@ def _load_folder(
         names = (path.stem,)
         try:
             document = Document(path)
-            names = (_text(document.data.get("name")) or path.stem,)
+            names = _names_in(document)
             loaded = items_of(document)
             _refuse_taken_names(document, loaded, found)
         except ConfigError as error:
@@ -220,8 +218,11 @@ def _load_folder(
     return found
 
 
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+def _names_in(document: Document) -> tuple[str, ...]:
+    """What a file would define, were it right."""
+    name = document.data.get("name")
+    name = name if isinstance(name, str) else document.path.stem
+    return (name, f"{name}-*") if "grid" in document.data else (name,)
 
 
 def _yaml_files(folder: Path, mistakes: list[Mistake]) -> list[Path]:
