@@ -84,10 +84,11 @@ class Configs(BaseModel):
         return self._named("experiment", name, self.experiments, "experiments")
 
     def left_out(self, name: str, folder: str = "experiments") -> str | None:
-        """The mistake that left out the dataset or experiment of this name, if one did."""
+        """The mistake that left out the dataset or experiment of this name or pattern, if one did."""
         for mistake in self.mistakes:
             names = (*mistake.names, mistake.path.stem)
-            if mistake.path.parent.name == folder and any(fnmatch.fnmatch(name, item) for item in names):
+            matches = any(fnmatch.fnmatch(name, item) or fnmatch.fnmatch(item, name) for item in names)
+            if matches and mistake.path.parent.name == folder:
                 return mistake.message
         return None
 

@@ -9,15 +9,18 @@ from pydantic.fields import FieldInfo
 from gan_core.config.base import Config, Contradiction, NotRegistered, UnknownKey, section_of
 
 LONGEST_VALUE = 80
+MOST_NAMES = 10
 
 
 def unknown(what: str, given: str, known: Iterable[str]) -> str:
-    """`what` begins the sentence, as in "no dataset is named"; then come the nearest of `known`, or all."""
+    """`what` begins the sentence, as in "no dataset is named"; then come the nearest of `known`, or the first
+    of them."""
     known = sorted(known)
     near = difflib.get_close_matches(given, known, n=3)
     if near:
         return f"{what} `{given}`; did you mean {_either(near)}?"
-    return f"{what} `{given}`; there are: {', '.join(known) or 'none'}"
+    more = f" and {len(known) - MOST_NAMES:,} more" if len(known) > MOST_NAMES else ""
+    return f"{what} `{given}`; there are: {', '.join(known[:MOST_NAMES]) or 'none'}{more}"
 
 
 def explain(item: dict, model: type[Config], at: Callable[..., str]) -> str:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gan_core.config import unknown
 from tests.small_configs import DATASET, EXPERIMENT, mistakes
 
 
@@ -135,6 +136,16 @@ def test_advice_on_a_list_of_fixed_length_works(folder):
     path = folder / "experiments" / "first.yaml"
     path.write_text(EXPERIMENT + "optimizers: {generator: {betas: [0.5, 0.999]}}\n")
     assert mistakes(folder) == ""
+
+
+def test_of_many_names_the_nearest_or_the_first_are_told():
+    known = [f"gan-{number:02}" for number in range(87)]
+    assert unknown("no experiment is named", "gan-4", known).endswith(
+        "did you mean `gan-84` or `gan-74` or `gan-64`?"
+    )
+    told = unknown("no experiment is named", "zebra", known)
+    assert told.startswith("no experiment is named `zebra`; there are: gan-00, gan-01")
+    assert told.endswith("gan-09 and 77 more")
 
 
 def test_what_is_no_name_is_told_what_a_name_is(folder):
