@@ -79,16 +79,19 @@ def digest(record: Record, number: str) -> str:
 
 
 def recorded(now: dict[str, dict[str, Any]], record: Record, changes: str, why: str) -> tuple[Record, str]:
-    """The record and the text of the changes, with what has changed. `ValueError` for a change without a
-    reason."""
+    """The record and the text of the changes, with what has changed; an empty record changes in everything.
+
+    `ValueError` for a change without a reason.
+    """
+    first = not record
     record = json.loads(json.dumps(record))
     number = str(1 + max((int(entry["number"]) for entry in ENTRY.finditer(changes)), default=0))
     changed = []
     for kind, name, value in differences(now, record):
         known = record.setdefault(kind, {}).setdefault(name, {})
-        if known:
+        if known or first:
             changed.append(f"{kind} {name}")
-        known[number if known else NEW] = value
+        known[number if known or first else NEW] = value
     if not changed:
         return record, changes
     if not why.strip():

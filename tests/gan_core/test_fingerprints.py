@@ -52,6 +52,15 @@ def test_a_record_that_was_edited_fails(changed):
     assert problems(changed, edited, changes) == [f"change {number} is not what its line was written for"]
 
 
+def test_the_first_entry_stands_for_everything():
+    now = shipped()
+    record, changes = recorded(now, {}, "# Changes\n", why="the first")
+    assert problems(now, record, changes) == []
+    assert {number for values in record["trained_gan"].values() for number in values} == {"1"}
+    record["trained_gan"]["demo-dcgan"]["1"] = now["trained_gan"]["demo-dcgan"] = "3" * 16
+    assert problems(now, record, changes) == ["change 1 is not what its line was written for"]
+
+
 def test_what_is_new_needs_no_reason():
     now, (record, changes) = shipped(), read()
     now["trained_gan"]["brand-new"] = "2" * 16
