@@ -15,7 +15,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from gan_core.config import Configs, Dataset, Experiment, default_config_folder, load_configs, unknown
+from gan_core.config import Configs, Dataset, Experiment, default_config_folder, load_configs
 from gan_core.errors import ConfigError, GanError, StoreError
 from gan_core.evaluation.extractors import EXTRACTORS
 from gan_core.evaluation.metrics import METRICS
@@ -282,15 +282,11 @@ def _existing_store(options: argparse.Namespace) -> Store:
 
 
 def _dataset(configs: Configs, name: str) -> Dataset:
-    if name not in configs.datasets:
-        raise ConfigError(unknown("no dataset is named", name, configs.datasets))
-    return configs.datasets[name]
+    return configs.dataset(name)
 
 
 def _experiment(configs: Configs, name: str) -> Experiment:
-    if name not in configs.experiments:
-        raise ConfigError(unknown("no experiment is named", name, configs.experiments))
-    return configs.experiments[name]
+    return configs.experiment(name)
 
 
 def _print(store: Store, manifest: Manifest) -> None:

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from gan_core import steps
-from gan_core.config import Dataset, Experiment
+from gan_core.config import Dataset, Experiment, config_changes, recorded_experiment
 from gan_core.data.pixels import encode_png
 from gan_core.data.tars import write_tar
 from gan_core.devices import default_device
 from gan_core.errors import ConfigError
 from gan_core.images import grid_png, to_uint8
-from gan_core.models import build_generator, draw_latents
+from gan_core.models import build_generator
+from gan_core.models.common import draw_latents
 from gan_core.progress import Progress
 from gan_core.remedies import how_to_make
 from gan_core.steps import GRID_COLUMNS, GRID_ROWS
@@ -46,7 +47,7 @@ def untrained_generator(trained: Manifest, seed: int, device: str | torch.device
 
 
 def _build(trained: Manifest, seed: int = 0) -> nn.Module:
-    experiment = Experiment.model_validate({**trained.config, "name": trained.partition})
+    experiment = recorded_experiment(trained.config, trained.partition)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build_generator(
@@ -107,7 +108,7 @@ def draw_samples(
         raise ConfigError(
             f"experiment `{experiment.name}` was given the training of `{trained.partition}`: give its own"
         )
-    if trained.config != experiment.training_config():
+    if config_changes(trained.config, experiment):
         raise ConfigError(
             f"experiment `{experiment.name}` was trained with another configuration than it has now: "
             f"{how_to_make('trained_gan', experiment.name)} first"

@@ -17,13 +17,16 @@ from gan_core.versions import CODE_VERSIONS
 
 @dataclass(frozen=True)
 class Step:
-    """One artefact before it is made. `config` goes into its manifest, and the fingerprint is made of it, of
-    the inputs' versions and of the asset's code version."""
+    """One artefact before it is made. `config` goes into its manifest. The fingerprint is made of the inputs'
+    versions, of the asset's code version, and of `identity`: what counts of the configuration, so that a new
+    key that changes nothing leaves it alone (see `Config.identity`). None: all of `config` counts.
+    """
 
     asset: str
     partition: str
     config: dict[str, Any]
     inputs: dict[str, Manifest] = field(default_factory=dict)
+    identity: dict[str, Any] | None = None
 
     @property
     def code_version(self) -> str:
@@ -31,7 +34,12 @@ class Step:
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint(self.config, self.inputs, self.code_version)
+        return fingerprint(self.counts, self.inputs, self.code_version)
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """What of the configuration the fingerprint is made of."""
+        return self.config if self.identity is None else self.identity
 
     def reuse(self, store: Store) -> Manifest | None:
         """The artefact, as `produce` would reuse it; None where it would be made."""
@@ -45,14 +53,16 @@ class Step:
             config=self.config,
             inputs=self.inputs,
             code_version=self.code_version,
+            identity=self.identity,
             build=build,
             force=force,
         )
 
 
 def image_shards(dataset: Dataset, raw: Manifest) -> Step:
-    config = dataset.model_dump(mode="json", include={"image_size", "channels", "crop", "max_shard_mb"})
-    return Step("image_shards", dataset.name, config, {"raw_images": raw})
+    keys = {"image_size", "channels", "crop", "max_shard_mb"}
+    config, identity = dataset.model_dump(mode="json", include=keys), dataset.identity(include=keys)
+    return Step("image_shards", dataset.name, config, {"raw_images": raw}, identity)
 
 
 # How the classifier is trained. Training ends after so many epochs or images, whichever is less: digits need
@@ -107,7 +117,8 @@ def trained_gan(experiment: Experiment, shards: Manifest, classifier: Manifest |
     inputs = {"image_shards": shards}
     if classifier is not None and experiment.decided_by_evaluation:
         inputs["classifier"] = classifier
-    return Step("trained_gan", experiment.name, experiment.training_config(), inputs)
+    config, identity = experiment.training_config(), experiment.training_identity()
+    return Step("trained_gan", experiment.name, config, inputs, identity)
 
 
 # Rows and columns of the grid of samples: at most so many classes are in it.

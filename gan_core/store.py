@@ -220,15 +220,18 @@ class Store:
         inputs: dict[str, Manifest],
         code_version: str,
         build: Callable[[Build], None],
+        identity: dict[str, Any] | None = None,
         force: bool = False,
     ) -> Manifest:
         """Return the artefact of this configuration and these inputs, making it only if it is not there.
+
+        The fingerprint is made of `identity` where it is given, else of the whole `config`.
 
         `build` writes files into `Build.folder` and sets figures and details. If it raises, nothing is
         published and what was there stays. A reused manifest has `reused` set; so has that of another
         process that was quicker. What `begin_again` began is made as with `force`.
         """
-        key = fingerprint(config, inputs, code_version)
+        key = fingerprint(config if identity is None else identity, inputs, code_version)
         force = force or self.is_begun_again(asset, partition, key)
         if not force and (found := self.reuse(asset, partition, key)):
             return found

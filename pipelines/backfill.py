@@ -31,13 +31,14 @@ class BackfillResult:
 def select_experiments(configs: Configs, patterns: list[str]) -> list[str]:
     """The experiments whose names match any of the shell-style `patterns`, in alphabetical order.
 
-    Raises `ConfigError` for a pattern that matches nothing.
+    Raises `ConfigError` for a pattern that matches nothing, with the mistake of a file that was left out.
     """
     selected: set[str] = set()
     for pattern in patterns:
         matches = fnmatch.filter(configs.experiments, pattern)
         if not matches:
-            raise ConfigError(unknown("no experiment matches", pattern, configs.experiments))
+            left_out = configs.left_out(pattern)
+            raise ConfigError(left_out or unknown("no experiment matches", pattern, configs.experiments))
         selected.update(matches)
     return sorted(selected)
 

@@ -1,8 +1,7 @@
 """Configuration files of a project whose steps take seconds: 300 digits, networks 8 wide."""
 
+import json
 from pathlib import Path
-
-import yaml
 
 DATASET = {
     "name": "few-digits",
@@ -29,4 +28,4 @@ def write_config(folder: Path, content: dict) -> None:
     """Write a dataset's or an experiment's file into the configuration folder `folder`."""
     kind = "datasets" if "source" in content else "experiments"
     (folder / kind).mkdir(parents=True, exist_ok=True)
-    (folder / kind / f"{content['name']}.yaml").write_text(yaml.safe_dump(content))
+    (folder / kind / f"{content['name']}.yaml").write_text(json.dumps(content))

@@ -5,33 +5,27 @@ mistake with its file, its line, the value found and what would be right. This p
 nor dagster: definitions load it at every start.
 """
 
-from gan_core.config.base import Config, Name
+from gan_core.config.base import AbsentMeans, AlwaysCounts, Config, Name
 from gan_core.config.datasets import Dataset, EvaluationConfig, SourceConfig, Split
-from gan_core.config.experiments import (
-    ARCHITECTURE_SIZES,
-    FOREIGN_SETTINGS,
-    Architecture,
-    Conditioning,
-    Experiment,
-    Latent,
-    Length,
-    Objective,
-    Optimizer,
-    Optimizers,
-    Output,
-)
+from gan_core.config.experiments import Experiment, Length, config_changes, recorded_experiment
 from gan_core.config.loading import (
     Configs,
+    Mistake,
     Nightly,
     default_config_folder,
     load_configs,
-    load_dataset,
     load_experiments,
 )
 from gan_core.config.mistakes import unknown
+from gan_core.config.networks import Architecture, Latent, Output
+from gan_core.config.objective import Conditioning, Objective
+from gan_core.config.optimizers import OPTIMIZERS, Optimizer, Optimizers, foreign_settings
+from gan_core.config.starters import write_starter
 
 __all__ = [
-    "ARCHITECTURE_SIZES",
+    "OPTIMIZERS",
+    "AbsentMeans",
+    "AlwaysCounts",
     "Architecture",
     "Conditioning",
     "Config",
@@ -39,9 +33,9 @@ __all__ = [
     "Dataset",
     "EvaluationConfig",
     "Experiment",
-    "FOREIGN_SETTINGS",
     "Latent",
     "Length",
+    "Mistake",
     "Name",
     "Nightly",
     "Objective",
@@ -50,9 +44,12 @@ __all__ = [
     "Output",
     "SourceConfig",
     "Split",
+    "config_changes",
     "default_config_folder",
+    "foreign_settings",
     "load_configs",
-    "load_dataset",
     "load_experiments",
+    "recorded_experiment",
     "unknown",
+    "write_starter",
 ]

@@ -4,9 +4,9 @@ import os
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from gan_core.config.base import Config, Name
+from gan_core.config.base import Config, Description, Images, Name, Seed
 from gan_core.config.mistakes import unknown
 from gan_core.evaluation.extractors import EXTRACTORS
 from gan_core.evaluation.metrics import METRICS
@@ -62,9 +62,9 @@ class EvaluationConfig(Config):
 
     extractors: tuple[str, ...] = Field(("classifier",), min_length=1)
     metrics: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    samples: PositiveInt | None = None
+    samples: Annotated[int, Field(ge=1, le=10**7)] | None = None
     weights: dict[str, str] = {}
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
 
     @field_validator("extractors", "metrics", "weights")
     @classmethod
@@ -86,7 +86,7 @@ class Dataset(Config):
     """
 
     name: Name
-    description: str = ""
+    description: Description = ""
     source: SourceConfig
     image_size: Annotated[int, Field(ge=8, le=1024)]
     channels: Literal[1, 3]
@@ -94,8 +94,10 @@ class Dataset(Config):
     classes: tuple[str, ...] | Literal["folders"] | None = None
     splits: tuple[Split, ...] = ("train", "test")
     test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
-    limit: PositiveInt | None = None
-    max_shard_mb: PositiveInt = 256  # part of the shards' fingerprint: another value makes all of them anew
+    limit: Images | None = None
+    max_shard_mb: Annotated[int, Field(ge=1, le=65_536)] = (
+        256  # part of the shards' fingerprint: another value makes all of them anew
+    )
     evaluation: EvaluationConfig = EvaluationConfig()
 
     @model_validator(mode="after")

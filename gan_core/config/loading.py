@@ -1,20 +1,30 @@
-"""Reading the YAML files of `configs/`, grids expanded to experiments, each mistake with file and line."""
+"""Reading the YAML files of a configuration folder, grids expanded to experiments.
 
+A wrong file leaves out itself and what depends on it; its mistakes are kept beside what was read.
+"""
+
+import fnmatch
 import itertools
+import math
 import os
 import zoneinfo
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import yaml
-from pydantic import BaseModel, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from gan_core.config.base import Config, Name
 from gan_core.config.datasets import Dataset
-from gan_core.config.experiments import ARCHITECTURE_SIZES, Experiment
+from gan_core.config.experiments import Experiment
 from gan_core.config.mistakes import explain, unknown
+from gan_core.config.yaml_files import Document, shown
 from gan_core.errors import ConfigError
+from gan_core.models.architectures import ARCHITECTURES
+
+MOST_POINTS = 1_000  # of one grid
+MOST_LINES = 20  # about one file
 
 
 class Nightly(Config):
@@ -35,10 +45,17 @@ class Nightly(Config):
 
 
 class Mistake(BaseModel):
-    """Why a file, or some of what it defines, was left out; `message` has a line per mistake."""
+    """Why a file, or some of what it defines, was left out.
+
+    `message` has a line per mistake, each with file, line, value and remedy. `names` are the datasets or
+    experiments that are missing because of it, those of a grid as a pattern such as `bedroom-*`.
+    """
+
+    model_config = ConfigDict(frozen=True)
 
     path: Path
     message: str
+    names: tuple[str, ...] = ()
 
 
 class Configs(BaseModel):
@@ -56,53 +73,68 @@ class Configs(BaseModel):
             grouped[experiment.dataset].append(experiment.name)
         return grouped
 
+    def dataset(self, name: str) -> Dataset:
+        """The dataset of this name. Raises `ConfigError` with the mistake that left it out, or the nearest
+        names."""
+        return self._named("dataset", name, self.datasets, "datasets")
+
+    def experiment(self, name: str) -> Experiment:
+        """The experiment of this name. Raises `ConfigError` with the mistake that left it out, or the nearest
+        names."""
+        return self._named("experiment", name, self.experiments, "experiments")
+
+    def left_out(self, name: str, folder: str = "experiments") -> str | None:
+        """The mistake that left out the dataset or experiment of this name or pattern, if one did."""
+        for mistake in self.mistakes:
+            names = (*mistake.names, mistake.path.stem)
+            matches = any(fnmatch.fnmatch(name, item) or fnmatch.fnmatch(item, name) for item in names)
+            if matches and mistake.path.parent.name == folder:
+                return mistake.message
+        return None
+
+    def _named(self, kind: str, name: str, there: Mapping[str, Any], folder: str) -> Any:
+        if name in there:
+            return there[name]
+        mistake = self.left_out(name, folder)
+        if mistake:
+            raise ConfigError(f"{kind} `{name}` was left out because of a mistake in its file:\n{mistake}")
+        raise ConfigError(unknown(f"no {kind} is named", name, there))
+
 
 def default_config_folder() -> Path:
-    """`GAN_CONFIGS`, or `configs/` beside the packages."""
-    return Path(os.environ.get("GAN_CONFIGS") or Path(__file__).resolve().parents[2] / "configs")
+    """`GAN_CONFIGS`; else `configs/` beside the packages, in a checkout; else `configs/` in this folder."""
+    if os.environ.get("GAN_CONFIGS"):
+        return Path(os.environ["GAN_CONFIGS"])
+    of_checkout = Path(__file__).resolve().parents[2] / "configs"
+    return of_checkout if of_checkout.is_dir() else Path("configs").absolute()
 
 
 def load_configs(folder: Path | None = None) -> Configs:
     """Read and validate every dataset, experiment and the nightly list under `folder`.
 
-    Raises `ConfigError` with every mistake of every file, each with file, line, value and remedy.
+    What is wrong is left out and named in `mistakes`. Raises `ConfigError` where `folder` is no configuration
+    folder.
     """
     folder = Path(folder or default_config_folder())
     if not (folder / "datasets").is_dir():
         raise ConfigError(
-            f"{folder} is no configuration folder: it has no folder `datasets`; "
-            "name another one with GAN_CONFIGS"
+            f"{shown(folder)} is no configuration folder: it has no folder `datasets`; name another one with "
+            "GAN_CONFIGS, or begin one with `python -m gan_core new dataset NAME` and "
+            "`python -m gan_core new experiment NAME`"
         )
-    mistakes: list[str] = []
-    datasets = _load_folder(folder / "datasets", load_dataset, mistakes)
-    experiments = _load_folder(folder / "experiments", load_experiments, mistakes)
-    for experiment, where in experiments.values():
-        for key, text in _against_datasets(experiment, datasets):
-            mistakes.append(f"{_Document(where).at(*key.split('.'))}: {text}")
-    nightly = Nightly()
-    nightly_path = folder / "nightly.yaml"
-    if nightly_path.exists():
-        try:
-            nightly = _validate(Nightly, _Document(nightly_path).data, _Document(nightly_path))
-        except ConfigError as error:
-            mistakes.append(str(error))
-        if not mistakes:
-            for name in nightly.experiments:
-                if name not in experiments:
-                    mistakes.append(f"{nightly_path}: {unknown('no experiment is named', name, experiments)}")
-    if mistakes:
-        raise ConfigError("\n".join(mistakes))
-    return Configs(
+    mistakes: list[Mistake] = []
+    datasets = _load_folder(folder / "datasets", _datasets_of, mistakes)
+    experiments = _load_folder(folder / "experiments", _experiments_of, mistakes)
+    loaded = Configs(
         datasets={name: dataset for name, (dataset, _) in datasets.items()},
         experiments={name: experiment for name, (experiment, _) in experiments.items()},
-        nightly=nightly,
+        mistakes=tuple(mistakes),
     )
-
-
-def load_dataset(path: Path) -> list[Dataset]:
-    """The dataset of one YAML file, as a list of one."""
-    document = _Document(path)
-    return [_validate(Dataset, document.data, document)]
+    documents = {name: document for name, (_, document) in experiments.items()}
+    fitting, unfitting = _fitting_datasets(loaded, documents)
+    loaded = loaded.model_copy(update={"experiments": fitting, "mistakes": (*mistakes, *unfitting)})
+    nightly, wrong = _load_nightly(folder / "nightly.yaml", loaded)
+    return loaded.model_copy(update={"nightly": nightly, "mistakes": (*loaded.mistakes, *wrong)})
 
 
 def load_experiments(path: Path) -> list[Experiment]:
@@ -110,9 +142,16 @@ def load_experiments(path: Path) -> list[Experiment]:
 
     `grid` maps dotted keys to lists of values. A point is named `<name>-<last part of key>-<value>…` in the
     order of the grid's keys, underscores as hyphens: `grid: {batch_size: [128, 256]}` gives
-    `bedroom-batch-size-128` and `bedroom-batch-size-256`.
+    `bedroom-batch-size-128` and `bedroom-batch-size-256`. Raises `ConfigError`.
     """
-    document = _Document(path)
+    return _experiments_of(Document(path))
+
+
+def _datasets_of(document: Document) -> list[Dataset]:
+    return [_validate(Dataset, document.data, document)]
+
+
+def _experiments_of(document: Document) -> list[Experiment]:
     data = dict(document.data)
     grid = data.pop("grid", None)
     if grid is None:
@@ -122,6 +161,12 @@ def load_experiments(path: Path) -> list[Experiment]:
             f"{document.at('grid')}: grid maps keys to non-empty lists of values, "
             "for example `batch_size: [128, 256]`"
         )
+    points = math.prod(len(values) for values in grid.values())
+    if points > MOST_POINTS:
+        raise ConfigError(
+            f"{document.at('grid')}: the grid has {points:,} points: one file makes at most {MOST_POINTS:,} "
+            "experiments; shorten its lists, or divide them among several files"
+        )
     experiments, mistakes = [], []
     for values in itertools.product(*grid.values()):
         point = dict(zip(grid, values, strict=True))
@@ -130,11 +175,11 @@ def load_experiments(path: Path) -> list[Experiment]:
         except ConfigError as error:
             mistakes += str(error).splitlines()
     if mistakes:
-        raise ConfigError("\n".join(dict.fromkeys(mistakes)))  # most are in every point
+        raise ConfigError(_few_lines(list(dict.fromkeys(mistakes))))  # most are in every point
     return experiments
 
 
-def _grid_point(data: dict, point: dict[str, Any], document: "_Document") -> dict:
+def _grid_point(data: dict, point: dict[str, Any], document: Document) -> dict:
     name = str(data.get("name", ""))
     for dotted, value in point.items():
         *parents, leaf = str(dotted).split(".")
@@ -152,31 +197,93 @@ def _grid_point(data: dict, point: dict[str, Any], document: "_Document") -> dic
     return {**data, "name": name}
 
 
-def _load_folder(folder: Path, load, mistakes: list[str]) -> dict[str, tuple[Any, Path]]:
-    found: dict[str, tuple[Any, Path]] = {}
-    for path in sorted(folder.glob("*.y*ml")):
+Item = TypeVar("Item", Dataset, Experiment)
+
+
+def _load_folder(
+    folder: Path, items_of: Callable[[Document], list[Item]], mistakes: list[Mistake]
+) -> dict[str, tuple[Item, Document]]:
+    """What the files of a folder define, by name, with its file. The later of two of a name is left out."""
+    found: dict[str, tuple[Item, Document]] = {}
+    for path in _yaml_files(folder, mistakes):
+        names = (path.stem,)
         try:
-            loaded = load(path)
+            document = Document(path)
+            names = _names_in(document)
+            loaded = items_of(document)
+            _refuse_taken_names(document, loaded, found)
         except ConfigError as error:
-            mistakes.append(str(error))
-            continue
-        for item in loaded:
-            if item.name in found:
-                other = found[item.name][1]
-                mistakes.append(f"{path}: the name `{item.name}` is taken by {other}: choose another")
-            found[item.name] = (item, path)
+            mistakes.append(Mistake(path=path, message=str(error), names=names))
+        else:
+            found |= {item.name: (item, document) for item in loaded}
     return found
 
 
-def _against_datasets(
-    experiment: Experiment, datasets: dict[str, tuple[Dataset, Path]]
-) -> list[tuple[str, str]]:
+def _names_in(document: Document) -> tuple[str, ...]:
+    """What a file would define, were it right."""
+    name = document.data.get("name")
+    name = name if isinstance(name, str) else document.path.stem
+    return (name, f"{name}-*") if "grid" in document.data else (name,)
+
+
+def _yaml_files(folder: Path, mistakes: list[Mistake]) -> list[Path]:
+    """Files that an editor or another system hides are no configurations."""
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        message = f"{shown(folder)}: cannot be read: {error.strerror or error}"
+        mistakes.append(Mistake(path=folder, message=message))
+        return []
+    return [folder / name for name in names if name.endswith((".yaml", ".yml")) and name[0] != "."]
+
+
+def _refuse_taken_names(
+    document: Document, loaded: list[Item], found: dict[str, tuple[Item, Document]]
+) -> None:
+    mistakes, new = [], set()
+    for item in loaded:
+        if item.name in found or item.name in new:
+            other = found[item.name][1].name if item.name in found else "another point of its grid"
+            where = document.at("name")
+            mistakes.append(f"{where}: the name `{item.name}` is taken by {other}: choose another")
+        new.add(item.name)
+    if mistakes:
+        raise ConfigError(_few_lines(mistakes))
+
+
+def _fitting_datasets(
+    configs: Configs, documents: dict[str, Document]
+) -> tuple[dict[str, Experiment], list[Mistake]]:
+    """The experiments that fit to their datasets, and what is wrong with the others, by file."""
+    fitting: dict[str, Experiment] = {}
+    wrong: dict[Path, tuple[list[str], list[str]]] = {}
+    for name, experiment in configs.experiments.items():
+        found = _against_datasets(experiment, configs)
+        if not found:
+            fitting[name] = experiment
+            continue
+        document = documents[name]
+        lines, names = wrong.setdefault(document.path, ([], []))
+        lines += [f"{document.at(*key.split('.'))}: {text}" for key, text in found]
+        names.append(name)
+    return fitting, [
+        Mistake(path=path, message=_few_lines(list(dict.fromkeys(lines))), names=tuple(names))
+        for path, (lines, names) in wrong.items()
+    ]
+
+
+def _against_datasets(experiment: Experiment, configs: Configs) -> list[tuple[str, str]]:
     """What does not fit to the dataset: the dotted key to look at, and what is wrong."""
-    if experiment.dataset not in datasets:
-        return [("dataset", unknown("configs/datasets has no", experiment.dataset, datasets))]
-    dataset = datasets[experiment.dataset][0]
+    dataset = configs.datasets.get(experiment.dataset)
+    if dataset is None:
+        if configs.left_out(experiment.dataset, "datasets"):
+            text = f"dataset `{experiment.dataset}` was left out because of a mistake in its file: mend that"
+            return [("dataset", text)]
+        return [("dataset", unknown("configs/datasets has no", experiment.dataset, configs.datasets))]
     mistakes = []
-    sizes = ARCHITECTURE_SIZES[experiment.architecture.name]
+    sizes = ARCHITECTURES[experiment.architecture.name].sizes
     if dataset.image_size not in sizes:
         text = (
             f"architecture `{experiment.architecture.name}` makes images of {', '.join(map(str, sizes))} "
@@ -192,63 +299,33 @@ def _against_datasets(
     return mistakes
 
 
-class _Document:
-    """A parsed YAML file that remembers the line of every key."""
-
-    def __init__(self, path: Path):
-        self.path = Path(path)
+def _load_nightly(path: Path, configs: Configs) -> tuple[Nightly, list[Mistake]]:
+    """The nightly list, without the experiments that are not there."""
+    if not path.exists():
+        return Nightly(), []
+    try:
+        document = Document(path)
+        nightly = _validate(Nightly, document.data, document)
+    except ConfigError as error:
+        return Nightly(), [Mistake(path=path, message=str(error))]
+    there, lines = [], []
+    for position, name in enumerate(nightly.experiments):
         try:
-            text = self.path.read_text(encoding="utf-8")
-            self.root = yaml.compose(text, Loader=yaml.SafeLoader)
-            self.data = yaml.safe_load(text)
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{self.path}: cannot be read: {error}") from error
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise ConfigError(f"{self.path}:{line}: not valid YAML: {error.problem}") from error
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{self.path}: not valid YAML: {error}") from error
-        if not isinstance(self.data, dict):
-            raise ConfigError(f"{self.path}: must be a mapping of keys to values, beginning with `name:`")
-        self._refuse_duplicates(self.root)
-
-    def at(self, *keys: str | int) -> str:
-        """`file:line` of the deepest part of `keys` that is in the file."""
-        node, line = self.root, self.root.start_mark.line
-        grid = self._children(self._children(node).get("grid", (0, None))[1])
-        dotted = ".".join(map(str, keys))
-        if dotted in grid:  # a grid names its keys in one piece
-            return f"{self.path}:{grid[dotted][0] + 1}"
-        for key in keys:
-            children = self._children(node)
-            if key not in children:
-                break
-            line, node = children[key]
-        return f"{self.path}:{line + 1}"
-
-    def _refuse_duplicates(self, node) -> None:
-        """YAML itself would keep the last of two values without a word."""
-        if isinstance(node, yaml.MappingNode):
-            seen = set()
-            for key, _ in node.value:
-                if key.value in seen:
-                    line = key.start_mark.line + 1
-                    raise ConfigError(f"{self.path}:{line}: `{key.value}` is given twice: remove one")
-                seen.add(key.value)
-        for _, child in self._children(node).values():
-            self._refuse_duplicates(child)
-
-    @staticmethod
-    def _children(node) -> dict[str | int, tuple[int, Any]]:
-        if isinstance(node, yaml.MappingNode):
-            return {key.value: (key.start_mark.line, value) for key, value in node.value}
-        if isinstance(node, yaml.SequenceNode):
-            return {i: (item.start_mark.line, item) for i, item in enumerate(node.value)}
-        return {}
+            there.append(configs.experiment(name).name)
+        except ConfigError as error:
+            lines.append(f"{document.at('experiments', position)}: {str(error).splitlines()[0].rstrip(':')}")
+    wrong = [Mistake(path=path, message=_few_lines(lines))] if lines else []
+    return nightly.model_copy(update={"experiments": tuple(there)}), wrong
 
 
-def _validate(model: type[Config], data: dict, document: _Document) -> Any:
+def _validate(model: type[Config], data: dict, document: Document) -> Any:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise ConfigError("\n".join(explain(item, model, document.at) for item in error.errors())) from error
+        lines = [explain(item, model, document.at) for item in error.errors()]
+        raise ConfigError(_few_lines(lines)) from error
+
+
+def _few_lines(lines: list[str]) -> str:
+    more = len(lines) - MOST_LINES
+    return "\n".join(lines[:MOST_LINES] + ([f"… and {more:,} more mistakes"] if more > 0 else []))

@@ -1,53 +1,23 @@
 """Networks: generators and discriminators by the name of their architecture.
 
-A new architecture is one file with the functions `generator_layers` and `discriminator_layers`, and one
-entry in `ARCHITECTURES` (its image sizes stand in `gan_core.config.ARCHITECTURE_SIZES`, which definitions
-read without torch). What surrounds the layers (conditioning, heads, initial weights, spectral norm) is the
-same for all and stands in `networks`.
+A new architecture is one file in `architectures`. What surrounds its layers (conditioning, heads, initial
+weights, spectral norm) is the same for all and stands in `networks`; layers that several use stand in
+`layers`, `strided_convolutions` and `residual_blocks`. This package itself does not import torch before a
+network is built.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from __future__ import annotations
 
-from torch import nn
+from typing import TYPE_CHECKING
 
-from gan_core.config import Architecture, Experiment
 from gan_core.errors import ConfigError
-from gan_core.models import dcgan, dense_dcgan, mlp, resnet
-from gan_core.models.common import DiscriminatorOutput, check_image_size, draw_latents
-from gan_core.models.layers import Dropout
-from gan_core.models.networks import Discriminator, Generator
+from gan_core.models.architectures import ARCHITECTURES, check_image_size
 
-__all__ = [
-    "ARCHITECTURES",
-    "DiscriminatorOutput",
-    "Dropout",
-    "build_discriminator",
-    "build_generator",
-    "check_image_size",
-    "draw_latents",
-]
+if TYPE_CHECKING:
+    from gan_core.config import Experiment
+    from gan_core.models.networks import Discriminator, Generator
 
-
-@dataclass(frozen=True)
-class ArchitectureLayers:
-    """What an architecture is made of.
-
-    `generator(architecture, inputs, channels, image_size)` gives a linear layer on (B, inputs) and the layers
-    from there to images before the last activation. `discriminator(architecture, channels, image_size)` gives
-    the layers from images to flat features, and the number of features.
-    """
-
-    generator: Callable[[Architecture, int, int, int], tuple[nn.Linear, nn.Sequential]]
-    discriminator: Callable[[Architecture, int, int], tuple[nn.Sequential, int]]
-
-
-ARCHITECTURES = {
-    module.__name__.rpartition(".")[2]: ArchitectureLayers(
-        module.generator_layers, module.discriminator_layers
-    )
-    for module in (dcgan, dense_dcgan, resnet, mlp)
-}
+__all__ = ["ARCHITECTURES", "build_discriminator", "build_generator", "check_image_size"]
 
 
 def build_generator(experiment: Experiment, *, channels: int, image_size: int, n_classes: int) -> Generator:
@@ -58,10 +28,12 @@ def build_generator(experiment: Experiment, *, channels: int, image_size: int, n
     module has the attributes `latent` (the experiment's section) and `n_classes` (0: unconditional). Raises
     `ConfigError` for a size that the architecture cannot make, and for a condition without classes.
     """
+    from gan_core.models.networks import Generator
+
     architecture = experiment.architecture
     check_image_size(architecture.name, image_size)
     n_classes = _classes(experiment, n_classes)
-    project, layers = ARCHITECTURES[architecture.name].generator(
+    project, layers = ARCHITECTURES[architecture.name].generator_layers(
         architecture, experiment.latent.size + n_classes, channels, image_size
     )
     return Generator(experiment, project, layers, n_classes)
@@ -76,9 +48,13 @@ def build_discriminator(
     projection needs the labels. Whoever trains sets `draw` of each `Dropout` among its modules.
     Raises `ConfigError` as `build_generator` does.
     """
+    from gan_core.models.networks import Discriminator
+
     architecture = experiment.architecture
     check_image_size(architecture.name, image_size)
-    layers, features = ARCHITECTURES[architecture.name].discriminator(architecture, channels, image_size)
+    layers, features = ARCHITECTURES[architecture.name].discriminator_layers(
+        architecture, channels, image_size
+    )
     return Discriminator(experiment, layers, features, _classes(experiment, n_classes))
 
 

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from gan_core.config import ARCHITECTURE_SIZES, Latent
-from gan_core.errors import ConfigError
+from gan_core.config import Latent
 
 
 class DiscriminatorOutput(NamedTuple):
@@ -68,13 +67,3 @@ def norm_layer(name: str, channels: int, *, flat: bool = False) -> nn.Module:
     if name == "batch":
         return nn.BatchNorm1d(channels) if flat else nn.BatchNorm2d(channels)
     return nn.GroupNorm(1, channels) if name == "layer" else nn.Identity()
-
-
-def check_image_size(architecture: str, image_size: int) -> None:
-    """Raise `ConfigError` unless the architecture has this size."""
-    sizes = ARCHITECTURE_SIZES[architecture]
-    if image_size not in sizes:
-        raise ConfigError(
-            f"architecture `{architecture}` makes images of {', '.join(map(str, sizes))} pixels, not of "
-            f"{image_size}: change the dataset's image_size or the architecture"
-        )

@@ -8,10 +8,11 @@ from typing import Any
 import pandas
 from tabulate import tabulate
 
-from gan_core.config import Experiment
+from gan_core.config import Experiment, config_changes
 from gan_core.errors import EvaluationError, GanError, StoreError
 from gan_core.evaluation.metrics import METRICS
 from gan_core.figures import FIGURES, escape_markdown, figure_of, write_figure
+from gan_core.objectives import objective_name
 from gan_core.report.pruning import prune
 from gan_core.report.reading import reading
 from gan_core.report.verdicts import verdict_text
@@ -188,31 +189,6 @@ NO_ROWS = "No experiment is evaluated yet: evaluate at least one."
 WORDS = ["experiment", "architecture", "objective", "conditioning", "verdict"]
 
 
-def objective_name(objective: dict[str, Any]) -> str:
-    """The loss with what is added to it: `hinge`, `wasserstein-gp`, `wasserstein-clip`, `minimax+r1`."""
-    name = objective["name"].replace("_", "-")
-    if name == "wasserstein":
-        bounds = {"gradient_penalty": "-gp", "weight_clip": "-clip"}
-    else:
-        bounds = {"gradient_penalty": "+gp"}
-    return name + "".join(text for key, text in (bounds | ADDITIONS).items() if objective.get(key))
-
-
-ADDITIONS = {
-    "r1": "+r1",
-    "label_smoothing": "+smoothing",
-    "instance_noise": "+noise",
-    "differentiable_augmentation": "+augmentation",
-}
-
-
-def config_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What differs between two configurations: `batch_size 64 → 128`, by dotted key."""
-    before, after = _flatten(old), _flatten(new)
-    keys = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
-    return [f"{key} {before.get(key, 'unset')} → {after.get(key, 'unset')}" for key in keys]
-
-
 def _evaluated_training(store: Store, evaluation: Manifest, latest: Manifest | None) -> Manifest | None:
     """The training whose samples were evaluated, or the latest where the store no longer knows."""
     samples_fingerprint = evaluation.inputs.get("samples")
@@ -248,7 +224,7 @@ def _staleness(
     """Why a row is not what the experiment would give today, or None."""
     if evaluated is None:
         return "the training that was evaluated is no longer in the store: train it again"
-    changes = config_changes(evaluated.config, experiment.training_config())
+    changes = config_changes(evaluated.config, experiment)
     if changes:
         return f"the configuration has changed since ({'; '.join(changes)}): train it again"
     if latest and latest.fingerprint != evaluated.fingerprint:
@@ -308,13 +284,3 @@ def _table(rows: pandas.DataFrame, style: str, escape: Callable[[str], str] = la
         colalign=["left"] * len(WORDS) + ["right"] * (len(headings) - len(WORDS)),
         disable_numparse=True,
     )
-
-
-def _flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

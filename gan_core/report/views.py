@@ -6,13 +6,14 @@ from typing import Any
 import pandas
 from pydantic import BaseModel
 
-from gan_core.config import FOREIGN_SETTINGS, Dataset, Experiment
+from gan_core.config import Dataset, Experiment, config_changes, foreign_settings
 from gan_core.errors import EvaluationError
 from gan_core.evaluation.extractors import EXTRACTORS
 from gan_core.evaluation.metrics import METRICS, metric_of_figure
 from gan_core.figures import FIGURES, MISSING, figure_of, is_missing, percent, write_figure
+from gan_core.objectives import objective_name
 from gan_core.progress import format_seconds
-from gan_core.report.leaderboard import RANKED_BY, config_changes, objective_name, shown_figures
+from gan_core.report.leaderboard import RANKED_BY, shown_figures
 from gan_core.report.pictures import Picture, curves, stored_picture, svg_picture
 from gan_core.report.plots import FidBar, fid_comparison_svg
 from gan_core.report.reading import reading
@@ -274,7 +275,7 @@ def _problems(artefacts: Artefacts, experiment: Experiment) -> list[str]:
     found = []
     if trained is None:
         found.append("Its training is not in the store: train it.")
-    elif changes := config_changes(trained.config, experiment.training_config()):
+    elif changes := config_changes(trained.config, experiment):
         found.append(f"Trained with an earlier configuration ({'; '.join(changes)}): train it again.")
     if samples is None:
         found.append("No samples were drawn yet: draw them.")
@@ -384,7 +385,7 @@ def _settings(config: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _own(optimizer: dict[str, Any]) -> dict[str, Any]:
     """An optimiser's settings without those that only another one reads."""
-    foreign = FOREIGN_SETTINGS[optimizer["name"]]
+    foreign = foreign_settings(optimizer["name"])
     return {key: value for key, value in optimizer.items() if key not in foreign}
 
 

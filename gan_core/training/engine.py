@@ -10,6 +10,7 @@ import torch
 
 from gan_core.data.feed import FeedInterrupted, TrainingFeed
 from gan_core.evaluation.in_training import InTrainingEvaluation
+from gan_core.objectives import PENALTIES
 from gan_core.progress import Progress
 from gan_core.training.checkpoints import Checkpoints
 from gan_core.training.cuda_graphs import CapturedStep, may_capture
@@ -321,5 +322,5 @@ def _crossed(before: int, after: int, every: int) -> bool:
 
 
 def _describe(losses: dict[str, float]) -> str:
-    shown = ("d_loss", "g_loss", "gradient_penalty", "r1", "d_class_loss", "g_class_loss")
+    shown = ("d_loss", "g_loss", *PENALTIES, "d_class_loss", "g_class_loss")
     return ", ".join(f"{name} {losses[name]:.3f}" for name in shown if name in losses)

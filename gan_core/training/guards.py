@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean, median
 
 from gan_core.config import Experiment
-from gan_core.config.experiments import SMOOTHABLE
+from gan_core.objectives import OBJECTIVES, PENALTIES
 from gan_core.training.history import Row
 from gan_core.verdicts import RECENT_STEPS, in_words, listed
 
@@ -61,7 +61,7 @@ def not_finite_finding(experiment: Experiment, names: list[str], kind: str, imag
         advice(
             (True, "lower optimizers.discriminator.learning_rate and optimizers.generator.learning_rate"),
             (experiment.optimizers.discriminator.name == "adam", "optimizers.*.betas: [0.0, 0.9]"),
-            (not experiment.objective.penalises_gradient, "an objective.gradient_penalty or objective.r1"),
+            (not experiment.objective.penalties, "an objective.gradient_penalty or objective.r1"),
             (experiment.precision != "fp32", "precision: fp32"),
         ),
     )
@@ -77,9 +77,9 @@ WINNING_ACCURACY = 0.99
 
 
 def discriminator_wins(experiment: Experiment, history: list[Row], evaluations: list[Row]) -> Finding | None:
-    """Not for Wasserstein critics: theirs is to tell both apart as well as they can."""
+    """Not for critics that must be bounded: theirs is to tell both apart as well as they can."""
     rows = _recent(history)
-    if experiment.objective.name == "wasserstein" or not rows:
+    if OBJECTIVES[experiment.objective.name].needs_bound or not rows:
         return None
     of_real, of_fake = (fmean(row[f"d_{kind}_accuracy"] for row in rows) for kind in ("real", "fake"))
     figure = min(of_real, of_fake)
@@ -122,7 +122,7 @@ def vanished_gradients(experiment: Experiment, history: list[Row], evaluations: 
         advice(
             (experiment.objective.name == "minimax", "objective.name: non_saturating"),
             (
-                not experiment.objective.gradient_penalty,
+                "gradient_penalty" not in experiment.objective.penalties,
                 "objective: {name: wasserstein, gradient_penalty: 10}",
             ),
             (True, "lower optimizers.discriminator.learning_rate"),
@@ -145,7 +145,7 @@ def exploded_gradients(experiment: Experiment, history: list[Row], evaluations: 
                     (True, "lower learning rates in optimizers"),
                     (not experiment.architecture.spectral_norm, "architecture.spectral_norm: true"),
                     (
-                        not experiment.objective.penalises_gradient,
+                        not experiment.objective.penalties,
                         "an objective.gradient_penalty or objective.r1",
                     ),
                 ),
@@ -172,7 +172,7 @@ def mode_collapse(experiment: Experiment, history: list[Row], evaluations: list[
         evaluations[-1]["images_seen"],
         advice(
             (
-                not experiment.objective.gradient_penalty,
+                "gradient_penalty" not in experiment.objective.penalties,
                 "objective: {name: wasserstein, gradient_penalty: 10} with n_critic: 5",
             ),
             (_may_mix(experiment), "architecture.minibatch_discrimination: 100"),
@@ -240,10 +240,11 @@ def _gradient_ratio(history: list[Row], name: str) -> tuple[float | None, float,
 
 
 def _smoothable(experiment: Experiment) -> bool:
-    return experiment.objective.name in SMOOTHABLE and not experiment.objective.label_smoothing
+    smoothable = OBJECTIVES[experiment.objective.name].smoothable
+    return smoothable and not experiment.objective.label_smoothing
 
 
 def _may_mix(experiment: Experiment) -> bool:
     """Whether D may look at a batch as a whole, and does not yet."""
-    mixes = experiment.architecture.minibatch_discrimination or experiment.architecture.minibatch_stddev
-    return not (mixes or experiment.objective.gradient_penalty)
+    forbidden = any(PENALTIES[name].forbids_minibatch for name in experiment.objective.penalties)
+    return not (experiment.architecture.minibatch_layers or forbidden)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gan_core.config import Latent
-from gan_core.models import draw_latents
+from gan_core.models.common import draw_latents
 from gan_core.training.ranks import Ranks
 
 

@@ -5,7 +5,7 @@ import os
 import torch
 from torch import Tensor, nn
 
-from gan_core.config import Experiment, Optimizer
+from gan_core.config import OPTIMIZERS, Experiment, Optimizer
 
 CUDA_GRAPHS = "GAN_CUDA_GRAPHS"
 
@@ -16,25 +16,18 @@ def graphs_wanted(device: torch.device) -> bool:
 
 
 def build_optimizer(network: nn.Module, config: Optimizer, device: torch.device) -> torch.optim.Optimizer:
-    """The optimiser of one network, with as few kernels a step as torch has for it.
+    """The optimiser of one network, with as few kernels per step as torch has for it.
 
-    Where steps are recorded as graphs the rate is a tensor, so that a replay reads today's.
+    Where steps are captured as graphs the rate is a tensor, so that a replay reads today's.
     """
-    recorded = graphs_wanted(device)
-    common = {
-        "lr": torch.tensor(config.learning_rate, device=device) if recorded else config.learning_rate,
-        "weight_decay": config.weight_decay,
-    }
-    parameters = list(network.parameters())
-    if config.name == "adam":
-        return torch.optim.Adam(
-            parameters, betas=tuple(config.betas), fused=True, capturable=recorded, **common
-        )
-    if config.name == "rmsprop":
-        return torch.optim.RMSprop(
-            parameters, alpha=config.smoothing, momentum=config.momentum, capturable=recorded, **common
-        )
-    return torch.optim.SGD(parameters, momentum=config.momentum, fused=True, **common)
+    captured = graphs_wanted(device)
+    return OPTIMIZERS[config.name].build(
+        list(network.parameters()),
+        config,
+        captured=captured,
+        lr=torch.tensor(config.learning_rate, device=device) if captured else config.learning_rate,
+        weight_decay=config.weight_decay,
+    )
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:

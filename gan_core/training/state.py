@@ -5,7 +5,8 @@ from torch import Tensor, nn
 
 from gan_core.config import Experiment
 from gan_core.images import to_uint8
-from gan_core.models import build_discriminator, build_generator, draw_latents
+from gan_core.models import build_discriminator, build_generator
+from gan_core.models.common import draw_latents
 from gan_core.models.layers import Dropout, MinibatchDiscrimination, MinibatchStddev
 from gan_core.objectives import build_objective
 from gan_core.training.ema import GeneratorEMA

@@ -1,11 +1,15 @@
 """One training step: an update of D on a batch of real images and, every `n_critic`-th time, one of G."""
 
+import functools
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from gan_core.config import Experiment
-from gan_core.models import DiscriminatorOutput
-from gan_core.objectives import class_loss, clip_weights, gradient_penalty, r1_penalty
+from gan_core.models.common import DiscriminatorOutput
+from gan_core.objectives import PENALTIES, class_loss, clip_weights
+from gan_core.objectives.penalties import Judged
 from gan_core.training.augmentation import as_seen, real_batch
 from gan_core.training.optimizers import learning_rate_factor, set_learning_rates, share_left
 from gan_core.training.state import TrainingState
@@ -49,7 +53,7 @@ def update_networks(
         fake, fake_labels = _make_fakes(state, len(images))
     losses = _update_discriminator(state, real, labels, fake.detach(), fake_labels)
     if updates_generator:
-        losses |= _update_generator(state, fake, fake_labels)
+        losses |= _update_generator(state, real, labels, fake, fake_labels)
     return losses
 
 
@@ -74,7 +78,11 @@ def _update_discriminator(
         of_real, of_fake = _discriminate(state, real, labels, fake, fake_labels)
     real_scores, fake_scores = of_real.score.float(), of_fake.score.float()
     adversarial = state.objective.d_loss(real_scores, fake_scores)
-    penalty, penalties = _penalties(state, real, fake, labels)
+    score_as = functools.partial(_score_as, state)
+    judged = Judged(
+        real, fake, real_scores, fake_scores, score_as(labels), score_as(fake_labels), state.noise
+    )
+    penalty, penalties = _penalties(state, judged)
     loss, losses = adversarial + penalty, {"d_loss": adversarial, **penalties}
     if experiment.conditioning.name == "acgan":
         of_class = _discriminator_class_loss(experiment, of_real, labels, of_fake, fake_labels)
@@ -103,23 +111,19 @@ def _discriminate(
     return of_real, of_fake
 
 
-def _penalties(
-    state: TrainingState, real: Tensor, fake: Tensor, labels: Tensor | None
-) -> tuple[Tensor | float, dict[str, Tensor]]:
-    """The weighted sum of the penalties on D's gradient, and each without its weight."""
-    objective, total, penalties = state.experiment.objective, 0.0, {}
-
-    def critic(points: Tensor) -> Tensor:
-        return state.discriminator(points, labels).score
-
-    if objective.gradient_penalty:
-        between = state.noise.uniform(len(real))
-        penalties["gradient_penalty"] = gradient_penalty(critic, real, fake, between)
-        total = total + objective.gradient_penalty * penalties["gradient_penalty"]
-    if objective.r1:
-        penalties["r1"] = r1_penalty(critic, real)
-        total = total + objective.r1 / 2 * penalties["r1"]
+def _penalties(state: TrainingState, judged: Judged) -> tuple[Tensor | float, dict[str, Tensor]]:
+    """The weighted sum of the penalties on D, and each without its weight."""
+    total, penalties = 0.0, {}
+    for name, weight in state.experiment.objective.penalties.items():
+        penalty = PENALTIES[name]
+        penalties[name] = penalty.measure(judged)
+        total = total + weight * penalty.factor * penalties[name]
     return total, penalties
+
+
+def _score_as(state: TrainingState, labels: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """D's scores of any images, under these labels."""
+    return lambda images: state.discriminator(images, labels).score
 
 
 def _discriminator_class_loss(
@@ -139,7 +143,7 @@ def _discriminator_class_loss(
 def _scores(state: TrainingState, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     """D's mean scores, and the shares of the real and of the generated images that it gets right."""
     boundary = state.objective.boundary(real, fake)
-    if isinstance(boundary, Tensor):
+    if isinstance(boundary, Tensor) and boundary.dim() == 0:  # a pair's own is not for other ranks
         state.ranks.average([boundary])
     return {
         "d_real_score": real.mean(),
@@ -149,12 +153,15 @@ def _scores(state: TrainingState, real: Tensor, fake: Tensor) -> dict[str, Tenso
     }
 
 
-def _update_generator(state: TrainingState, fake: Tensor, fake_labels: Tensor | None) -> dict[str, Tensor]:
+def _update_generator(
+    state: TrainingState, real: Tensor, labels: Tensor | None, fake: Tensor, fake_labels: Tensor | None
+) -> dict[str, Tensor]:
     experiment = state.experiment
     seen = _as_seen(state, fake)
     with _autocast(state):
         output = state.discriminator(seen, fake_labels)
-    adversarial = state.objective.g_loss(output.score.float())
+    real_scores = _real_scores(state, real, labels) if state.objective.compares_pairs else None
+    adversarial = state.objective.g_loss(output.score.float(), real_scores)
     loss, losses = adversarial, {"g_loss": adversarial}
     if experiment.conditioning.name == "acgan":
         of_class = class_loss(output.class_logits, fake_labels)
@@ -164,6 +171,13 @@ def _update_generator(state: TrainingState, fake: Tensor, fake_labels: Tensor | 
     if state.ema:
         state.ema.update(state.generator)
     return losses
+
+
+@torch.no_grad()
+def _real_scores(state: TrainingState, real: Tensor, labels: Tensor | None) -> Tensor:
+    """What D, as it is now, says of the step's real images, seen anew: the partners of G's."""
+    with _autocast(state):
+        return state.discriminator(_as_seen(state, real), labels).score.float()
 
 
 def _descend(state: TrainingState, network: str, loss: Tensor) -> None:

@@ -5,6 +5,7 @@ from pydantic import BaseModel, ConfigDict
 from gan_core import steps
 from gan_core.config import Dataset, Experiment
 from gan_core.errors import ConfigError
+from gan_core.models import check_image_size
 from gan_core.remedies import how_to_make
 from gan_core.steps import Step
 from gan_core.store import Manifest
@@ -76,8 +77,6 @@ class TrainingTask(BaseModel):
                 f"the shards of `{dataset.name}` were made with another {', '.join(changed)} than its "
                 f"configuration has now: {how_to_make('image_shards', dataset.name)}"
             )
-        from gan_core.models.common import check_image_size
-
         check_image_size(experiment.architecture.name, shards.details["image_size"])
         if self.classifier is None and (experiment.publish == "best" or "stagnation" in experiment.stop_on):
             raise ConfigError(

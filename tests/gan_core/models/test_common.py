@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from gan_core.models import build_discriminator, build_generator, draw_latents
-from gan_core.models.common import initialize, one_hot
+from gan_core.models import build_discriminator, build_generator
+from gan_core.models.common import draw_latents, initialize, one_hot
 
 LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 

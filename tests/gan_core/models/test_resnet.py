@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from gan_core.models import build_discriminator, build_generator
-from gan_core.models.resnet import GlobalPooling, ResidualBlock
+from gan_core.models.residual_blocks import GlobalPooling, ResidualBlock
 
 SNGAN = {"name": "resnet", "width": 256, "discriminator_width": 128, "spectral_norm": True}
 

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from gan_core.training.augmentation import AUGMENTATIONS, as_seen, color, cutout, real_batch, translation
+from gan_core.objectives import AUGMENTATIONS
+from gan_core.objectives.augmentations.color import color
+from gan_core.objectives.augmentations.cutout import cutout
+from gan_core.objectives.augmentations.translation import translation
+from gan_core.training.augmentation import as_seen, real_batch
 from gan_core.training.noise import Noise
 from gan_core.training.ranks import Ranks
 

@@ -10,12 +10,14 @@ from torch import nn
 from gan_core.config import Objective
 from gan_core.objectives import (
     OBJECTIVES,
+    PENALTIES,
     build_objective,
     class_loss,
     clip_weights,
-    gradient_penalty,
-    r1_penalty,
+    objective_name,
 )
+from gan_core.objectives.penalties.gradient_penalty import gradient_penalty
+from gan_core.objectives.penalties.r1 import r1_penalty
 
 REAL, FAKE = [2.0, -1.0, 0.5], [-0.3, 1.5, 4.0]
 
@@ -193,3 +195,33 @@ def test_clipping_is_numpy_clip():
     for weight, old in zip(network.parameters(), before, strict=True):
         np.testing.assert_array_equal(weight.detach().numpy(), np.clip(old, -0.1, 0.1).astype(np.float32))
         assert weight.requires_grad
+
+
+def test_flags_that_the_checks_read():
+    assert {name for name, loss in OBJECTIVES.items() if loss.smoothable} == {
+        "minimax",
+        "non_saturating",
+        "least_squares",
+    }
+    assert {name for name, loss in OBJECTIVES.items() if loss.needs_bound} == {"wasserstein"}
+    assert not any(loss.compares_pairs for loss in OBJECTIVES.values())
+    assert list(PENALTIES) == ["gradient_penalty", "r1"]
+    assert PENALTIES["gradient_penalty"].bounds_critic and not PENALTIES["r1"].bounds_critic
+    assert PENALTIES["gradient_penalty"].forbids_minibatch and not PENALTIES["r1"].forbids_minibatch
+
+
+@pytest.mark.parametrize(
+    ("section", "name"),
+    [
+        ({"name": "hinge"}, "hinge"),
+        ({"name": "wasserstein", "gradient_penalty": 10, "r1": 1}, "wasserstein-gp+r1"),
+        ({"name": "wasserstein", "weight_clip": 0.01, "instance_noise": 0.1}, "wasserstein-clip+noise"),
+        (
+            {"name": "least_squares", "gradient_penalty": 10, "label_smoothing": 0.1},
+            "least-squares+gp+smoothing",
+        ),
+        ({"name": "gone_since", "r1": 0.0}, "gone-since"),
+    ],
+)
+def test_name_of_an_objective_with_its_additions(section, name):
+    assert objective_name(section) == name

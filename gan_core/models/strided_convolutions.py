@@ -1,11 +1,5 @@
-"""DCGAN for 16 to 256 pixels (Radford et al. 2016).
+"""The stacks of 4x4 convolutions with stride 2 that DCGAN and its kin are made of."""
 
-Both networks double or halve the side between 4 pixels and the image's, with 4x4 kernels and stride 2, as
-the authors' code and PyTorch's example do at 64. The number of filters doubles with every layer away from
-the image, up to 16 times `width`, which only 256 pixels exceed.
-"""
-
-import math
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -14,22 +8,6 @@ from torch import nn
 from gan_core.config import Architecture
 from gan_core.models.common import norm_layer
 from gan_core.models.layers import discriminator_activation, last_block_input
-
-FIRST_SIDE = 4
-WIDEST = 16
-
-
-def filters(width: int, image_size: int) -> list[int]:
-    """Filters after each layer that halves, from the image down to 4 pixels."""
-    return [width * min(2**layer, WIDEST) for layer in range(int(math.log2(image_size // FIRST_SIDE)))]
-
-
-def generator_layers(
-    architecture: Architecture, inputs: int, channels: int, image_size: int
-) -> tuple[nn.Linear, nn.Sequential]:
-    widths = filters(architecture.width, image_size)[::-1]
-    project, layers = doubling_layers(architecture, inputs, widths, FIRST_SIDE, lambda: nn.ReLU(inplace=True))
-    return project, nn.Sequential(*layers, nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1))
 
 
 def doubling_layers(
@@ -58,13 +36,6 @@ def doubling_layers(
             activation(),
         ]
     return project, layers
-
-
-def discriminator_layers(
-    architecture: Architecture, channels: int, image_size: int
-) -> tuple[nn.Sequential, int]:
-    widths = filters(architecture.discriminator_width, image_size)
-    return halving_layers(architecture, channels, widths), widths[-1] * FIRST_SIDE**2
 
 
 def halving_layers(architecture: Architecture, channels: int, widths: list[int]) -> nn.Sequential:
