@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gan_core.config import Dataset, Experiment
+from gan_core.config import Dataset, Experiment, recorded_experiment
 from gan_core.evaluation.extractors import EXTRACTORS, ExtractorSources
 from gan_core.evaluation.metrics import chosen_metrics
 from gan_core.store import Build, Manifest, Store, fingerprint
@@ -158,7 +158,7 @@ def untrained(
     with such a generator share the artefact. Raises `EvaluationError` where an extractor's weights are
     missing.
     """
-    generator = {key: trained.config[key] for key in GENERATOR_SECTIONS}
+    generator = recorded_experiment(trained.config, trained.partition).identity(include=GENERATOR_SECTIONS)
     generator |= {key: trained.details[key] for key in ("channels", "image_size", "n_classes")}
     config = {
         "generator": generator,
