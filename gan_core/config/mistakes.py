@@ -1,6 +1,7 @@
 """What a mistake in a configuration says: the value found, and what would be right."""
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, get_args, get_origin
 
@@ -10,6 +11,8 @@ from gan_core.config.base import Config, Contradiction, NotRegistered, UnknownKe
 
 LONGEST_VALUE = 80
 MOST_NAMES = 10
+# The alternatives of a union come as parts such as `tuple[str, ...]`, which are in no file.
+ALTERNATIVE = re.compile(r"(tuple|literal)\[.*\]")
 
 
 def unknown(what: str, given: str, known: Iterable[str]) -> str:
@@ -25,8 +28,9 @@ def unknown(what: str, given: str, known: Iterable[str]) -> str:
 
 def explain(item: dict, model: type[Config], at: Callable[..., str]) -> str:
     """One line for one of pydantic's errors about `model`. `at` gives the place of a path of keys."""
-    # The alternatives of a union come as parts such as `tuple[str, ...]`, which are in no file.
-    location = tuple(part for part in item["loc"] if "[" not in str(part))
+    location = item["loc"]
+    if item["type"] != "extra_forbidden":  # a key that no one knows may look like anything
+        location = tuple(part for part in location if not ALTERNATIVE.fullmatch(str(part)))
     key = ".".join(str(part) for part in location) or "file"
     where, given = at(*location), item["input"]
     found = f"`{key}` is {_shown(given)}"

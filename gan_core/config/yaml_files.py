@@ -47,7 +47,8 @@ class Document:
             raise ConfigError(f"{self.name}: not valid YAML: {_in_one_line(error)}") from error
         except RecursionError:
             raise ConfigError(f"{self.name}: {TOO_DEEP}") from None
-        except ValueError as error:  # a date with a month 13, a binary that is none
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # What ruamel.yaml makes of a value that does not fit its tag: a month 13, `!!bool 3`.
             raise ConfigError(f"{self.name}: not valid YAML: {_in_one_line(error)}") from error
 
     def at(self, *keys: str | int) -> str:

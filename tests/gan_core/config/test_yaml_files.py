@@ -25,6 +25,8 @@ LAUGHS = "a0: &a0 [ha, ha, ha, ha, ha, ha, ha, ha, ha, ha]\n" + "".join(
         ("name: !!python/object/apply:os.system [ls]\n", ":1: not valid YAML: could not determine"),
         ("name: *nothing\n", ":1: not valid YAML: found undefined alias"),
         ("name: x\nseed: 2020-13-45\n", ": not valid YAML: month must be in 1..12"),
+        ("name: x\nseed: !!bool 3\n", ": not valid YAML: '3'"),
+        ("name: x\n'a[b]': 3\n", ":2: unknown key `a[b]`"),
         ("name: a\x00b\n", ": not valid YAML: unacceptable character #x0000"),
         (b"name: \xff\xfe\n", ": is not UTF-8 text: invalid start byte at byte 6: save it as UTF-8"),
         ("[" * 3000, ": is nested too deeply: a configuration has at most 30 levels"),
