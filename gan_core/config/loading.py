@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from gan_core.config.base import Config, Name
 from gan_core.config.datasets import Dataset
@@ -35,10 +35,17 @@ class Nightly(Config):
 
 
 class Mistake(BaseModel):
-    """Why a file, or some of what it defines, was left out; `message` has a line per mistake."""
+    """Why a file, or some of what it defines, was left out.
+
+    `message` has a line per mistake, each with file, line, value and remedy. `names` are the datasets or
+    experiments that are missing because of it, those of a grid as a pattern such as `bedroom-*`.
+    """
+
+    model_config = ConfigDict(frozen=True)
 
     path: Path
     message: str
+    names: tuple[str, ...] = ()
 
 
 class Configs(BaseModel):
