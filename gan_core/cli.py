@@ -15,7 +15,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from gan_core.config import Configs, Dataset, Experiment, default_config_folder, load_configs
+from gan_core.config import default_config_folder, load_configs
 from gan_core.errors import ConfigError, GanError, StoreError
 from gan_core.evaluation.extractors import EXTRACTORS
 from gan_core.evaluation.metrics import METRICS
@@ -135,7 +135,7 @@ def _shard(options: argparse.Namespace) -> None:
     from gan_core.data.shards import write_image_shards
 
     configs = load_configs(options.configs)
-    dataset, store = _dataset(configs, options.dataset), _store(options)
+    dataset, store = configs.dataset(options.dataset), _store(options)
     given = {split: getattr(options, split) for split in ("train", "test") if getattr(options, split)}
     raw = collect_raw_images(store, dataset, locations=given, force=options.force)
     _print(store, write_image_shards(store, dataset, raw, force=options.force))
@@ -146,7 +146,7 @@ def _reference(options: argparse.Namespace) -> None:
     from gan_core.evaluation.reference import compute_reference_statistics
 
     configs = load_configs(options.configs)
-    dataset, store = _dataset(configs, options.dataset), _existing_store(options)
+    dataset, store = configs.dataset(options.dataset), _existing_store(options)
     shards = store.require("image_shards", dataset.name)
     classifier = train_classifier(store, dataset, shards, force=options.force)
     _print(store, compute_reference_statistics(store, dataset, shards, classifier, force=options.force))
@@ -158,7 +158,7 @@ def _train(options: argparse.Namespace) -> None:
     from gan_core.training.torchrun import joined
 
     configs = load_configs(options.configs)
-    experiment, store = _experiment(configs, options.experiment), _existing_store(options)
+    experiment, store = configs.experiment(options.experiment), _existing_store(options)
     shards = store.require("image_shards", experiment.dataset)
     dataset = configs.datasets[experiment.dataset]
     with joined(options.device) as ranks:
@@ -181,7 +181,7 @@ def _sample(options: argparse.Namespace) -> None:
     from gan_core.sampling import draw_samples
 
     configs = load_configs(options.configs)
-    experiment, store = _experiment(configs, options.experiment), _existing_store(options)
+    experiment, store = configs.experiment(options.experiment), _existing_store(options)
     trained = store.require("trained_gan", experiment.name)
     dataset = configs.datasets[experiment.dataset]
     shards = store.require("image_shards", dataset.name)
@@ -205,7 +205,7 @@ def _evaluate_experiment(options: argparse.Namespace) -> None:
     from gan_core.evaluation.reference import compute_reference_statistics
 
     configs = load_configs(options.configs)
-    experiment, store = _experiment(configs, options.experiment), _existing_store(options)
+    experiment, store = configs.experiment(options.experiment), _existing_store(options)
     dataset = configs.datasets[experiment.dataset]
     shards = store.require("image_shards", dataset.name)
     samples = store.require("samples", experiment.name)
@@ -279,14 +279,6 @@ def _existing_store(options: argparse.Namespace) -> Store:
             "or make one with `python -m gan_core shard DATASET`"
         )
     return store
-
-
-def _dataset(configs: Configs, name: str) -> Dataset:
-    return configs.dataset(name)
-
-
-def _experiment(configs: Configs, name: str) -> Experiment:
-    return configs.experiment(name)
 
 
 def _print(store: Store, manifest: Manifest) -> None:

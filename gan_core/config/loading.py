@@ -22,6 +22,7 @@ from gan_core.config.mistakes import explain, unknown
 from gan_core.config.yaml_files import Document, shown
 from gan_core.errors import ConfigError
 from gan_core.models.architectures import ARCHITECTURES
+from gan_core.places import default_folder
 
 MOST_POINTS = 1_000  # of one grid
 MOST_LINES = 20  # about one file
@@ -103,10 +104,7 @@ class Configs(BaseModel):
 
 def default_config_folder() -> Path:
     """`GAN_CONFIGS`; else `configs/` beside the packages, in a checkout; else `configs/` in this folder."""
-    if os.environ.get("GAN_CONFIGS"):
-        return Path(os.environ["GAN_CONFIGS"])
-    of_checkout = Path(__file__).resolve().parents[2] / "configs"
-    return of_checkout if of_checkout.is_dir() else Path("configs").absolute()
+    return Path(os.environ.get("GAN_CONFIGS") or default_folder("configs"))
 
 
 def load_configs(folder: Path | None = None) -> Configs:
