@@ -12,6 +12,7 @@ import pytest
 import assets.graph  # noqa: F401
 from assets import factory
 from assets.factory import DECLARATIONS, StepRun, asset_definitions, declare
+from gan_core.remedies import how_to_make
 from gan_core.steps import Step
 from gan_core.store import Build, Manifest
 from gan_core.versions import CODE_VERSIONS
@@ -165,6 +166,10 @@ def test_an_input_that_is_older_than_the_configuration_is_left_to_the_body_to_re
     assert not materialize(project, "swatch").success
     assert "swatch is made" in journal  # which raised
     assert materialize(project, "palette", "swatch").success
+
+
+def test_messages_name_what_can_be_done_in_the_ui():
+    assert how_to_make("samples", "plain") == "materialise samples of `plain`"
 
 
 def test_a_name_is_declared_once(journal):

@@ -7,7 +7,14 @@ import pytest
 import s3fs
 from moto.server import ThreadedMotoServer
 
+from gan_core import remedies
 from gan_core.store import Store
+
+
+@pytest.fixture(autouse=True)
+def without_dagster(monkeypatch):
+    """Messages are those of the library, also where another test of this process has imported `assets`."""
+    monkeypatch.setattr(remedies, "in_dagster", False)
 
 
 @pytest.fixture(scope="session")
