@@ -103,7 +103,6 @@ def test_every_step_runs_from_an_empty_folder(gan_core, tmp_path):
 
 
 def test_a_new_user_begins_with_the_starters(gan_core, tmp_path):
-    pytest.importorskip("gan_core.config.starters")
     told = run([gan_core, "train", "mine"], tmp_path, status=2)
     assert "new dataset" in told and "new experiment" in told
     assert "digits.yaml" in run([gan_core, "new", "dataset", "digits"], tmp_path)

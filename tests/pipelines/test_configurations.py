@@ -7,7 +7,6 @@ import pytest
 
 from gan_core.config import Nightly, load_configs
 from gan_core.config.loading import Mistake
-from gan_core.errors import ConfigError
 from pipelines.definitions import build_definitions
 from tests.pipelines.dev_server import ask, dev_server, wait_for
 from tests.small_project import DATASET, EXPERIMENT, write_config
@@ -87,19 +86,8 @@ QUERY = """{
 }"""
 
 
-def leaves_wrong_files_out(folder) -> bool:
-    write_config(folder, DATASET)
-    (folder / "datasets" / "wrong.yaml").write_text("name: wrong\n")
-    try:
-        return bool(load_configs(folder).mistakes)
-    except ConfigError:
-        return False
-
-
 @pytest.mark.slow
 def test_the_ui_shows_what_was_left_out(tmp_path):
-    if not leaves_wrong_files_out(tmp_path / "probe"):
-        pytest.skip("load_configs refuses a folder with a wrong file")
     for content in (DATASET, EXPERIMENT):
         write_config(tmp_path / "configs", content)
     wrong = tmp_path / "configs" / "experiments" / "wrong.yaml"
