@@ -8,13 +8,13 @@ nor dagster: definitions load it at every start.
 from gan_core.config.base import AbsentMeans, AlwaysCounts, Config, Name
 from gan_core.config.datasets import Dataset, EvaluationConfig, SourceConfig, Split
 from gan_core.config.experiments import Experiment, Length, config_changes, recorded_experiment
+from gan_core.config.grids import load_experiments
 from gan_core.config.loading import (
     Configs,
     Mistake,
     Nightly,
     default_config_folder,
     load_configs,
-    load_experiments,
 )
 from gan_core.config.mistakes import unknown
 from gan_core.config.networks import Architecture, Latent, Output

@@ -1,11 +1,9 @@
-"""Reading the YAML files of a configuration folder, grids expanded to experiments.
+"""Reading the YAML files of a configuration folder.
 
 A wrong file leaves out itself and what depends on it; its mistakes are kept beside what was read.
 """
 
 import fnmatch
-import itertools
-import math
 import os
 import zoneinfo
 from collections.abc import Callable, Mapping
@@ -13,19 +11,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from gan_core.config.base import Config, Name
 from gan_core.config.datasets import Dataset
 from gan_core.config.experiments import Experiment
-from gan_core.config.mistakes import explain, unknown
+from gan_core.config.grids import experiments_of
+from gan_core.config.mistakes import few_lines, unknown, validated
 from gan_core.config.yaml_files import Document, shown
 from gan_core.errors import ConfigError
 from gan_core.models.architectures import ARCHITECTURES
 from gan_core.places import default_folder
-
-MOST_POINTS = 1_000  # of one grid
-MOST_LINES = 20  # about one file
 
 
 class Nightly(Config):
@@ -122,7 +118,7 @@ def load_configs(folder: Path | None = None) -> Configs:
         )
     mistakes: list[Mistake] = []
     datasets = _load_folder(folder / "datasets", _datasets_of, mistakes)
-    experiments = _load_folder(folder / "experiments", _experiments_of, mistakes)
+    experiments = _load_folder(folder / "experiments", experiments_of, mistakes)
     loaded = Configs(
         datasets={name: dataset for name, (dataset, _) in datasets.items()},
         experiments={name: experiment for name, (experiment, _) in experiments.items()},
@@ -135,64 +131,8 @@ def load_configs(folder: Path | None = None) -> Configs:
     return loaded.model_copy(update={"nightly": nightly, "mistakes": (*loaded.mistakes, *wrong)})
 
 
-def load_experiments(path: Path) -> list[Experiment]:
-    """The experiments of one YAML file: one, or every point of its `grid`.
-
-    `grid` maps dotted keys to lists of values. A point is named `<name>-<last part of key>-<value>…` in the
-    order of the grid's keys, underscores as hyphens: `grid: {batch_size: [128, 256]}` gives
-    `bedroom-batch-size-128` and `bedroom-batch-size-256`. Raises `ConfigError`.
-    """
-    return _experiments_of(Document(path))
-
-
 def _datasets_of(document: Document) -> list[Dataset]:
-    return [_validate(Dataset, document.data, document)]
-
-
-def _experiments_of(document: Document) -> list[Experiment]:
-    data = dict(document.data)
-    grid = data.pop("grid", None)
-    if grid is None:
-        return [_validate(Experiment, data, document)]
-    if not isinstance(grid, dict) or not all(isinstance(v, list) and v for v in grid.values()):
-        raise ConfigError(
-            f"{document.at('grid')}: grid maps keys to non-empty lists of values, "
-            "for example `batch_size: [128, 256]`"
-        )
-    points = math.prod(len(values) for values in grid.values())
-    if points > MOST_POINTS:
-        raise ConfigError(
-            f"{document.at('grid')}: the grid has {points:,} points: one file makes at most {MOST_POINTS:,} "
-            "experiments; shorten its lists, or divide them among several files"
-        )
-    experiments, mistakes = [], []
-    for values in itertools.product(*grid.values()):
-        point = dict(zip(grid, values, strict=True))
-        try:
-            experiments.append(_validate(Experiment, _grid_point(data, point, document), document))
-        except ConfigError as error:
-            mistakes += str(error).splitlines()
-    if mistakes:
-        raise ConfigError(_few_lines(list(dict.fromkeys(mistakes))))  # most are in every point
-    return experiments
-
-
-def _grid_point(data: dict, point: dict[str, Any], document: Document) -> dict:
-    name = str(data.get("name", ""))
-    for dotted, value in point.items():
-        *parents, leaf = str(dotted).split(".")
-        data = dict(data)
-        section = data
-        for parent in parents:
-            inner = section.get(parent, {})
-            if not isinstance(inner, dict):
-                raise ConfigError(f"{document.at('grid')}: `{dotted}` does not name a key of a section")
-            section[parent] = dict(inner)
-            section = section[parent]
-        section[leaf] = value
-        text = "-".join(map(str, value)) if isinstance(value, list) else str(value)
-        name += f"-{leaf}-{text}".replace("_", "-").lower()
-    return {**data, "name": name}
+    return [validated(Dataset, document.data, document)]
 
 
 Item = TypeVar("Item", Dataset, Experiment)
@@ -248,7 +188,7 @@ def _refuse_taken_names(
             mistakes.append(f"{where}: the name `{item.name}` is taken by {other}: choose another")
         new.add(item.name)
     if mistakes:
-        raise ConfigError(_few_lines(mistakes))
+        raise ConfigError(few_lines(mistakes))
 
 
 def _fitting_datasets(
@@ -267,7 +207,7 @@ def _fitting_datasets(
         lines += [f"{document.at(*key.split('.'))}: {text}" for key, text in found]
         names.append(name)
     return fitting, [
-        Mistake(path=path, message=_few_lines(list(dict.fromkeys(lines))), names=tuple(names))
+        Mistake(path=path, message=few_lines(list(dict.fromkeys(lines))), names=tuple(names))
         for path, (lines, names) in wrong.items()
     ]
 
@@ -303,7 +243,7 @@ def _load_nightly(path: Path, configs: Configs) -> tuple[Nightly, list[Mistake]]
         return Nightly(), []
     try:
         document = Document(path)
-        nightly = _validate(Nightly, document.data, document)
+        nightly = validated(Nightly, document.data, document)
     except ConfigError as error:
         return Nightly(), [Mistake(path=path, message=str(error))]
     there, lines = [], []
@@ -312,18 +252,5 @@ def _load_nightly(path: Path, configs: Configs) -> tuple[Nightly, list[Mistake]]
             there.append(configs.experiment(name).name)
         except ConfigError as error:
             lines.append(f"{document.at('experiments', position)}: {str(error).splitlines()[0].rstrip(':')}")
-    wrong = [Mistake(path=path, message=_few_lines(lines))] if lines else []
+    wrong = [Mistake(path=path, message=few_lines(lines))] if lines else []
     return nightly.model_copy(update={"experiments": tuple(there)}), wrong
-
-
-def _validate(model: type[Config], data: dict, document: Document) -> Any:
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        lines = [explain(item, model, document.at) for item in error.errors()]
-        raise ConfigError(_few_lines(lines)) from error
-
-
-def _few_lines(lines: list[str]) -> str:
-    more = len(lines) - MOST_LINES
-    return "\n".join(lines[:MOST_LINES] + ([f"… and {more:,} more mistakes"] if more > 0 else []))

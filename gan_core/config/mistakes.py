@@ -3,16 +3,37 @@
 import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from gan_core.config.base import Config, Contradiction, NotRegistered, UnknownKey, section_of
+from gan_core.config.yaml_files import Document
+from gan_core.errors import ConfigError
+
+Section = TypeVar("Section", bound=Config)
 
 LONGEST_VALUE = 80
 MOST_NAMES = 10
+MOST_LINES = 20  # about one file
 # The alternatives of a union come as parts such as `tuple[str, ...]`, which are in no file.
 ALTERNATIVE = re.compile(r"(tuple|literal)\[.*\]")
+
+
+def validated(model: type[Section], data: dict, document: Document) -> Section:
+    """`data` of a file as `model`. Raises `ConfigError` with a line per mistake."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        lines = [explain(item, model, document.at) for item in error.errors()]
+        raise ConfigError(few_lines(lines)) from error
+
+
+def few_lines(lines: list[str]) -> str:
+    """The first of the lines about one file, and how many more there are."""
+    more = len(lines) - MOST_LINES
+    return "\n".join(lines[:MOST_LINES] + ([f"… and {more:,} more mistakes"] if more > 0 else []))
 
 
 def unknown(what: str, given: str, known: Iterable[str]) -> str:
