@@ -99,18 +99,22 @@ def watch_peak(process: subprocess.Popen) -> tuple[str, int]:
 
 
 def _watch(process: subprocess.Popen, peak: list[int]) -> None:
-    """The largest sum of memory of the process and its children, what they share counted once (PSS)."""
+    """The largest sum of memory of the process and its children."""
     watched = psutil.Process(process.pid)
     while process.poll() is None:
         with contextlib.suppress(psutil.NoSuchProcess):
             children = watched.children(recursive=True)
-            peak[0] = max(peak[0], sum(map(_proportional, [watched, *children])))
+            peak[0] = max(peak[0], sum(_own_memory(one.pid) for one in [watched, *children]))
         time.sleep(0.05)
 
 
-def _proportional(process: psutil.Process) -> int:
-    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-        return process.memory_full_info().pss
+def _own_memory(pid: int) -> int:
+    """Bytes that are not mapped from files; what it shares with others counts in part for each."""
+    with contextlib.suppress(OSError):
+        fields = dict(
+            line.split(":") for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+        )
+        return sum(1024 * int(fields[name].split()[0]) for name in ("Pss_Anon", "Pss_Shmem"))
     return 0
 
 

@@ -33,7 +33,7 @@ from gan_core.remedies import how_to_make
 FRAME = 2**18  # bytes of pixels that a process collects before it writes them
 HEADER = struct.Struct("<q")  # images in the frame; 0: the end; negative: minus the length of an error's text
 DECODERS = "GAN_DECODERS"
-MOST_DECODERS = 32  # more read faster than one GPU trains, and take 50 MB of memory each
+MOST_DECODERS = 32  # more read faster than one GPU trains, and take 40 MB of memory each
 
 
 @dataclass(frozen=True)
