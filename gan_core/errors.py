@@ -17,6 +17,10 @@ class StoreError(GanError):
     """An artefact is missing, incomplete or does not match its manifest."""
 
 
+class ManifestError(StoreError):
+    """A manifest was edited, or lacks what its reader needs."""
+
+
 class TrainingError(GanError):
     """Training cannot start or go on (non-finite loss, checkpoint of another configuration)."""
 

@@ -18,6 +18,7 @@ from gan_core.errors import ConfigError, StoreError
 from gan_core.images import grid_png, to_uint8
 from gan_core.models import build_generator, draw_latents
 from gan_core.progress import Progress
+from gan_core.reading import reading
 from gan_core.remedies import how_to_make
 from gan_core.steps import GRID_COLUMNS, GRID_ROWS
 from gan_core.store import Build, Manifest, Store
@@ -53,15 +54,13 @@ def untrained_generator(trained: Manifest, seed: int, device: str | torch.device
 
 
 def _build(trained: Manifest, seed: int = 0) -> nn.Module:
-    experiment = Experiment.model_validate({**trained.config, "name": trained.partition})
+    what = f"trained_gan/{trained.partition}"
+    with reading(what, how_to_make("trained_gan", trained.partition, force=True)):
+        experiment = Experiment.model_validate({**trained.config, "name": trained.partition})
+        shape = {name: int(trained.details[name]) for name in ("channels", "image_size", "n_classes")}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build_generator(
-            experiment,
-            channels=trained.details["channels"],
-            image_size=trained.details["image_size"],
-            n_classes=trained.details["n_classes"],
-        )
+        return build_generator(experiment, **shape)
 
 
 def _ready(generator: nn.Module, device: str | torch.device) -> nn.Module:
