@@ -18,7 +18,8 @@ class StoreError(GanError):
 
 
 class DamagedError(StoreError):
-    """What says what an artefact is was edited, is damaged, or is of a later version of this project."""
+    """What says what an artefact is was edited, is damaged, lacks what its reader needs, or is of a later
+    version of this project."""
 
 
 class TrainingError(GanError):

@@ -18,6 +18,7 @@ from gan_core.images import grid_png, to_uint8
 from gan_core.models import build_generator
 from gan_core.models.common import draw_latents
 from gan_core.progress import Progress
+from gan_core.reading import reading
 from gan_core.remedies import how_to_make
 from gan_core.steps import GRID_COLUMNS, GRID_ROWS
 from gan_core.store import Build, Manifest, Store
@@ -48,14 +49,13 @@ def untrained_generator(trained: Manifest, seed: int, device: str | torch.device
 
 def _build(trained: Manifest, seed: int = 0) -> nn.Module:
     experiment = recorded_experiment(trained.config, trained.partition)
+    with reading(
+        f"trained_gan/{trained.partition}", how_to_make("trained_gan", trained.partition, force=True)
+    ):
+        shape = {name: int(trained.details[name]) for name in ("channels", "image_size", "n_classes")}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build_generator(
-            experiment,
-            channels=trained.details["channels"],
-            image_size=trained.details["image_size"],
-            n_classes=trained.details["n_classes"],
-        )
+        return build_generator(experiment, **shape)
 
 
 def _ready(generator: nn.Module, device: str | torch.device) -> nn.Module:

@@ -11,6 +11,8 @@ from typing import Any
 from gan_core.config import Dataset, Experiment, recorded_experiment
 from gan_core.evaluation.extractors import EXTRACTORS, ExtractorSources
 from gan_core.evaluation.metrics import chosen_metrics
+from gan_core.reading import reading
+from gan_core.remedies import how_to_make
 from gan_core.store import Build, Manifest, Store, fingerprint
 from gan_core.versions import CODE_VERSIONS
 
@@ -92,7 +94,8 @@ def sample_count(dataset: Dataset, shards: Manifest) -> int:
     train images, at most `MAX_DEFAULT_SAMPLES`."""
     if dataset.evaluation.samples is not None:
         return dataset.evaluation.samples
-    return min(shards.details["splits"]["train"]["images"], MAX_DEFAULT_SAMPLES)
+    with reading(f"image_shards/{dataset.name}", how_to_make("image_shards", dataset.name, force=True)):
+        return min(shards.details["splits"]["train"]["images"], MAX_DEFAULT_SAMPLES)
 
 
 def reference_statistics(dataset: Dataset, shards: Manifest, classifier: Manifest | None) -> Step:
@@ -159,7 +162,10 @@ def untrained(
     missing.
     """
     generator = recorded_experiment(trained.config, trained.partition).identity(include=GENERATOR_SECTIONS)
-    generator |= {key: trained.details[key] for key in ("channels", "image_size", "n_classes")}
+    with reading(
+        f"trained_gan/{trained.partition}", how_to_make("trained_gan", trained.partition, force=True)
+    ):
+        generator |= {key: trained.details[key] for key in ("channels", "image_size", "n_classes")}
     config = {
         "generator": generator,
         "count": count,

@@ -31,6 +31,7 @@ from gan_core.evaluation.metrics import (
 )
 from gan_core.evaluation.reference import load_reference
 from gan_core.evaluation.untrained import measure_untrained, no_figures
+from gan_core.reading import reading
 from gan_core.remedies import how_to_make
 from gan_core.store import Build, Manifest, Store
 
@@ -146,14 +147,20 @@ def _check_sample_count(samples: Manifest, drawn: SampleSet, metrics: dict[str, 
 
 
 def _check_same_weights(dataset: Dataset, fingerprints: dict[str, str], reference: Manifest) -> None:
+    with reading(f"reference_statistics/{dataset.name}", _make_reference(dataset)):
+        made = {name: item["fingerprint"] for name, item in reference.details["extractors"].items()}
     for name, found in fingerprints.items():
-        made_with = reference.details["extractors"].get(name, {}).get("fingerprint")
+        made_with = made.get(name)
         if made_with != found:
             raise EvaluationError(
                 f"the reference statistics of {dataset.name} were made with {name} weights "
                 f"{made_with and made_with[:12]}, but the {name} is now {found[:12]}: "
                 f"{how_to_make('reference_statistics', dataset.name)}"
             )
+
+
+def _make_reference(dataset: Dataset) -> str:
+    return how_to_make("reference_statistics", dataset.name, force=True)
 
 
 def _check_classes(extractor: FeatureExtractor, samples: Manifest) -> None:
@@ -204,26 +211,25 @@ def _measure(
     reference: Manifest,
 ) -> tuple[Measured, str]:
     """All figures of one extractor but `_untrained`, and the protocol against the train images."""
-    described = reference.details["extractors"][extractor.name]
-    statistics = statistics_needed(metrics.values(), real=True)
-    real = {
-        split: load_reference(store, reference, extractor.name, split, statistics)
-        for split in described["splits"]
-    }
-    protocols = {
-        split: split_protocol(
-            extractor, dataset, reference.details["real_hash"], split, generated.count, images.count
+    with reading(f"reference_statistics/{dataset.name}", _make_reference(dataset)):
+        described = reference.details["extractors"][extractor.name]
+        splits, real_hash = list(described["splits"]), reference.details["real_hash"]
+        floor, floor_protocols = (
+            dict(described["floor"]["at_samples"][key]) for key in ("figures", "protocols")
         )
+    statistics = statistics_needed(metrics.values(), real=True)
+    real = {split: load_reference(store, reference, extractor.name, split, statistics) for split in splits}
+    protocols = {
+        split: split_protocol(extractor, dataset, real_hash, split, generated.count, images.count)
         for split, images in real.items()
     }
     found = measure(metrics, Comparison(generated, real["train"], real.get("test")), protocols["train"])
     if "test" in real:
         found.add(measure(metrics, Comparison(generated, real["test"]), protocols["test"], variant="test"))
-    floor = described["floor"]["at_samples"]
     found.add(
         Measured(
-            {f"{name}_floor": value for name, value in floor["figures"].items()},
-            {f"{name}_floor": text for name, text in floor["protocols"].items() if name in floor["figures"]},
+            {f"{name}_floor": value for name, value in floor.items()},
+            {f"{name}_floor": text for name, text in floor_protocols.items() if name in floor},
         )
     )
     return found, str(protocols["train"])

@@ -25,6 +25,8 @@ from gan_core.evaluation.metrics import (
     statistics_needed,
 )
 from gan_core.evaluation.protocol import Protocol
+from gan_core.reading import reading
+from gan_core.remedies import how_to_make
 from gan_core.store import Build, Manifest, Store
 
 logger = logging.getLogger("gan_core")
@@ -76,10 +78,13 @@ def load_reference(
     store: Store, reference: Manifest, extractor: str, split: str, statistics: tuple[Statistic, ...]
 ) -> ImageSet:
     """These statistics of one split by one extractor, prepared as the real side of comparisons."""
-    described = reference.details["extractors"][extractor]["splits"][split]
-    with np.load(store.local(reference, described["file"]), allow_pickle=False) as arrays:
+    remedy = how_to_make("reference_statistics", reference.partition, force=True)
+    with reading(f"reference_statistics/{reference.partition}", remedy):
+        described = reference.details["extractors"][extractor]["splits"][split]
+        file, images = str(described["file"]), int(described["images"])
+    with np.load(store.local(reference, file), allow_pickle=False) as arrays:
         values = {item.name: _of_arrays(item, arrays) for item in statistics}
-    return ImageSet(described["images"], {name: value for name, value in values.items() if value is not None})
+    return ImageSet(images, {name: value for name, value in values.items() if value is not None})
 
 
 def _of_arrays(statistic: Statistic, arrays) -> Any:

@@ -13,8 +13,8 @@ from gan_core.errors import EvaluationError, GanError, StoreError
 from gan_core.evaluation.metrics import METRICS
 from gan_core.figures import FIGURES, escape_markdown, figure_of, write_figure
 from gan_core.objectives import objective_name
+from gan_core.reading import reading
 from gan_core.report.pruning import prune
-from gan_core.report.reading import reading
 from gan_core.report.verdicts import verdict_text
 from gan_core.store import Build, Manifest, Store
 from gan_core.verdicts import UNKNOWN

@@ -7,16 +7,16 @@ import pandas
 from pydantic import BaseModel
 
 from gan_core.config import Dataset, Experiment, config_changes, foreign_settings
-from gan_core.errors import EvaluationError
+from gan_core.errors import DamagedError
 from gan_core.evaluation.extractors import EXTRACTORS
 from gan_core.evaluation.metrics import METRICS, metric_of_figure
 from gan_core.figures import FIGURES, MISSING, figure_of, is_missing, percent, write_figure
 from gan_core.objectives import objective_name
 from gan_core.progress import format_seconds
+from gan_core.reading import reading
 from gan_core.report.leaderboard import RANKED_BY, shown_figures
 from gan_core.report.pictures import Picture, curves, stored_picture, svg_picture
 from gan_core.report.plots import FidBar, fid_comparison_svg
-from gan_core.report.reading import reading
 from gan_core.report.verdicts import (
     Level,
     course,
@@ -225,7 +225,7 @@ def experiment_view(store: Store, artefacts: Artefacts, experiment: Experiment) 
     try:
         with reading(f"experiment {experiment.name}"):
             return _whole_view(store, artefacts, experiment)
-    except EvaluationError as error:
+    except DamagedError as error:
         return ExperimentView(
             experiment.name, experiment.description, status="damaged", problems=[str(error)]
         )

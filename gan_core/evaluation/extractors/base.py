@@ -73,7 +73,9 @@ EXTRACTORS: dict[str, type[FeatureExtractor]] = {}
 
 def check_images(images: "torch.Tensor") -> None:
     """Raise `EvaluationError` for anything but uint8 (B, 1 or 3, H, W)."""
-    if str(images.dtype) != "torch.uint8" or images.dim() != 4 or images.shape[1] not in (1, 3):
+    import torch
+
+    if images.dtype != torch.uint8 or images.dim() != 4 or images.shape[1] not in (1, 3):
         raise EvaluationError(
             f"images must be uint8 (B, 1 or 3, H, W), not {images.dtype} {tuple(images.shape)}"
         )

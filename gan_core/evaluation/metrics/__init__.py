@@ -54,9 +54,16 @@ def chosen_metrics(names: Iterable[str] | None) -> dict[str, Metric]:
 
 
 def statistics_needed(metrics: Iterable[Metric], *, real: bool) -> tuple[Statistic, ...]:
-    """What has to be gathered of the real images, or of the generated ones, each statistic once."""
-    needed = [statistic for metric in metrics for statistic in (metric.real if real else metric.generated)]
-    return tuple({statistic.name: statistic for statistic in needed}.values())
+    """What has to be gathered of the real images, or of the generated ones, each statistic once.
+
+    Two statistics of one name are a `ValueError`.
+    """
+    needed: dict[str, Statistic] = {}
+    for metric in metrics:
+        for statistic in metric.real if real else metric.generated:
+            if needed.setdefault(statistic.name, statistic) is not statistic:
+                raise ValueError(f"two statistics are called `{statistic.name}`: give one another name")
+    return tuple(needed.values())
 
 
 def compute_metrics(metrics: dict[str, Metric], comparison: Comparison) -> Figures:

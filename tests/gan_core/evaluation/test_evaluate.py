@@ -14,7 +14,7 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 from gan_core import steps
 from gan_core.data.loading import load_resident
 from gan_core.data.pixels import encode_png
-from gan_core.errors import EvaluationError, SourceError
+from gan_core.errors import DamagedError, EvaluationError, SourceError
 from gan_core.evaluation import untrained
 from gan_core.evaluation.classifier import CLASSIFIER_FILE, load_classifier, train_classifier
 from gan_core.evaluation.evaluate import evaluate_samples
@@ -204,6 +204,36 @@ def test_a_damaged_artefact_of_it_is_made_anew(trained, make_training, make_samp
     again = evaluate(trained, samples, force=True)
     assert again.figures == first.figures
     assert step.reuse(trained.store)
+
+
+# --- manifests that were edited ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda details: details.pop("extractors"),
+        lambda details: details.update(extractors=["classifier"]),
+        lambda details: details["extractors"]["classifier"].pop("floor"),
+        lambda details: details["extractors"]["classifier"]["splits"]["train"].pop("file"),
+        lambda details: details.pop("real_hash"),
+    ],
+)
+def test_an_edited_reference_is_named_with_its_remedy(trained, make_samples, edit):
+    edited = trained.reference.model_copy(deep=True)
+    edit(edited.details)
+    samples = make_samples(trained.store, "edited", trained=None)
+    arguments = (trained.store, trained.dataset, samples, edited, trained.classifier)
+    with pytest.raises(DamagedError, match="reference_statistics/halves cannot be read.*halves --force"):
+        evaluate_samples(*arguments, force=True)
+
+
+@pytest.mark.parametrize("edit", [{"channels": "one"}, {"image_size": None}, {}])
+def test_an_edited_training_is_named_with_its_remedy(make_training, tmp_path, edit):
+    training = make_training(Store(tmp_path)).model_copy(deep=True)
+    training.details = {"channels": 1, "image_size": 16, **edit} if edit else {}
+    with pytest.raises(DamagedError, match="trained_gan/gan cannot be read.*train gan --force"):
+        untrained_generator(training, 0)
 
 
 # --- how many samples -------------------------------------------------------------------------------------

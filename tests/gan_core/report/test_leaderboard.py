@@ -227,11 +227,11 @@ EDITS = {
     ),
     "a figure that is a word": (
         lambda trained, evaluation: evaluation.figures.update(fid="best"),
-        "experiment one cannot be shown.*fid of evaluation/one is `best`, not a number",
+        "experiment one cannot be read.*fid of evaluation/one is `best`, not a number",
     ),
     "a word for the untrained": (
         lambda trained, evaluation: evaluation.figures.update(fid_untrained="bad"),
-        "experiment one cannot be shown",
+        "experiment one cannot be read",
     ),
     "a speed that is a word": (
         lambda trained, evaluation: trained.figures.update(images_per_second="fast"),
@@ -239,11 +239,11 @@ EDITS = {
     ),
     "a configuration without seed": (
         lambda trained, evaluation: trained.config.pop("seed"),
-        "experiment one cannot be shown.*no key 'seed'",
+        "experiment one cannot be read.*no key 'seed'",
     ),
     "a section that is a word": (
         lambda trained, evaluation: trained.config.update(objective="hinge"),
-        "experiment one cannot be shown",
+        "experiment one cannot be read",
     ),
 }
 

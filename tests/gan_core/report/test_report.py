@@ -565,7 +565,7 @@ def test_an_edited_manifest_costs_its_section_and_no_other(bench, edit):
     edit(bench.trained["one"], bench.evaluations["one"])
     _, page = bench.report(configs_of(*items), leaderboard)
     assert '<span class="pill warn">damaged</span>' in page.text
-    assert page.visible.count("experiment one cannot be shown, because a manifest was edited") == 1
+    assert page.visible.count("experiment one cannot be read, because a manifest was edited") == 1
     assert "What two is." in page.visible and "Settings" in page.visible
 
 
@@ -577,7 +577,7 @@ def test_what_is_left_out_of_the_leaderboard_is_named_below_it(bench):
     _, page = bench.report(configs_of(*items))
     assert [row[0] for row in page.tables[0][1:-1]] == ["two"]
     assert (
-        "Left out, because their figures cannot be trusted: one : experiment one cannot be shown"
+        "Left out, because their figures cannot be trusted: one : experiment one cannot be read"
         in page.visible
     )
     assert "kid of evaluation/one is `low`, not a number" in page.visible
