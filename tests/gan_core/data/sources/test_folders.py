@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
+from gan_core.data.sources import open_sources
 from gan_core.data.sources.file_collections import open_files
 from gan_core.errors import SourceError
-from tests.gan_core.data.conftest import write_files
+from tests.gan_core.data.conftest import make_dataset, write_files
 
 pytestmark = pytest.mark.timeout(60)  # what waits for the writer of a pipe waits for ever
 
@@ -48,6 +49,14 @@ def test_a_location_that_is_a_pipe_is_refused(tmp_path, name):
     os.mkfifo(tmp_path / name)
     with pytest.raises(SourceError, match=f"{name} is a pipe, a socket or a device"):
         opened(tmp_path / name, tmp_path)
+
+
+def test_a_pipe_in_the_place_of_an_lmdb_is_refused(tmp_path):
+    (tmp_path / "x").mkdir()
+    os.mkfifo(tmp_path / "x" / "data.mdb")
+    dataset = make_dataset(source={"kind": "lsun", "category": "bedroom"}, splits=["train"])
+    with pytest.raises(SourceError, match="data.mdb is a pipe, a socket or a device"):
+        open_sources(dataset, {"train": str(tmp_path / "x"), "test": None}, tmp_path / "cache")
 
 
 def test_linked_folders_and_files_are_read(tmp_path):

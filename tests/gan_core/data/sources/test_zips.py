@@ -56,6 +56,12 @@ def test_a_large_zip_has_larger_numbers(opened):
     assert contents_of(opened(buffer.getvalue())) == {"a.png": b"content"}
 
 
+def test_a_name_that_is_not_the_utf8_it_says_is_an_error(opened):
+    content = packed({"é.png": b"1"}).replace("é".encode(), b"\xff\xfe")
+    with pytest.raises(SourceError, match="cannot be opened as an archive: 'utf-8' codec"):
+        opened(content)
+
+
 def test_an_encrypted_member_is_named(opened):
     content = bytearray(packed({"a.png": b"1"}))
     content[content.index(b"PK\1\2") + 8] |= 1
