@@ -85,7 +85,7 @@ def files(store: Store, asset: str) -> list[str]:
     """What lies in the store under an asset, without what names an attempt at random."""
     store.fs.invalidate_cache()  # others write there too
     found = store.fs.find(f"{store.root}/{asset}")
-    return sorted(re.sub(r"files-\w+", "files", path[len(store.root) :]) for path in found)
+    return sorted(re.sub(r"files-[\w-]+", "files", path[len(store.root) :]) for path in found)
 
 
 def without_times(manifest: Manifest) -> dict:

@@ -17,7 +17,7 @@ class Clock:
         self.second += 1
         dated = made.model_copy(update={"created_at": f"2026-01-01T00:00:{self.second:02d}+00:00"})
         place = f"{asset}/all/{made.fingerprint}/manifest.json"
-        self.store.write_atomically(place, dated.model_dump_json().encode())
+        self.store.write_atomically(place, dated.to_json())
         return dated
 
     @staticmethod
