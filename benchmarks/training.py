@@ -45,8 +45,8 @@ from gan_core.config import Experiment
 from gan_core.data.epoch_order import EpochOrder
 from gan_core.data.feed import ResidentFeed
 from gan_core.devices import default_device, describe_device
-from gan_core.lease import Lease
 from gan_core.store import Store
+from gan_core.store.lease import Lease
 from gan_core.training.checkpoints import Checkpoints
 from gan_core.training.engine import Engine
 from gan_core.training.listeners import Listeners

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 import torch
 
 from gan_core.errors import StoreError, TrainingError
-from gan_core.manifest import json_object
 from gan_core.remedies import how_to_make
 from gan_core.store import CHECKPOINTS, Store
+from gan_core.store.manifest import json_object
 
 # Also the name under which `Store.write_atomically` writes one before it is whole.
 FILE = re.compile(r"\.?(?P<name>checkpoint-\d{12,})(?P<extension>\.pt|\.json)(?P<written>\..+)?")
@@ -24,7 +24,8 @@ class Checkpoints:
     a checkpoint without one, or that does not match it, is not used. The newest `keep` stay, and the newest
     of those that were the best. Nothing in a file is run when it is loaded (`weights_only=True`).
 
-    Whatever else lies among them is not looked at. One writer at a time: `gan_core.lease.Lease` sees to that.
+    Whatever else lies among them is not looked at. One writer at a time: `gan_core.store.lease.Lease` sees to
+    that.
     """
 
     def __init__(

@@ -14,10 +14,10 @@ from gan_core.devices import default_device
 from gan_core.errors import ConfigError, TrainingError
 from gan_core.evaluation.classifier import load_classifier
 from gan_core.evaluation.in_training import InTrainingEvaluation, read_real_images
-from gan_core.lease import Lease
 from gan_core.remedies import how_to_make
 from gan_core.steps import Step
 from gan_core.store import Build, Manifest, Store
+from gan_core.store.lease import Lease
 from gan_core.training.checkpoints import Checkpoints
 from gan_core.training.engine import Engine
 from gan_core.training.listeners import Listeners, TrainingSnapshot, silent

@@ -13,7 +13,6 @@ import psutil
 import pytest
 import torch
 
-from gan_core import store as store_module
 from gan_core.data import feed as feed_module
 from gan_core.data.decoding import DecoderPool, decode_into
 from gan_core.data.epoch_order import EpochOrder
@@ -23,6 +22,7 @@ from gan_core.data.pixels import encode_png
 from gan_core.data.tars import write_tar
 from gan_core.errors import ConfigError, StoreError
 from gan_core.store import Build, Manifest, Store
+from gan_core.store import store as store_module
 
 SIZES = [20, 13, 20, 7, 20, 1, 19]  # images a shard; 100 in all
 SIDE, CPU = 16, torch.device("cpu")

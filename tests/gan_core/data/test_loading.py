@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from gan_core import store as store_module
 from gan_core.data import loading
 from gan_core.data import shards as shards_module
 from gan_core.data.loading import (
@@ -24,6 +23,7 @@ from gan_core.data.shards import write_image_shards
 from gan_core.data.tars import write_tar
 from gan_core.errors import StoreError
 from gan_core.store import Build, Store
+from gan_core.store import store as store_module
 from tests.gan_core.data.conftest import class_files, make_dataset, write_files
 
 
@@ -182,7 +182,7 @@ def test_a_shard_with_other_images_than_its_manifest_says_is_refused(store, fold
 
 READ_AHEAD = """
 import sys, threading, psutil
-from gan_core import store as store_module
+from gan_core.store import store as store_module
 from gan_core.data import loading
 from gan_core.store import Store
 

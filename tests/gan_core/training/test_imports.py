@@ -37,7 +37,7 @@ def test_a_training_imports_nothing_slow_before_it_begins():
 
 
 def test_a_task_and_the_store_need_no_torch():
-    found = imported_by("import gan_core.training.task, gan_core.store, gan_core.lease")
+    found = imported_by("import gan_core.training.task, gan_core.store, gan_core.store.lease")
     assert found & (SLOW | {"torch", "numpy", "tensorboard"}) == set()
 
 

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 
-from gan_core.attempts import has_ended, process_namespace
 from gan_core.errors import StoreError, TrainingError
 from gan_core.remedies import how_to_make
 from gan_core.store import Store
+from gan_core.store.attempts import has_ended, process_namespace
 
 logger = logging.getLogger("gan_core")
 # Also the name under which `Store.write_atomically` writes it before it is whole.

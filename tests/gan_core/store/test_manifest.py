@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gan_core.errors import DamagedError, StoreError
-from gan_core.manifest import Manifest
 from gan_core.store import Build, Store
+from gan_core.store.manifest import Manifest
 
 KEY = "9" * 64
 # As the first version of this project wrote it: no number of a format, no hash of itself.

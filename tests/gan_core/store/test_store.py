@@ -13,9 +13,8 @@ import psutil
 import pytest
 import s3fs
 
-from gan_core import attempts
 from gan_core.errors import StoreError
-from gan_core.store import Build, Manifest, Store, fingerprint
+from gan_core.store import Build, Manifest, Store, attempts, fingerprint
 
 
 def make(

@@ -24,11 +24,11 @@ from typing import Any
 
 import fsspec
 
-from gan_core import attempts
 from gan_core.errors import DamagedError, StoreError
-from gan_core.manifest import FileEntry, Manifest, NewerFormat, fingerprint, json_object
 from gan_core.places import default_folder
 from gan_core.remedies import how_to_make
+from gan_core.store import attempts
+from gan_core.store.manifest import FileEntry, Manifest, NewerFormat, fingerprint, json_object
 
 logger = logging.getLogger("gan_core")
 MANIFEST = "manifest.json"

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from gan_core import lease as lease_module
 from gan_core.errors import TrainingError
-from gan_core.lease import Lease
 from gan_core.store import Store
+from gan_core.store import lease as lease_module
+from gan_core.store.lease import Lease
 
 KEY = "a" * 64
 FOLDER = f"trained_gan/small/{KEY}"
@@ -257,7 +257,7 @@ def test_a_store_that_fails_for_a_while_is_survived(store, monkeypatch, caplog):
 
 HOLD = """
 import sys, time
-from gan_core.lease import Lease
+from gan_core.store.lease import Lease
 from gan_core.store import Store
 with Lease(Store(sys.argv[1]), "trained_gan", "small", "a" * 64, print, heartbeat=0.1, stale_after=60):
     print("held", flush=True)
@@ -271,7 +271,7 @@ def holder(tmp_path):
         [sys.executable, "-c", HOLD, str(tmp_path / "store")],
         stdout=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
     )
     assert process.stdout.readline() == "held\n"
     yield process
