@@ -33,7 +33,7 @@ def main(step_process: int) -> int:
 
 
 def _train(pipes: PipesContext | None, step_process: int) -> None:
-    from gan_core.training.torchrun import joined
+    from gan_core.training.processes.torchrun import joined
     from gan_core.training.train import run_training
 
     with joined(launched_by=step_process) as ranks:

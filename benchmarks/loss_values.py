@@ -21,7 +21,7 @@ from benchmarks.training import CLASSES, IMAGES, MODELS, Case, engine_arm
 from gan_core.devices import default_device, describe_device
 from gan_core.training import step
 from gan_core.training.engine import Engine
-from gan_core.training.history import LossMeter
+from gan_core.training.records.history import LossMeter
 from gan_core.training.state import TrainingState
 
 FOR_ROWS = ((step, "_scores"), (LossMeter, "add"), (TrainingState, "gradient_norms"), (Engine, "_add_row"))

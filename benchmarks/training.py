@@ -49,10 +49,10 @@ from gan_core.store import Store
 from gan_core.store.lease import Lease
 from gan_core.training.checkpoints import Checkpoints
 from gan_core.training.engine import Engine
-from gan_core.training.listeners import Listeners
+from gan_core.training.records.listeners import Listeners
+from gan_core.training.records.tensorboard import TensorBoardLog, tensorboard_folder
 from gan_core.training.state import TrainingState
 from gan_core.training.step import update_networks
-from gan_core.training.tensorboard import TensorBoardLog, tensorboard_folder
 
 CLASSES = 10
 IMAGES = 50_000  # as many as CIFAR-10 has: the workers start anew at every epoch

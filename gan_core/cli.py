@@ -155,7 +155,7 @@ def _reference(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     from gan_core.evaluation.classifier import train_classifier
     from gan_core.training import train_gan
-    from gan_core.training.torchrun import joined
+    from gan_core.training.processes.torchrun import joined
 
     configs = load_configs(options.configs)
     experiment, store = configs.experiment(options.experiment), _existing_store(options)

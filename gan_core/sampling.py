@@ -17,12 +17,12 @@ from gan_core.errors import ConfigError
 from gan_core.images import grid_png, to_uint8
 from gan_core.models import build_generator
 from gan_core.models.common import draw_latents
+from gan_core.models.weights import load_weights
 from gan_core.progress import Progress
-from gan_core.reading import reading
 from gan_core.remedies import how_to_make
 from gan_core.steps import GRID_COLUMNS, GRID_ROWS
 from gan_core.store import Build, Manifest, Store
-from gan_core.weights import load_weights
+from gan_core.store.reading import reading
 
 logger = logging.getLogger("gan_core")
 LATENT_BLOCK = 1024  # latents are drawn in blocks of this many, whatever the batch size

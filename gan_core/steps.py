@@ -11,9 +11,9 @@ from typing import Any
 from gan_core.config import Dataset, Experiment, recorded_experiment
 from gan_core.evaluation.extractors import EXTRACTORS, ExtractorSources
 from gan_core.evaluation.metrics import chosen_metrics
-from gan_core.reading import reading
 from gan_core.remedies import how_to_make
 from gan_core.store import Build, Manifest, Store, fingerprint
+from gan_core.store.reading import reading
 from gan_core.versions import CODE_VERSIONS
 
 

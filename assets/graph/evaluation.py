@@ -7,9 +7,9 @@ import dagster as dg
 from assets.conditions import follow_inputs
 from assets.factory import StepRun, declare
 from gan_core import steps
+from gan_core.evaluation.verdicts import is_better_than_untrained
 from gan_core.report.verdicts import verdict_markdown, verdict_text
 from gan_core.store import Manifest
-from gan_core.verdicts import is_better_than_untrained
 
 
 def better_than_untrained(run: StepRun, manifest: Manifest) -> dg.AssetCheckResult:

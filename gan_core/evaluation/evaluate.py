@@ -31,9 +31,9 @@ from gan_core.evaluation.metrics import (
 )
 from gan_core.evaluation.reference import load_reference
 from gan_core.evaluation.untrained import measure_untrained, no_figures
-from gan_core.reading import reading
 from gan_core.remedies import how_to_make
 from gan_core.store import Build, Manifest, Store
+from gan_core.store.reading import reading
 
 logger = logging.getLogger("gan_core")
 

@@ -25,9 +25,9 @@ from gan_core.evaluation.metrics import (
     statistics_needed,
 )
 from gan_core.evaluation.protocol import Protocol
-from gan_core.reading import reading
 from gan_core.remedies import how_to_make
 from gan_core.store import Build, Manifest, Store
+from gan_core.store.reading import reading
 
 logger = logging.getLogger("gan_core")
 

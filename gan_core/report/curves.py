@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, PercentFormatter
 
-from gan_core.figures import decimal
+from gan_core.evaluation.figures import decimal
 from gan_core.report.drawing import BLUE, GREEN, INK, ORANGE, new_figure, restrain
 from gan_core.store import Manifest, Store
 

@@ -10,14 +10,14 @@ from tabulate import tabulate
 
 from gan_core.config import Experiment, config_changes
 from gan_core.errors import EvaluationError, GanError, StoreError
+from gan_core.evaluation.figures import FIGURES, escape_markdown, figure_of, write_figure
 from gan_core.evaluation.metrics import METRICS
-from gan_core.figures import FIGURES, escape_markdown, figure_of, write_figure
+from gan_core.evaluation.verdicts import UNKNOWN
 from gan_core.objectives import objective_name
-from gan_core.reading import reading
 from gan_core.report.pruning import prune
 from gan_core.report.verdicts import verdict_text
 from gan_core.store import Build, Manifest, Store
-from gan_core.verdicts import UNKNOWN
+from gan_core.store.reading import reading
 from gan_core.versions import CODE_VERSIONS
 
 CODE_VERSION = CODE_VERSIONS["leaderboard"]

@@ -10,8 +10,8 @@ import jinja2
 from markupsafe import Markup
 
 from gan_core.config import Configs
+from gan_core.evaluation.figures import FIGURES, MISSING
 from gan_core.evaluation.metrics import METRICS
-from gan_core.figures import FIGURES, MISSING
 from gan_core.report.leaderboard import leaderboard_groups, read_leaderboard
 from gan_core.report.pruning import prune
 from gan_core.report.training_figures import TRAINING_FIGURES

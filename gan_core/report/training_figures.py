@@ -1,6 +1,6 @@
 """The figures of a training, for every table and the glossary."""
 
-from gan_core.figures import Figure, count
+from gan_core.evaluation.figures import Figure, count
 
 # In the order of the report's glossary.
 TRAINING_FIGURES = {

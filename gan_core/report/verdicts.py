@@ -1,11 +1,19 @@
 """The verdict on a training and what stands behind it, read from manifests and put into sentences. Imports no
-torch. The names of the verdicts are in `gan_core.verdicts`."""
+torch. The names of the verdicts are in `gan_core.evaluation.verdicts`."""
 
 from typing import Any, Literal
 
-from gan_core.figures import escape_markdown, is_missing
+from gan_core.evaluation.figures import escape_markdown, is_missing
+from gan_core.evaluation.verdicts import (
+    FIGURE_NAMES,
+    HEALTHY,
+    STOPPED,
+    UNKNOWN,
+    final_findings,
+    in_words,
+    listed,
+)
 from gan_core.store import Manifest
-from gan_core.verdicts import FIGURE_NAMES, HEALTHY, STOPPED, UNKNOWN, final_findings, in_words, listed
 
 Level = Literal["healthy", "warned", "stopped", "unknown"]
 

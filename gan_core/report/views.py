@@ -9,11 +9,11 @@ from pydantic import BaseModel
 from gan_core.config import Dataset, Experiment, config_changes, foreign_settings
 from gan_core.errors import DamagedError
 from gan_core.evaluation.extractors import EXTRACTORS
+from gan_core.evaluation.figures import FIGURES, MISSING, figure_of, is_missing, percent, write_figure
 from gan_core.evaluation.metrics import METRICS, metric_of_figure
-from gan_core.figures import FIGURES, MISSING, figure_of, is_missing, percent, write_figure
+from gan_core.evaluation.verdicts import STOPPED
 from gan_core.objectives import objective_name
 from gan_core.progress import format_seconds
-from gan_core.reading import reading
 from gan_core.report.leaderboard import RANKED_BY, shown_figures
 from gan_core.report.pictures import Picture, curves, stored_picture, svg_picture
 from gan_core.report.plots import FidBar, fid_comparison_svg
@@ -27,7 +27,7 @@ from gan_core.report.verdicts import (
     verdict_text,
 )
 from gan_core.store import Manifest, Store
-from gan_core.verdicts import STOPPED
+from gan_core.store.reading import reading
 
 
 @dataclass(frozen=True)

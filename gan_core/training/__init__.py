@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import Any
 
 __all__ = ["TrainingSnapshot", "TrainingTask", "train_gan"]
-_MODULES = {"TrainingSnapshot": "listeners", "TrainingTask": "task", "train_gan": "train"}
+_MODULES = {"TrainingSnapshot": "records.listeners", "TrainingTask": "task", "train_gan": "train"}
 
 
 def __getattr__(name: str) -> Any:

@@ -15,12 +15,12 @@ from gan_core.progress import Progress
 from gan_core.training.checkpoints import Checkpoints
 from gan_core.training.cuda_graphs import CapturedStep, may_capture
 from gan_core.training.guards import Finding, not_finite_finding, run_guards
-from gan_core.training.history import not_finite
-from gan_core.training.interruptible import Post, run_interruptible
-from gan_core.training.listeners import Listeners, TrainingSnapshot
+from gan_core.training.processes.interruptible import Post, run_interruptible
+from gan_core.training.records.history import not_finite
+from gan_core.training.records.listeners import Listeners, TrainingSnapshot
+from gan_core.training.records.tensorboard import TensorBoardLog
 from gan_core.training.state import TrainingState
 from gan_core.training.step import train_step
-from gan_core.training.tensorboard import TensorBoardLog
 
 # The share of a run in which nothing is judged: an untrained generator looks like a collapsed one.
 GRACE = 0.1

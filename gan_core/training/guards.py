@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from statistics import fmean, median
 
 from gan_core.config import Experiment
+from gan_core.evaluation.verdicts import RECENT_STEPS, in_words, listed
 from gan_core.objectives import OBJECTIVES, PENALTIES
-from gan_core.training.history import Row
-from gan_core.verdicts import RECENT_STEPS, in_words, listed
+from gan_core.training.records.history import Row
 
 # A verdict stands on so many rows of the history or on `RECENT_STEPS` steps of D, whichever are more.
 RECENT_ROWS = 5

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gan_core.config import Latent
 from gan_core.models.common import draw_latents
-from gan_core.training.ranks import Ranks
+from gan_core.training.processes.ranks import Ranks
 
 
 def stream_seed(seed: int, purpose: str) -> int:

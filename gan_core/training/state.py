@@ -10,10 +10,10 @@ from gan_core.models.common import draw_latents
 from gan_core.models.layers import Dropout, MinibatchDiscrimination, MinibatchStddev
 from gan_core.objectives import build_objective
 from gan_core.training.ema import GeneratorEMA
-from gan_core.training.history import LossMeter, Row
 from gan_core.training.noise import Noise, stream_seed
 from gan_core.training.optimizers import build_optimizer, load_optimizer
-from gan_core.training.ranks import Ranks
+from gan_core.training.processes.ranks import Ranks
+from gan_core.training.records.history import LossMeter, Row
 
 FIXED_SAMPLES = 16
 

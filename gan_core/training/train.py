@@ -20,13 +20,13 @@ from gan_core.store import Build, Manifest, Store
 from gan_core.store.lease import Lease
 from gan_core.training.checkpoints import Checkpoints
 from gan_core.training.engine import Engine
-from gan_core.training.listeners import Listeners, TrainingSnapshot, silent
 from gan_core.training.noise import stream_seed
-from gan_core.training.ranks import Ranks
-from gan_core.training.results import weights_of, write_results
+from gan_core.training.processes.ranks import Ranks
+from gan_core.training.records.listeners import Listeners, TrainingSnapshot, silent
+from gan_core.training.records.results import weights_of, write_results
+from gan_core.training.records.tensorboard import TensorBoardLog, tensorboard_folder
 from gan_core.training.state import TrainingState
 from gan_core.training.task import TrainingTask
-from gan_core.training.tensorboard import TensorBoardLog, tensorboard_folder
 
 logger = logging.getLogger("gan_core")
 ASSET = "trained_gan"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from gan_core.figures import FIGURES, Figure
+from gan_core.evaluation.figures import FIGURES, Figure
 from gan_core.registry import register
 
 if TYPE_CHECKING:

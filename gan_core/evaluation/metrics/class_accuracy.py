@@ -1,5 +1,6 @@
 """How often a classifier recognises the class that a conditional generator was asked for."""
 
+from gan_core.evaluation.figures import Figure, percent
 from gan_core.evaluation.metrics.base import (
     Batch,
     Comparison,
@@ -9,7 +10,6 @@ from gan_core.evaluation.metrics.base import (
     Statistic,
     add_metric,
 )
-from gan_core.figures import Figure, percent
 
 
 class Recognised(Gatherer):

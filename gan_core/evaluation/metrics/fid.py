@@ -1,7 +1,7 @@
 """The Fréchet distance of features: the FID (Heusel et al. 2017) where they are Inception's."""
 
+from gan_core.evaluation.figures import Figure
 from gan_core.evaluation.metrics.base import MOMENTS, Comparison, Figures, Metric, add_metric
-from gan_core.figures import Figure
 
 
 def compute(comparison: Comparison) -> Figures:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from gan_core.errors import EvaluationError
+from gan_core.evaluation.figures import Figure
 from gan_core.evaluation.metrics.base import (
     Batch,
     Comparison,
@@ -12,7 +13,6 @@ from gan_core.evaluation.metrics.base import (
     Statistic,
     add_metric,
 )
-from gan_core.figures import Figure
 
 if TYPE_CHECKING:
     import torch

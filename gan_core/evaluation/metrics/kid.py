@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from gan_core.errors import EvaluationError
+from gan_core.evaluation.figures import Figure
 from gan_core.evaluation.metrics.base import FEATURES, Comparison, Figures, Metric, add_metric
-from gan_core.figures import Figure
 
 if TYPE_CHECKING:
     import torch

@@ -19,9 +19,9 @@ from gan_core.errors import ConfigError
 from gan_core.evaluation.classifier import train_classifier
 from gan_core.evaluation.evaluate import evaluate_samples
 from gan_core.evaluation.extractors.base import EXTRACTORS, FeatureExtractor, check_images
+from gan_core.evaluation.figures import FIGURES, Figure, percent
 from gan_core.evaluation.metrics.base import METRICS, Gatherer, Metric, Statistic, add_metric
 from gan_core.evaluation.reference import compute_reference_statistics
-from gan_core.figures import FIGURES, Figure, percent
 from gan_core.registry import register
 from gan_core.report.leaderboard import (
     build_leaderboard,

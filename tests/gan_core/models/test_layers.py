@@ -10,7 +10,7 @@ from torch import nn
 from gan_core.models import build_discriminator
 from gan_core.models.layers import Dropout, MinibatchDiscrimination, MinibatchStddev, normalize_spectrum
 from gan_core.training.noise import Noise
-from gan_core.training.ranks import Ranks
+from gan_core.training.processes.ranks import Ranks
 
 CPU = torch.device("cpu")
 

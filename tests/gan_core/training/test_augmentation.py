@@ -10,7 +10,7 @@ from gan_core.objectives.augmentations.cutout import cutout
 from gan_core.objectives.augmentations.translation import translation
 from gan_core.training.augmentation import as_seen, real_batch
 from gan_core.training.noise import Noise
-from gan_core.training.ranks import Ranks
+from gan_core.training.processes.ranks import Ranks
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from gan_core.sampling import untrained_generator
 from gan_core.store import Manifest, Store
 from gan_core.training import train_gan
 from gan_core.training.checkpoints import Checkpoints
-from gan_core.training.interruptible import run_interruptible
+from gan_core.training.processes.interruptible import run_interruptible
 from gan_core.training.train import ASSET
 
 TIMES = ["images_per_second", "seconds"]

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from gan_core import steps
 from gan_core.evaluation.classifier import train_classifier
 from gan_core.training import engine, train_gan
-from gan_core.training.tensorboard import tensorboard_folder
+from gan_core.training.records.tensorboard import tensorboard_folder
 
 
 def quiet(line: str) -> None:

@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from gan_core.errors import StoreError
+from gan_core.models.weights import load_weights
 from gan_core.store import Build, Manifest, Store
-from gan_core.weights import load_weights
 
 
 def publish(store: Store, content) -> Manifest:

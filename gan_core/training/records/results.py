@@ -10,8 +10,8 @@ from gan_core.devices import describe_device
 from gan_core.store import Build, Manifest
 from gan_core.training.engine import Engine
 from gan_core.training.guards import verdict_names
-from gan_core.training.history import write_rows
-from gan_core.training.progress_strip import progress_png
+from gan_core.training.records.history import write_rows
+from gan_core.training.records.progress_strip import progress_png
 from gan_core.training.state import TrainingState
 
 

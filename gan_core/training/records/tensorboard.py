@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gan_core.images import grid_png
 from gan_core.store import Store
-from gan_core.training.history import Row
+from gan_core.training.records.history import Row
 
 logger = logging.getLogger("gan_core")
 FOLDER = "tensorboard"

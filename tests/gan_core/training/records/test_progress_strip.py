@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from gan_core.images import evenly_chosen
-from gan_core.training.progress_strip import progress_png
+from gan_core.training.records.progress_strip import progress_png
 
 
 def test_first_and_last_are_always_chosen():

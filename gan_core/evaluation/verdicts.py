@@ -6,7 +6,7 @@ that the guards cannot give, because it takes the final FID or the length of the
 
 from typing import Any
 
-from gan_core.figures import figure_of, is_missing
+from gan_core.evaluation.figures import figure_of, is_missing
 from gan_core.store import Manifest
 
 HEALTHY, UNKNOWN = "healthy", "unknown"

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from torch.utils.tensorboard import SummaryWriter
 
-from gan_core.training.tensorboard import TensorBoardLog
+from gan_core.training.records.tensorboard import TensorBoardLog
 
 ROWS = [{"images_seen": 8, "d_loss": 1.25, "step": 1}, {"images_seen": 16, "d_loss": -1e-9, "step": 2}]
 

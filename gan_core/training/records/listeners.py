@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from gan_core.training.history import Row
+from gan_core.training.records.history import Row
 
 logger = logging.getLogger("gan_core")
 

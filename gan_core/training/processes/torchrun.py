@@ -12,7 +12,7 @@ import torch
 import torch.distributed as distributed
 
 from gan_core.errors import ConfigError
-from gan_core.training.ranks import Ranks
+from gan_core.training.processes.ranks import Ranks
 
 # How long the others wait for the first rank's evaluation or checkpoint, and for one that hangs. That a
 # process has ended, they see at once.

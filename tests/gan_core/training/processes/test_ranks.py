@@ -18,8 +18,8 @@ from gan_core.models.layers import MinibatchDiscrimination, MinibatchStddev
 from gan_core.store import Manifest, Store
 from gan_core.training import train_gan
 from gan_core.training.noise import Noise
-from gan_core.training.ranks import Ranks
-from gan_core.training.torchrun import joined
+from gan_core.training.processes.ranks import Ranks
+from gan_core.training.processes.torchrun import joined
 
 PROCESSES = 2
 CPU = torch.device("cpu")

@@ -1,0 +1,1 @@
+"""The processes and threads that a training runs in."""
