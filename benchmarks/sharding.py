@@ -12,7 +12,9 @@ their own tars, as img2dataset does. The results go to FOLDER, the figures to --
 """
 
 import argparse
+import contextlib
 import csv
+import functools
 import hashlib
 import io
 import multiprocessing
@@ -33,9 +35,10 @@ import psutil
 from PIL import Image
 
 from gan_core.config import Dataset
+from gan_core.data.parallel import map_in_processes
 from gan_core.data.pixels import encode_png, open_image, to_square
 from gan_core.data.raw import collect_raw_images
-from gan_core.data.shards import write_image_shards
+from gan_core.data.shards import sample_key, write_image_shards
 from gan_core.data.sources.lsun import LmdbSource
 from gan_core.data.tars import write_tar
 from gan_core.store import Store
@@ -45,7 +48,7 @@ MANY = {"name": "many", "count": 1_000_000, "size": (40, 32), "image_size": 32, 
 LARGE = {"name": "large", "count": 20_000, "size": (384, 288), "image_size": 256, "format": "WEBP"}
 DATASETS = {"many": MANY, "large": LARGE}
 STEPS = ["raw", "shards"]
-PER_SHARD = 1_000
+PER_SHARD, SHARD_MB = 100, 20
 
 
 # --- the images -------------------------------------------------------------------------------------------
@@ -81,7 +84,7 @@ def write_database(folder: Path, dataset: dict) -> None:
                     image = Image.fromarray(whole[top : top + height, left : left + width])
                     image.save(buffer, dataset["format"], quality=85, method=0)
                     writer.put(hashlib.sha1(b"%d" % number).hexdigest().encode(), buffer.getvalue())
-            print(f"{dataset['name']}: {start + 10_000:,} images", flush=True)
+            print(f"{dataset['name']}: {number + 1:,} images", flush=True)
 
 
 def make(options: argparse.Namespace) -> None:
@@ -91,7 +94,7 @@ def make(options: argparse.Namespace) -> None:
         write_database(options.folder, {**dataset, "count": min(dataset["count"], options.images)})
 
 
-def described(dataset: dict, limit: int | None = None) -> Dataset:
+def described(dataset: dict, limit: int | None = None, max_shard_mb: int = 256) -> Dataset:
     return Dataset(
         name=dataset["name"],
         source={"kind": "lsun", "category": dataset["name"]},
@@ -99,6 +102,7 @@ def described(dataset: dict, limit: int | None = None) -> Dataset:
         channels=3,
         splits=("train",),
         limit=limit,
+        max_shard_mb=max_shard_mb,
     )
 
 
@@ -119,9 +123,11 @@ def watched(arguments: list[str]) -> tuple[float, int, int]:
 
 
 def _watch(process: subprocess.Popen, peaks: list[int]) -> None:
-    parent = psutil.Process(process.pid)
+    parent, children = psutil.Process(process.pid), []
     while process.poll() is None:
-        sizes = [_resident(one) for one in [parent, *parent.children(recursive=True)]]
+        with contextlib.suppress(psutil.NoSuchProcess):
+            children = parent.children(recursive=True)
+        sizes = [_resident(one) for one in [parent, *children]]
         peaks[:] = max(peaks[0], sum(sizes)), max(peaks[1], sizes[0])
         time.sleep(0.1)
 
@@ -168,7 +174,7 @@ def step(options: argparse.Namespace) -> None:
 # --- speed ------------------------------------------------------------------------------------------------
 
 
-def stages(task: tuple[Path, list, Path]) -> dict[str, float]:
+def stages(task: tuple[Path, list, Path]) -> dict[str, np.ndarray]:
     """Seconds per image of each stage alone, on these images."""
     database, entries, folder = task
     source = LmdbSource(database, str(database))
@@ -183,55 +189,80 @@ def stages(task: tuple[Path, list, Path]) -> dict[str, float]:
 
 
 def timed(function: Callable) -> tuple:
-    began = time.perf_counter()
-    return function(), time.perf_counter() - began
+    """The result, and seconds of the clock and of the processor."""
+    clock, processor = time.perf_counter(), time.process_time()
+    result = function()
+    return result, np.array([time.perf_counter() - clock, time.process_time() - processor])
 
 
-def stages_alone(database: Path, entries: list, scratch: Path) -> tuple[float, str]:
+class Stopwatch:
+    """Time of the clock and of the processor, of this process and those that it has started."""
+
+    def __init__(self):
+        self.clock, self.processor = time.monotonic(), self._processor()
+
+    def per_image(self, count: int) -> tuple[float, float]:
+        """Images/s, and milliseconds of processor time per image."""
+        seconds, processor = time.monotonic() - self.clock, self._processor() - self.processor
+        return count / seconds, 1000 * processor / count
+
+    def _processor(self) -> float:
+        this = psutil.Process()
+        times = [one.cpu_times() for one in [this, *this.children(recursive=True)]]
+        return sum(one.user + one.system for one in times)
+
+
+def stages_alone(database: Path, entries: list, scratch: Path) -> tuple[float, float, str]:
     """Images/s if each core did nothing but the stages, and the share of each."""
     each = min(300, len(entries) // CORES)
     tasks = [(database, entries[i * each : (i + 1) * each], scratch) for i in range(CORES)]
     with multiprocessing.get_context("spawn").Pool(CORES) as pool:
         pool.map(abs, range(CORES))  # started
         found = pool.map(stages, tasks, chunksize=1)
-    mean = {name: statistics.mean(one[name] for one in found) for name in found[0]}
-    shares = " ".join(f"{name} {1000 * value:.2f}" for name, value in mean.items())
-    return CORES / sum(mean.values()), f"ms per image: {shares}"
+    mean = {name: sum(one[name] for one in found) / len(found) for name in found[0]}
+    clock, processor = sum(mean.values())
+    shares = " ".join(f"{name} {1000 * value[1]:.2f}" for name, value in mean.items())
+    return CORES / clock, 1000 * processor, f"of it {shares}"
 
 
-def ours(database: Path, entries: list, scratch: Path) -> tuple[float, str]:
+def ours(database: Path, entries: list, scratch: Path) -> tuple[float, float, str]:
     """The project's step, without the hashing pass before it; its processes are started."""
-    store, dataset = Store(scratch / "store"), described(LARGE, limit=len(entries))
+    # Shards as small as the pool's: one that ends late would else make many cores wait.
+    store, dataset = Store(scratch / "store"), described(LARGE, limit=len(entries), max_shard_mb=SHARD_MB)
     raw = collect_raw_images(store, dataset, locations={"train": str(database)}, emit=lambda line: None)
-    joblib.Parallel(CORES)(joblib.delayed(abs)(1) for _ in range(CORES))
-    began = time.monotonic()
+    list(map_in_processes(functools.partial(sample_key, source_key="x"), range(4 * CORES), None))
+    watch = Stopwatch()
     made = write_image_shards(store, dataset, raw, emit=lambda line: None)
-    return made.figures["images_train"] / (time.monotonic() - began), ""
+    return *watch.per_image(made.figures["images_train"]), ""
 
 
-def obvious_script(database: Path, entries: list, scratch: Path) -> tuple[float, str]:
+def obvious_script(database: Path, entries: list, scratch: Path) -> tuple[float, float, str]:
     """What one writes first: one process, Pillow, ShardWriter, which encodes the images."""
     import webdataset  # imports torch, which would count as memory of the steps
 
-    began = time.monotonic()
+    watch = Stopwatch()
     with webdataset.ShardWriter(str(scratch / "obvious-%06d.tar"), maxcount=PER_SHARD, verbose=0) as sink:
         for number, image in enumerate(_squares(database, entries)):
             sink.write({"__key__": f"{number:08d}", "png": image})
-    return len(entries) / (time.monotonic() - began), "PNG level 6, Pillow's default"
+    return *watch.per_image(len(entries)), "PNG level 6, Pillow's default"
 
 
-def pool_script(database: Path, entries: list, scratch: Path) -> tuple[float, str]:
+def pool_script(database: Path, entries: list, scratch: Path) -> tuple[float, float, str]:
     """As img2dataset works: a pool of processes, each with a list of images and a tar writer of its own."""
     tasks = [
         (database, entries[start : start + PER_SHARD], scratch / f"pool-{start:08d}.tar")
         for start in range(0, len(entries), PER_SHARD)
     ]
     with multiprocessing.get_context("spawn").Pool(CORES) as pool:
-        pool.map(abs, range(CORES))
-        began = time.monotonic()
+        pool.map(_import_webdataset, range(4 * CORES))
+        watch = Stopwatch()
         for _ in pool.imap_unordered(_pool_task, tasks):
             pass
-        return len(entries) / (time.monotonic() - began), "PNG level 3, as the project's"
+        return *watch.per_image(len(entries)), "PNG level 3, as the project's"
+
+
+def _import_webdataset(_) -> None:
+    import webdataset  # noqa: F401
 
 
 def _pool_task(task: tuple[Path, list, Path]) -> None:
@@ -259,7 +290,7 @@ def _squares(database: Path, entries: list) -> Iterator[Image.Image]:
 def speed(options: argparse.Namespace) -> None:
     database = options.folder / "large_train_lmdb"
     entries = list(LmdbSource(database / "data.mdb", "large").entries(options.images))
-    rounds: dict[str, list[float]] = {}
+    rounds: dict[str, list[tuple[float, float]]] = {}
     notes = {}
     arms = {"stages alone": stages_alone, "image_shards": ours}
     arms |= {"ShardWriter": obvious_script, "pool of processes": pool_script}
@@ -269,16 +300,21 @@ def speed(options: argparse.Namespace) -> None:
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir()
             place = database / "data.mdb" if arm is stages_alone else database
-            rate, notes[name] = arm(place, entries, scratch)
+            rate, processor, notes[name] = arm(place, entries, scratch)
             shutil.rmtree(scratch)
-            rounds.setdefault(name, []).append(rate)
-            print(f"round {number}: {name}: {rate:.1f} images/s {notes[name]}", flush=True)
+            rounds.setdefault(name, []).append((rate, processor))
+            print(
+                f"round {number}: {name}: {rate:.1f} images/s, {processor:.2f} ms {notes[name]}", flush=True
+            )
     rows = []
-    for name, rates in rounds.items():
-        ratios = [rate / alone for rate, alone in zip(rates, rounds["stages alone"], strict=True)]
+    for name, found in rounds.items():
+        both = list(zip(found, rounds["stages alone"], strict=True))
         row = {"what": name, "images": options.images, "rounds": options.rounds}
-        row |= {"images_per_second": round(statistics.median(rates), 1)}
-        rows.append(row | {"of_stages_alone": round(statistics.median(ratios), 3), "note": notes[name]})
+        row |= {"images_per_second": round(statistics.median(rate for rate, _ in found), 1)}
+        row |= {"of_stages_alone": round(statistics.median(one[0] / alone[0] for one, alone in both), 3)}
+        row |= {"processor_ms_per_image": round(statistics.median(ms for _, ms in found), 2)}
+        row |= {"of_it_stages": round(statistics.median(alone[1] / one[1] for one, alone in both), 3)}
+        rows.append(row | {"note": notes[name]})
         print(rows[-1], flush=True)
     write_csv(options.out / "sharding_speed.csv", rows)
 
