@@ -393,6 +393,17 @@ def test_a_store_that_is_not_a_local_folder_gets_the_same_bytes(workshop, tmp_pa
     assert content == workshop.store.fs.cat_file(f"{workshop.store.root}/leaderboard/leaderboard.csv")
 
 
+def test_old_versions_are_pruned_when_a_new_one_is_published(workshop):
+    item = experiment()
+    trained, _, evaluation = workshop.whole(item)
+    for fid in range(6):
+        remade = evaluation.model_copy(update={"figures": {**evaluation.figures, "fid": float(fid)}})
+        manifest = build(workshop, [item], {"one": trained}, {"one": remade})
+    versions = {name for name in workshop.store.list_names("leaderboard/all") if name != "current.json"}
+    assert len(versions) == 4 and manifest.fingerprint in versions
+    assert read_leaderboard(workshop.store, manifest)["fid"][0] == 5.0
+
+
 def test_manifest_is_plain_json(workshop):
     manifest = leaderboard_of(workshop, {"one": {"fid": None}})
     stored = workshop.store.current("leaderboard", "all")

@@ -600,11 +600,7 @@ def test_settings_name_every_seed_and_every_number(bench):
 
 def test_old_versions_are_pruned_when_a_new_one_is_published(bench):
     bench.whole(experiment("one"))
-    for number in range(7):
-        bench.report(configs_of(experiment("one", description=f"Text {number}.")))
-        bench.evaluations["one"] = bench.workshop.evaluate(bench.samples["one"], protocol=f"p {number}")
-    for asset in ("leaderboard", "report"):
-        versions = [name for name in bench.store.list_names(f"{asset}/all") if name != "current.json"]
-        assert 4 <= len(versions) <= 8 - (asset == "report") * 4, asset
-    current = bench.store.current("leaderboard", "all")
-    assert bench.store.problems(current, hashes=True) == []
+    for number in range(6):
+        manifest, _ = bench.report(configs_of(experiment("one", description=f"Text {number}.")))
+    versions = {name for name in bench.store.list_names("report/all") if name != "current.json"}
+    assert len(versions) == 4 and manifest.fingerprint in versions
