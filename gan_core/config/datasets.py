@@ -79,7 +79,7 @@ class EvaluationConfig(Config):
 class Dataset(Config):
     """One file of `configs/datasets/`.
 
-    `classes`: a list (the class folders must be exactly these), `folders` (a class a folder, as found) or
+    `classes`: a list (the class folders must be exactly these), `folders` (one class per folder, as found) or
     null (no labels). `crop` states the order in which an image becomes square. `test_fraction` holds out
     that share of a source that has no test split of its own. `limit` keeps the first so many images of each
     split, taken evenly over the classes where there are any.

@@ -51,8 +51,8 @@ def train_classifier(
     """Train the dataset's classifier: the asset `classifier`, with `classifier.safetensors`.
 
     Figures: accuracy_train, accuracy_test (0..1; the latter None without a test split), seconds. Details:
-    task (`labels` or `rotation`), classes, feature_dim, image_size, channels, confusion_test (a row a true
-    class). On a CPU the same shards, seed and number of threads give the same bytes.
+    task (`labels` or `rotation`), classes, feature_dim, image_size, channels, confusion_test (one row per
+    true class). On a CPU the same shards, seed and number of threads give the same bytes.
     """
     description = _describe(dataset, shards)
     if shards.details["splits"]["train"]["images"] < 2:

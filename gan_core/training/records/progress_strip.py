@@ -1,4 +1,4 @@
-"""The picture of how samples changed: the fixed latents' images, a row a sampling time."""
+"""The picture of how samples changed: the fixed latents' images, one row per sampling time."""
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
