@@ -84,7 +84,7 @@ class Optimizer(Config):
     """One network's optimiser. `betas` are Adam's, `smoothing` RMSProp's, `momentum` SGD's and RMSProp's."""
 
     name: Annotated[str, registered_in(OPTIMIZERS)] = "adam"
-    learning_rate: Annotated[float, Field(gt=0, le=10)] = 2e-4
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     betas: tuple[Fraction, Fraction] = (0.5, 0.999)
     smoothing: Fraction = 0.99
     momentum: Fraction = 0.0
