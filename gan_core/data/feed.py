@@ -18,14 +18,8 @@ from torch import Tensor
 
 from gan_core.data.decoding import DecoderPool, decoders_of_this_process, ranks_here
 from gan_core.data.epoch_order import EpochOrder, Window
-from gan_core.data.loading import (
-    ShardFiles,
-    free_memory,
-    image_shape,
-    load_resident,
-    split_of,
-    submit_part,
-)
+from gan_core.data.loading import ShardFiles, free_memory, load_resident, submit_part
+from gan_core.data.shard_manifest import image_shape, split_of
 from gan_core.errors import ConfigError, StoreError
 from gan_core.store import Manifest, Store
 

@@ -16,11 +16,11 @@ import numpy as np
 import psutil
 import torch
 
-from gan_core.data.decoding import DecoderPool, ShardFormat, decode_into, decoders_of_this_process
+from gan_core.data.decoding import DecoderPool, decode_into, decoders_of_this_process
 from gan_core.data.pixels import decode_png
+from gan_core.data.shard_manifest import image_shape, shard_format, split_of
 from gan_core.errors import StoreError
 from gan_core.progress import Progress
-from gan_core.remedies import how_to_make
 from gan_core.store import Manifest, Store
 
 logger = logging.getLogger("gan_core")
@@ -224,17 +224,6 @@ def estimate_resident_bytes(shards: Manifest, count: int) -> int:
     return count * (math.prod(image_shape(shards)) + (8 if shards.details["classes"] else 0))
 
 
-def image_shape(shards: Manifest) -> tuple[int, int, int]:
-    """(C, H, W) of every image."""
-    size = shards.details["image_size"]
-    return shards.details["channels"], size, size
-
-
-def shard_format(shards: Manifest) -> ShardFormat:
-    """What every image of these shards is."""
-    return ShardFormat(shards.partition, image_shape(shards), len(shards.details["classes"] or ()))
-
-
 def free_memory() -> int:
     """Bytes that this process may still take: the machine's, or its container's where that is less."""
     free = psutil.virtual_memory().available
@@ -255,26 +244,3 @@ def _require_memory(shards: Manifest, split: str, count: int) -> None:
             f"memory, and {free / 1e9:.1f} GB are free: set the dataset's `limit` to {fits:,} images or "
             "fewer, or use a machine with more memory"
         )
-
-
-def split_of(shards: Manifest, split: str) -> dict:
-    """What the manifest says of a split: `images`, `shards`, `images_per_shard`, `classes`.
-
-    Raises `StoreError` for one that is not there, and where the numbers do not belong together.
-    """
-    splits = shards.details["splits"]
-    if split not in splits:
-        raise StoreError(
-            f"the shards of {shards.partition} have no split `{split}` (they have: {', '.join(splits)}): "
-            f"add it to the dataset's `splits` and {how_to_make('image_shards', shards.partition)}"
-        )
-    described = splits[split]
-    per_shard = described["images_per_shard"]
-    if len(per_shard) != len(described["shards"]) or sum(per_shard) != described["images"]:
-        raise StoreError(
-            f"the manifest of image_shards/{shards.partition} says that the {split} split has "
-            f"{described['images']:,} images in {len(described['shards']):,} shards, but lists "
-            f"{sum(per_shard):,} in {len(per_shard):,}; "
-            f"{how_to_make('image_shards', shards.partition, force=True)}"
-        )
-    return described

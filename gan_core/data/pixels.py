@@ -33,7 +33,8 @@ def open_image(content: bytes) -> Image.Image:
         raise ValueError("the file is empty")
     limit = largest_image_pixels()
     allowed = f"GAN_MAX_IMAGE_MEGAPIXELS={limit / 1e6:g} allows"
-    Image.MAX_IMAGE_PIXELS = limit  # Pillow's own limit warns above this, and raises above its double
+    # Pillow has a limit of its own, for everything in this process: it may not be below ours.
+    Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, limit)
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError as error:  # Pillow's message holds an address in memory, new in every run

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from gan_core.data.decoding import ShardFormat
-from gan_core.data.loading import shard_format, split_of
 from gan_core.data.parallel import map_in_processes
+from gan_core.data.shard_manifest import shard_format, split_of
 from gan_core.data.tars import read_tar
 from gan_core.errors import StoreError
 from gan_core.progress import Progress

@@ -144,7 +144,7 @@ def test_a_folder_without_experiments_is_one_to_begin_with(folder):
 def test_the_default_folder_is_that_of_the_checkout_or_of_the_current_folder(monkeypatch, tmp_path):
     monkeypatch.delenv("GAN_CONFIGS", raising=False)
     assert default_config_folder() == REPOSITORY / "configs"
-    monkeypatch.setattr("gan_core.config.loading.__file__", str(tmp_path / "a" / "b" / "c" / "loading.py"))
+    monkeypatch.setattr("gan_core.places.__file__", str(tmp_path / "a" / "b" / "places.py"))
     monkeypatch.chdir(tmp_path)
     assert default_config_folder() == tmp_path / "configs"
     monkeypatch.setenv("GAN_CONFIGS", "elsewhere")

@@ -250,4 +250,4 @@ def entry():
 def test_names_that_are_not_registered_are_configuration_errors(tmp_path, evaluation, message):
     write_config(tmp_path, {**DATASET, "evaluation": evaluation})
     with pytest.raises(ConfigError, match=message):
-        load_configs(tmp_path)
+        load_configs(tmp_path).dataset(DATASET["name"])

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from gan_core.training.capture import CapturedStep, may_capture
 
+from gan_core.training.cuda_graphs import CapturedStep, may_capture
 from gan_core.training.optimizers import CUDA_GRAPHS
 from gan_core.training.state import TrainingState
 from gan_core.training.step import train_step

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gan_core.config import load_dataset
+from gan_core.config import load_configs
 from gan_core.data.raw import collect_raw_images, read_inventory
 from gan_core.data.sources.kinds import SOURCE_KINDS, SourceKind, register
 from gan_core.errors import ConfigError
@@ -48,9 +48,9 @@ def clouds(server, tmp_path):
 
 
 def dataset_of(tmp_path, text):
-    (tmp_path / "sky.yaml").write_text(text)
-    (dataset,) = load_dataset(tmp_path / "sky.yaml")
-    return dataset
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "sky.yaml").write_text(text)
+    return load_configs(tmp_path).dataset("sky")
 
 
 def test_a_new_kind_goes_from_yaml_to_inventory(clouds, tmp_path, store):
