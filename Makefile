@@ -33,10 +33,8 @@ demo: .venv/installed $(DAGSTER_HOME)/dagster.yaml ## train three small GANs on 
 test: .venv/installed ## run the tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
-SLOW := slow
-
 test-slow: .venv/installed ## run the tests that take minutes
-	@$(BIN)/python -m pytest -m "$(SLOW)"
+	@$(BIN)/python -m pytest -m slow
 
 test-gpu: .venv/installed ## run the tests that need a CUDA device
 	@$(BIN)/python -m pytest -m gpu

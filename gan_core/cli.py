@@ -284,4 +284,16 @@ def _existing_store(options: argparse.Namespace) -> Store:
 def _print(store: Store, manifest: Manifest) -> None:
     """What was made and where, as JSON on standard output."""
     folder = store.address(store.folder(manifest.asset, manifest.partition, manifest.fingerprint))
-    print(json.dumps({"path": folder, "reused": manifest.reused, "figures": manifest.figures}, indent=1))
+    figures = {**manifest.figures, **_verdict(store, manifest)}
+    print(json.dumps({"path": folder, "reused": manifest.reused, "figures": figures}, indent=1))
+
+
+def _verdict(store: Store, manifest: Manifest) -> dict[str, str]:
+    """The verdict on a training as all tables show it: the guards' own does not see that it was too short."""
+    from gan_core.report.verdicts import verdict_text
+
+    if manifest.asset == "trained_gan":
+        return {"verdict": verdict_text(manifest)}
+    if manifest.asset == "evaluation":
+        return {"verdict": verdict_text(store.current("trained_gan", manifest.partition), manifest)}
+    return {}

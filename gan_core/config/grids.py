@@ -34,6 +34,16 @@ def experiments_of(document: Document) -> list[Experiment]:
             f"{document.at('grid')}: grid maps keys to non-empty lists of values, "
             "for example `batch_size: [128, 256]`"
         )
+    if "name" in grid:
+        raise ConfigError(f"{document.at('grid')}: grid cannot vary `name`: each point gets one of its own")
+    for key, values in grid.items():
+        if any(isinstance(value, dict) for value in values):
+            raise ConfigError(
+                f"{document.at(key)}: grid varies single values, and `{key}` has sections: name the key that "
+                f"varies, for example `{key}.name: [...]`"
+            )
+        if repeated := [value for index, value in enumerate(values) if value in values[:index]]:
+            raise ConfigError(f"{document.at(key)}: grid has `{repeated[0]}` twice in `{key}`: remove one")
     points = math.prod(len(values) for values in grid.values())
     if points > MOST_POINTS:
         raise ConfigError(

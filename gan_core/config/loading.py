@@ -141,20 +141,26 @@ Item = TypeVar("Item", Dataset, Experiment)
 def _load_folder(
     folder: Path, items_of: Callable[[Document], list[Item]], mistakes: list[Mistake]
 ) -> dict[str, tuple[Item, Document]]:
-    """What the files of a folder define, by name, with its file. The later of two of a name is left out."""
-    found: dict[str, tuple[Item, Document]] = {}
+    """What the files of a folder define, by name, with its file.
+
+    Of two of a name the file that is called so stays, else the first; the other is left out.
+    """
+    documents = []
     for path in _yaml_files(folder, mistakes):
-        names = (path.stem,)
         try:
-            document = Document(path)
-            names = _names_in(document)
+            documents.append(Document(path))
+        except ConfigError as error:
+            mistakes.append(Mistake(path=path, message=str(error), names=(path.stem,)))
+    found: dict[str, tuple[Item, Document]] = {}
+    for document in sorted(documents, key=lambda item: item.path.stem != item.data.get("name")):
+        try:
             loaded = items_of(document)
             _refuse_taken_names(document, loaded, found)
         except ConfigError as error:
-            mistakes.append(Mistake(path=path, message=str(error), names=names))
+            mistakes.append(Mistake(path=document.path, message=str(error), names=_names_in(document)))
         else:
             found |= {item.name: (item, document) for item in loaded}
-    return found
+    return dict(sorted(found.items()))
 
 
 def _names_in(document: Document) -> tuple[str, ...]:

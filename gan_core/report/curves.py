@@ -57,10 +57,11 @@ def _mark_best(axes: Axes, rows: pandas.DataFrame) -> None:
     best = rows.loc[rows["fid"].idxmin()]
     axes.plot(best["images_seen"], best["fid"], "o", color=GREEN, markersize=7, label="best")
     middle = rows["images_seen"].mean()
+    low = best["fid"] < 0.2 * rows["fid"].max()  # below it stand the axis' own numbers
     axes.annotate(
         f"best {decimal(best['fid'])} at {best['images_seen']:,.0f}",
         (best["images_seen"], best["fid"]),
-        (0, -14),
+        (0, 8 if low else -14),
         textcoords="offset points",
         ha="right" if best["images_seen"] > middle else "left",
         color=GREEN,

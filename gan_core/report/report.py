@@ -53,7 +53,8 @@ def build_report(
     `trained`, `samples` and `evaluations` are keyed by experiment, `references` and `classifiers` by dataset;
     any may be missing, and the page says so. What is no longer configured is left out. Dates on the page are
     those of the manifests, so the same inputs give the same bytes. Old versions of the artefact are
-    removed. Raises `StoreError` for a picture or a history that is missing or does not match its manifest.
+    removed. A picture or a history that is missing or does not match its manifest is a problem of its
+    experiment's section, which says what to do.
     """
     artefacts = Artefacts(
         leaderboard,

@@ -1,5 +1,6 @@
 """What the report shows, read from manifests: tables of what compares, experiments, datasets."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -7,7 +8,7 @@ import pandas
 from pydantic import BaseModel
 
 from gan_core.config import Dataset, Experiment, config_changes, foreign_settings
-from gan_core.errors import DamagedError
+from gan_core.errors import DamagedError, StoreError
 from gan_core.evaluation.extractors import EXTRACTORS
 from gan_core.evaluation.figures import FIGURES, MISSING, figure_of, is_missing, percent, write_figure
 from gan_core.evaluation.metrics import METRICS, metric_of_figure
@@ -235,25 +236,37 @@ def _whole_view(store: Store, artefacts: Artefacts, experiment: Experiment) -> E
     name = experiment.name
     trained, samples = artefacts.trained.get(name), artefacts.samples.get(name)
     evaluation = artefacts.evaluations.get(name)
-    problems = _problems(artefacts, experiment)
+    problems, damaged = _problems(artefacts, experiment), []
+
+    def shown(draw: Callable[..., Any], *of: Any) -> Any:
+        """A picture; None, and one more problem, where its file is missing or damaged."""
+        try:
+            return draw(store, *of)
+        except StoreError as error:
+            damaged.append(str(error))
+            return None
+
+    grid = shown(stored_picture, samples, "grid.png")
+    progress = shown(stored_picture, trained, "progress.png")
+    drawn = shown(curves, trained) if trained else None
     # Only an evaluation of this very training says whether it learned anything.
     judged = evaluation if _is_of(evaluation, samples, trained) else None
     return ExperimentView(
         name=name,
         description=experiment.description,
-        status=_status(trained, evaluation, problems),
+        status="damaged" if damaged else _status(trained, evaluation, problems),
         verdict=_badge(trained, judged) if trained else None,
         course=course(trained) if trained else [],
         findings=[_finding_view(finding) for finding in findings(trained, judged)] if trained else [],
-        problems=problems,
+        problems=[*problems, *damaged],
         measured=_measured(evaluation) if evaluation else [],
         training=_training_rows(trained) if trained else [],
         watched=trained is not None and not is_missing(trained.figures.get("fid_in_training")),
         settings=_settings(trained.config if trained else experiment.training_config()),
         lineage=_lineage(trained, samples, evaluation),
-        grid=stored_picture(store, samples, "grid.png"),
-        progress=stored_picture(store, trained, "progress.png"),
-        curves=curves(store, trained) if trained else [],
+        grid=grid,
+        progress=progress,
+        curves=drawn or [],
     )
 
 

@@ -266,7 +266,11 @@ class Store:
         if self.is_begun_again(asset, partition, fingerprint):
             return None
         found = self.read_manifest(asset, partition, fingerprint)
-        if found is None or self.problems(found, hashes=found.total_bytes <= HASH_ON_REUSE_BYTES):
+        if found is None:
+            return None
+        problems = self.problems(found, hashes=found.total_bytes <= HASH_ON_REUSE_BYTES)
+        if problems:
+            logger.warning("%s/%s is to be made again: %s", asset, partition, "; ".join(problems))
             return None
         found.reused = True
         self._point_to(found)

@@ -65,7 +65,28 @@ def test_a_grid_that_gives_a_name_twice_is_left_out(folder):
         "name: twice\ndataset: tiny\nlength: {images: 1}\ngrid:\n  seed: [1, 1]\n"
     )
     text = mistakes(folder)
-    assert "twice.yaml:1: the name `twice-seed-1` is taken by another point of its grid" in text
+    assert "twice.yaml:5: grid has `1` twice in `seed`: remove one" in text
+
+
+def test_of_two_files_with_one_name_the_one_that_is_called_so_stays(folder):
+    (folder / "datasets" / "aa.yaml").write_text(DATASET.replace("16", "32"))
+    configs = load_configs(folder)
+    assert configs.datasets["tiny"].image_size == 16
+    assert "aa.yaml:1: the name `tiny` is taken by" in text_of(configs)
+
+
+@pytest.mark.parametrize(
+    ("grid", "told"),
+    [
+        ("objective: [{name: hinge}, {name: minimax}]", "`objective` has sections: name the key that varies"),
+        ("name: [a, b]", "grid cannot vary `name`"),
+    ],
+)
+def test_what_a_grid_cannot_vary(folder, grid, told):
+    (folder / "experiments" / "wide.yaml").write_text(
+        f"name: wide\ndataset: tiny\nlength: {{images: 1}}\ngrid:\n  {grid}\n"
+    )
+    assert told in mistakes(folder)
 
 
 def test_who_asks_for_what_was_left_out_is_told_its_mistake(folder):

@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from gan_core.config import Configs, Dataset, Experiment
-from gan_core.errors import StoreError
 from gan_core.report.leaderboard import build_leaderboard, read_leaderboard
 from gan_core.report.report import build_report
 from tests.gan_core.report.conftest import MODE_COLLAPSE, STAGNATION, parquet
@@ -476,12 +475,21 @@ def test_small_pictures_are_enlarged_by_whole_factors_and_large_ones_shrunk(benc
     assert (progress["width"], progress["class"]) == ("480", "pixels")  # 160 pixels, three times
 
 
-def test_a_damaged_picture_is_an_error_that_names_it(bench):
-    bench.whole(experiment("one"))
-    Path(bench.store.file_path(bench.samples["one"], "grid.png")).write_bytes(b"damaged")
-    with pytest.raises(StoreError, match="grid.png does not match its manifest.*force"):
-        bench.report(configs_of(experiment("one")))
-    assert not Path(bench.store.root, "report", "index.html").exists()
+@pytest.mark.parametrize("name", ["grid.png", "progress.png", "history.parquet"])
+def test_a_damaged_or_missing_file_is_named_in_its_experiment_alone(bench, name):
+    for item in ("one", "two"):
+        bench.whole(experiment(item))
+    of = bench.samples if name == "grid.png" else bench.trained
+    Path(bench.store.file_path(of["one"], name)).write_bytes(b"damaged")
+    Path(bench.store.file_path(of["two"], name)).unlink()
+    bench.whole(experiment("three"))
+    _, page = bench.report(configs_of(*map(experiment, ("one", "two", "three"))))
+    text = " ".join(page.text.split())
+    assert f"{name} does not match its manifest (sha256): run" in text
+    assert f"{name} is missing: run" in text
+    assert text.count(">damaged<") == 2 and text.count(">evaluated<") == 1
+    pictures = [a["alt"] for tag, a in page.tags if tag == "img"]
+    assert "Grid of samples drawn by three" in pictures
 
 
 @pytest.mark.browser
