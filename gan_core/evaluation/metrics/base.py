@@ -1,5 +1,6 @@
 """What a metric is, and the statistics that several of them share."""
 
+import abc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -44,16 +45,16 @@ class Batch:
         )
 
 
-class Gatherer:
+class Gatherer(abc.ABC):
     """Sees the batches of a set of images once, in order."""
 
+    @abc.abstractmethod
     def update(self, batch: Batch) -> None:
         """Add the next images."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def finish(self) -> Any:
         """The value of the statistic."""
-        raise NotImplementedError
 
 
 def _unchanged(value: Any) -> Any:
