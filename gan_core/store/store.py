@@ -5,6 +5,9 @@ lie in a folder of the attempt that wrote them, and the manifest is written last
 a reader sees a whole artefact or none, and two writers of one artefact cannot mix, on a local disk and on S3
 alike. `STORE/<asset>/<partition>/current.json` names the fingerprint that was last produced or confirmed.
 
+In a local store this holds through a power cut as well: what the manifest names is synced before it, and
+nothing that a training could go on from is removed before the manifest itself is synced.
+
 What killed attempts left goes once an attempt at the same artefact succeeds, or finds it whole.
 """
 
@@ -24,6 +27,7 @@ from typing import Any
 
 import fsspec
 
+from gan_core.durable import make_folder, replace_durably, sync_folder, sync_tree
 from gan_core.errors import DamagedError, StoreError
 from gan_core.places import default_folder
 from gan_core.remedies import how_to_make
@@ -253,7 +257,7 @@ class Store:
                 created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
                 seconds=round(time.monotonic() - began, 3),
             )
-            self._upload(manifest, attempt)
+            self._keep_files(manifest, attempt)
             if not force and (found := self.reuse(asset, partition, key)):
                 return found
             self._publish(manifest)
@@ -312,12 +316,9 @@ class Store:
         target = Path(path)
         temporary = _temporary(target)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with open(temporary, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
+            make_folder(target.parent)
+            temporary.write_bytes(content)
+            replace_durably(temporary, target)
         except OSError as error:
             with contextlib.suppress(OSError):
                 temporary.unlink()
@@ -352,13 +353,11 @@ class Store:
         target = Path(f"{self.root}/{relative}")
         path = _temporary(target if self.is_local else self._local_attempts / target.name)
         with self._telling("written", OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             try:
                 yield path
                 if path.exists() and self.is_local:
-                    with open(path, "rb") as file:
-                        os.fsync(file.fileno())
-                    os.replace(path, target)
+                    replace_durably(path, target)
                 elif path.exists():
                     with self._telling("written"):
                         self.fs.put_file(str(path), f"{self.root}/{relative}")
@@ -420,10 +419,8 @@ class Store:
         remote = f"{asset}/{partition}/{key}/files-{name}"
         folder = Path(self.root) / remote if self.is_local else self._local_attempts / f"{asset}-{name}"
         attempt = _Attempt(f"files-{name}", folder)
-        try:
-            folder.mkdir(parents=True)
-        except OSError as error:
-            raise self._failure("written", error) from error
+        with self._telling("written", OSError):
+            make_folder(folder)
         try:
             yield attempt
         finally:
@@ -460,7 +457,11 @@ class Store:
         of_partition = f"{manifest.asset}/{manifest.partition}"
         of_artefact = f"{of_partition}/{manifest.fingerprint}"
         try:
-            for name in self.list_names(of_artefact):
+            names = self.list_names(of_artefact)
+            if self.is_local and not {CHECKPOINTS, FORCED}.isdisjoint(names):
+                with self._telling("written", OSError):
+                    self._sync_folders(manifest)  # who wrote it may have been killed before it did so
+            for name in names:
                 finished = name in (CHECKPOINTS, FORCED)
                 if finished or (name not in _top_names(manifest) and self._is_left(f"{of_artefact}/{name}")):
                     self.remove(f"{of_artefact}/{name}")
@@ -499,13 +500,24 @@ class Store:
             f"the store {self.url} cannot be {what}: {reason}; {remedy}, or name another place with GAN_STORE"
         )
 
-    def _upload(self, manifest: Manifest, attempt: "_Attempt") -> None:
+    def _keep_files(self, manifest: Manifest, attempt: "_Attempt") -> None:
+        """Bring an attempt's files where the manifest will say they are, so that they stay there."""
         if self.is_local:
+            with self._telling("written", OSError):
+                sync_tree(attempt.folder)
+                self._sync_folders(manifest)
             return
         for name, entry in manifest.files.items():
             if entry.path == f"{attempt.name}/{name}":  # others are there already
                 with self._telling("written"):
                     self.fs.put_file(str(attempt.folder / name), self.file_path(manifest, name))
+
+    def _sync_folders(self, manifest: Manifest) -> None:
+        """Sync the folders from a local artefact's up to the store's."""
+        folder = Path(self.folder(manifest.asset, manifest.partition, manifest.fingerprint))
+        while folder != Path(self.root).parent:
+            sync_folder(folder)
+            folder = folder.parent
 
     def _point_to(self, manifest: Manifest) -> None:
         pointer = json.dumps({"fingerprint": manifest.fingerprint}).encode()
@@ -519,11 +531,11 @@ class Store:
         return digest.hexdigest()
 
     def _download(self, path: str, local: Path) -> None:
-        local.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(local.parent)
         temporary = _temporary(local)
         try:
             self.fs.get_file(path, str(temporary))
-            os.replace(temporary, local)
+            replace_durably(temporary, local)
         except FileNotFoundError as error:
             raise StoreError(f"{path} is missing from the store") from error
         finally:
@@ -585,7 +597,7 @@ def _describe_files(folder: Path, prefix: str) -> dict[str, FileEntry]:
 
 
 def _create_local(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with open(path, "xb", buffering=0) as file:
         try:
             file.write(content)

@@ -278,26 +278,24 @@ def _hang_while_uploading(url: str, cache: str, started) -> None:
 
 
 def _hang_while_publishing(url: str, cache: str, started) -> None:
-    def fsync(number: int) -> None:
+    def replace(*_) -> None:
         started.set()
         _hang()
 
-    os.fsync = fsync
+    os.replace = replace
     make(Store(url, cache=cache))
 
 
 def _hang_while_pointing(url: str, cache: str, started) -> None:
-    real = os.fsync
-    calls = []
+    real = os.replace
 
-    def fsync(number: int) -> None:
-        calls.append(number)
-        real(number)
-        if len(calls) == 2:
+    def replace(source, target) -> None:
+        if Path(target).name == "current.json":
             started.set()
             _hang()
+        real(source, target)
 
-    os.fsync = fsync
+    os.replace = replace
     make(Store(url, cache=cache))
 
 
