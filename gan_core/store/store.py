@@ -59,12 +59,14 @@ class Build:
     """What a step fills in while it makes an artefact: files in `folder`, figures, details.
 
     `files` are those that it has put into the artefact's folder itself (`Store.writing`), by their names.
+    `not_counting` names those of `folder` that nothing stands on (`FileEntry.counts`).
     `replaces` is the artefact that this one comes in place of, if any.
     """
 
     def __init__(self, folder: Path, replaces: Manifest | None = None):
         self.folder, self.replaces = folder, replaces
         self.files: dict[str, FileEntry] = {}
+        self.not_counting: set[str] = set()
         self.figures: dict[str, float | int | str | None] = {}
         self.details: dict[str, Any] = {}
 
@@ -251,7 +253,7 @@ class Store:
                 config=config,
                 inputs={name: manifest.fingerprint for name, manifest in inputs.items()},
                 input_versions={name: manifest.version for name, manifest in inputs.items()},
-                files=work.files | _describe_files(attempt.folder, prefix=attempt.name),
+                files=work.files | _describe_files(attempt, work.not_counting),
                 figures=work.figures,
                 details=work.details,
                 created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -588,11 +590,16 @@ def _remove_abandoned(folder: Path, begins: str) -> None:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _describe_files(folder: Path, prefix: str) -> dict[str, FileEntry]:
+def _describe_files(attempt: _Attempt, not_counting: set[str]) -> dict[str, FileEntry]:
     entries = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        name = path.relative_to(folder).as_posix()
-        entries[name] = FileEntry(path=f"{prefix}/{name}", size=path.stat().st_size, sha256=sha256_of(path))
+    for path in sorted(p for p in attempt.folder.rglob("*") if p.is_file()):
+        name = path.relative_to(attempt.folder).as_posix()
+        entries[name] = FileEntry(
+            path=f"{attempt.name}/{name}",
+            size=path.stat().st_size,
+            sha256=sha256_of(path),
+            counts=name not in not_counting,
+        )
     return entries
 
 

@@ -53,7 +53,7 @@ def make(store: Store) -> tuple[Manifest, Path]:
 def test_it_has_a_format_number_and_a_hash_of_itself(tmp_path):
     _, path = make(Store(tmp_path))
     content = json.loads(path.read_text())
-    assert content["format"] == 2
+    assert content["format"] == 3
     digest = content.pop("sha256")
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     assert digest == hashlib.sha256(canonical.encode()).hexdigest()
@@ -63,20 +63,47 @@ def test_it_has_a_format_number_and_a_hash_of_itself(tmp_path):
 def test_one_of_the_first_format_is_read_as_what_it_said(tmp_path):
     place(Store(tmp_path), json.dumps(FIRST_FORMAT).encode())
     manifest = Store(tmp_path).read_manifest("thing", "p", KEY)
-    assert manifest.model_dump(mode="json") == {**FIRST_FORMAT, "format": 2}
+    (entry,) = FIRST_FORMAT["files"].values()
+    expected = {**FIRST_FORMAT, "format": 3, "files": {"sub/data.bin": {**entry, "counts": True}}}
+    assert manifest.model_dump(mode="json") == expected
     # What stands on it stays valid: its version is still the hash that it was.
     known = json.dumps([KEY, {"sub/data.bin": "6" * 64}], separators=(",", ":"))
     assert manifest.version == hashlib.sha256(known.encode()).hexdigest()
 
 
+def test_one_of_the_second_format_is_read_as_what_it_said(tmp_path):
+    place(Store(tmp_path), sealed({**FIRST_FORMAT, "format": 2}))
+    manifest = Store(tmp_path).read_manifest("thing", "p", KEY)
+    known = json.dumps([KEY, {"sub/data.bin": "6" * 64}], separators=(",", ":"))
+    assert manifest.version == hashlib.sha256(known.encode()).hexdigest()
+    assert manifest.figures == FIRST_FORMAT["figures"]
+
+
+def test_a_file_that_does_not_count_is_kept_and_verified_but_changes_no_version(tmp_path):
+    def made(store: Store, seconds: bytes) -> Manifest:
+        def build(work: Build) -> None:
+            (work.folder / "data.bin").write_bytes(b"one")
+            (work.folder / "times").write_bytes(seconds)
+            work.not_counting.add("times")
+
+        return store.produce("thing", "p", config={}, inputs={}, code_version="1", build=build)
+
+    one, other = Store(tmp_path / "one"), Store(tmp_path / "other")
+    manifest = made(one, b"3 s")
+    assert manifest.version == made(other, b"4 s").version
+    assert one.current("thing", "p").version == manifest.version
+    one.local(manifest, "times").write_bytes(b"5 s")
+    assert one.problems(manifest, hashes=True)
+
+
 def test_one_of_a_later_format_is_refused_with_the_remedy_and_left_alone(tmp_path):
     store = Store(tmp_path)
-    text = sealed({**FIRST_FORMAT, "format": 3, "something_new": {}})
+    text = sealed({**FIRST_FORMAT, "format": 4, "something_new": {}})
     path = place(store, text)
     with pytest.raises(DamagedError) as caught:
         store.read_manifest("thing", "p", KEY)
     assert str(caught.value) == (
-        f"{path}: it has format 3, and this version reads formats up to 2: update gan-pipelines, or name "
+        f"{path}: it has format 4, and this version reads formats up to 3: update gan-pipelines, or name "
         "another store with GAN_STORE"
     )
     assert path.read_bytes() == text
@@ -125,7 +152,7 @@ def test_an_edited_one_is_known_by_its_own_hash_and_named(tmp_path, change):
             "files.sub/data.bin.sha256",
         ),
         (lambda content: content["files"]["sub/data.bin"].pop("path"), "files.sub/data.bin.path: Field req"),
-        (lambda content: content.update(format="2"), "its format is '2', not a number from 1 to 2"),
+        (lambda content: content.update(format="2"), "its format is '2', not a number from 1 to 3"),
         (lambda content: content.update(format=True), "its format is True"),
         (lambda content: content.update(format=0), "its format is 0"),
     ],
