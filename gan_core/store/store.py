@@ -36,6 +36,8 @@ from gan_core.store.manifest import FileEntry, Manifest, NewerFormat, fingerprin
 
 logger = logging.getLogger("gan_core")
 MANIFEST = "manifest.json"
+# The same bytes beside it: what a damaged manifest is mended from, where all that it names is whole.
+MANIFEST_COPY = "manifest-copy.json"
 CURRENT = "current.json"
 # In an artefact's folder until it is published: what a training goes on from, and whether it was begun again.
 CHECKPOINTS = "checkpoints"
@@ -112,27 +114,26 @@ class Store:
     def read_manifest(self, asset: str, partition: str, fingerprint: str) -> Manifest | None:
         """The manifest, or None where there is no such artefact.
 
-        Raises `DamagedError` for one that was edited, is damaged, is another artefact's, or that a later
-        version of this project wrote.
+        One that was edited, is damaged or is another artefact's is mended where its copy and every file that
+        the copy names are whole. Raises `DamagedError` where they are not, and for one that a later version
+        of this project wrote.
         """
         text = self.read_bytes(f"{asset}/{partition}/{fingerprint}/{MANIFEST}")
         if text is None:
             return None
         path = self.address(f"{self.folder(asset, partition, fingerprint)}/{MANIFEST}")
         try:
-            manifest = Manifest.from_json(text)
-            found = f"{manifest.asset}/{manifest.partition}/{manifest.fingerprint}"
-            if found != f"{asset}/{partition}/{fingerprint}":
-                raise ValueError(f"it is the manifest of {found}")
+            return _manifest_of(text, asset, partition, fingerprint)
         except NewerFormat as error:
             raise DamagedError(
                 f"{path}: {error}: update gan-pipelines, or name another store with GAN_STORE"
             ) from error
         except ValueError as error:
+            if mended := self._mend(asset, partition, fingerprint, error):
+                return mended
             raise DamagedError(
                 f"{path} is damaged or was edited: {error}; {how_to_make(asset, partition, force=True)}"
             ) from error
-        return manifest
 
     def current(self, asset: str, partition: str) -> Manifest | None:
         """The artefact that was last produced or confirmed for this partition, or None."""
@@ -279,6 +280,7 @@ class Store:
             logger.warning("%s/%s is to be made again: %s", asset, partition, "; ".join(problems))
             return None
         found.reused = True
+        self._copy_manifest(found)
         self._point_to(found)
         self._remove_leftovers(found)
         return found
@@ -299,6 +301,7 @@ class Store:
         note = self.read_bytes(f"{asset}/{partition}/{fingerprint}/{FORCED}")
         if note is None:
             return False
+        self._replaced(asset, partition, fingerprint)  # mended where it is damaged, as the note has its hash
         try:
             replaced = _hash_in(note, "replaces")
         except ValueError as error:
@@ -443,9 +446,36 @@ class Store:
             return self.read_manifest(asset, partition, key)
         return None
 
+    def _copy_manifest(self, manifest: Manifest) -> None:
+        """Put a copy beside a manifest that has none, as of an earlier version, or another's."""
+        folder = f"{manifest.asset}/{manifest.partition}/{manifest.fingerprint}"
+        text = self.read_bytes(f"{folder}/{MANIFEST}")
+        if text and text != self.read_bytes(f"{folder}/{MANIFEST_COPY}"):
+            self.write_atomically(f"{folder}/{MANIFEST_COPY}", text)
+
+    def _mend(self, asset: str, partition: str, key: str, damage: ValueError) -> Manifest | None:
+        """The manifest from its copy, written again; None where the copy or a file that it names is not
+        whole."""
+        folder = f"{asset}/{partition}/{key}"
+        text = self.read_bytes(f"{folder}/{MANIFEST_COPY}")
+        try:
+            manifest = _manifest_of(text or b"", asset, partition, key)
+        except ValueError:
+            return None
+        if self.problems(manifest, hashes=True):
+            return None
+        path = self.address(f"{self.root}/{folder}/{MANIFEST}")
+        try:
+            self.write_atomically(f"{folder}/{MANIFEST}", text)
+            logger.warning("%s was damaged or edited (%s): mended from its copy", path, damage)
+        except StoreError as error:  # who only reads may not be allowed to write
+            logger.warning("%s is damaged or was edited (%s): its copy is read: %s", path, damage, error)
+        return manifest
+
     def _publish(self, manifest: Manifest) -> None:
         folder = f"{manifest.asset}/{manifest.partition}/{manifest.fingerprint}"
         replaced = self._replaced(manifest.asset, manifest.partition, manifest.fingerprint)
+        self.write_atomically(f"{folder}/{MANIFEST_COPY}", manifest.to_json())
         self.write_atomically(f"{folder}/{MANIFEST}", manifest.to_json())
         self._point_to(manifest)
         if replaced:
@@ -558,6 +588,15 @@ class _Attempt:
     name: str
     folder: Path
     published: bool = False
+
+
+def _manifest_of(text: bytes, asset: str, partition: str, fingerprint: str) -> Manifest:
+    """Raises `ValueError` for what is not this artefact's manifest."""
+    manifest = Manifest.from_json(text)
+    found = f"{manifest.asset}/{manifest.partition}/{manifest.fingerprint}"
+    if found != f"{asset}/{partition}/{fingerprint}":
+        raise ValueError(f"it is the manifest of {found}")
+    return manifest
 
 
 def _hash_in(text: bytes, name: str) -> str:

@@ -121,9 +121,10 @@ def test_one_of_a_later_format_is_refused_with_the_remedy_and_left_alone(tmp_pat
         lambda content: content.update(seconds="long"),
     ],
 )
-def test_an_edited_one_is_known_by_its_own_hash_and_named(tmp_path, change):
+def test_an_edited_one_without_a_copy_is_known_by_its_own_hash_and_named(tmp_path, change):
     store = Store(tmp_path)
     manifest, path = make(store)
+    path.with_name("manifest-copy.json").unlink()
     content = json.loads(path.read_text())
     change(content)
     path.write_text(json.dumps(content))
@@ -240,3 +241,91 @@ def test_a_pointer_to_no_fingerprint_is_refused(tmp_path, text):
     (tmp_path / "thing" / "p" / "current.json").write_text(text)
     with pytest.raises(DamagedError, match="current.json is damaged or was edited: .*thing p`"):
         store.current("thing", "p")
+
+
+# --- mended -----------------------------------------------------------------------------------------------
+
+DAMAGE = {
+    "torn": lambda path: path.write_bytes(path.read_bytes()[:100]),
+    "emptied": lambda path: path.write_bytes(b""),
+    "zeroed": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    "edited": lambda path: path.write_text(path.read_text().replace("12.5", "2.5")),
+    "another's": lambda path: path.write_bytes(sealed({**FIRST_FORMAT, "format": 2})),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_one_is_mended_from_its_copy_where_all_that_it_names_is_whole(tmp_path, caplog, damage):
+    store = Store(tmp_path)
+    manifest, path = make(store)
+    text = path.read_bytes()
+    damage(path)
+    assert store.require("thing", "p").files == manifest.files
+    assert path.read_bytes() == text
+    (line,) = caplog.messages
+    assert line.startswith(f"{path} was damaged or edited (") and line.endswith("): mended from its copy")
+    damage(path)
+    assert make(store)[0].reused
+    assert path.read_bytes() == text
+
+
+@pytest.mark.parametrize("of", ["manifest-copy.json", "data.bin"])
+@pytest.mark.parametrize("lost", ["removed", "torn"])
+def test_none_is_mended_where_the_copy_or_a_file_is_not_whole(tmp_path, of, lost):
+    store = Store(tmp_path)
+    manifest, path = make(store)
+    path.write_bytes(path.read_bytes()[:100])
+    file = path.with_name(of) if of.endswith(".json") else store.local(manifest, of)
+    file.unlink() if lost == "removed" else file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(DamagedError, match="manifest.json is damaged or was edited: .*thing p --force"):
+        make(store)
+
+
+def test_a_copy_says_nothing_where_there_is_no_manifest(tmp_path):
+    store = Store(tmp_path)
+    _, path = make(store)
+    path.unlink()
+    assert store.current("thing", "p") is None
+    assert not make(store)[0].reused
+
+
+def test_one_of_a_later_format_is_not_overwritten_by_a_copy(tmp_path):
+    store = Store(tmp_path)
+    manifest, path = make(store)
+    text = sealed({**json.loads(manifest.model_dump_json()), "format": 4})
+    path.write_bytes(text)
+    with pytest.raises(DamagedError, match="it has format 4"):
+        store.current("thing", "p")
+    assert path.read_bytes() == text
+
+
+def test_one_that_an_earlier_version_wrote_gets_a_copy_when_it_is_reused(tmp_path):
+    store = Store(tmp_path)
+    _, path = make(store)
+    copy = path.with_name("manifest-copy.json")
+    copy.unlink()
+    assert make(store)[0].reused
+    assert copy.read_bytes() == path.read_bytes()
+
+
+def test_where_the_store_cannot_be_written_the_copy_is_read(tmp_path, monkeypatch, caplog):
+    store = Store(tmp_path)
+    manifest, path = make(store)
+    path.write_bytes(b"{")
+
+    def refuse(*_):
+        raise StoreError("read-only")
+
+    monkeypatch.setattr(Store, "write_atomically", refuse)
+    assert store.current("thing", "p").files == manifest.files
+    assert "its copy is read: read-only" in caplog.text
+    assert path.read_bytes() == b"{"
+
+
+def test_a_forced_artefact_that_was_not_finished_is_still_known_as_such(tmp_path):
+    store = Store(tmp_path)
+    manifest, path = make(store)
+    store.begin_again("thing", "p", manifest.fingerprint)
+    path.write_bytes(path.read_bytes()[:100])
+    assert store.reuse("thing", "p", manifest.fingerprint) is None
+    assert not make(store)[0].reused
