@@ -4,7 +4,6 @@ import contextlib
 import errno
 import hashlib
 import logging
-import os
 import re
 import shutil
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import requests
 
 from gan_core.data.local_files import locked
+from gan_core.durable import replace_durably
 from gan_core.errors import SourceError
 from gan_core.progress import Progress
 
@@ -66,7 +66,7 @@ def download(
         transfer = _Transfer(url, target, instead, emit)
         transfer.run(expected_size, checked=bool(sha256 or md5))
         _verify(transfer.part, url, target, sha256=sha256, md5=md5, expected_size=expected_size)
-        os.replace(transfer.part, target)
+        replace_durably(transfer.part, target)
         transfer.validator_file.unlink(missing_ok=True)
     emit(f"downloaded {url} to {target} ({target.stat().st_size:,} bytes)")
     return target

@@ -3,11 +3,11 @@
 import contextlib
 import errno
 import fcntl
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from gan_core.durable import make_folder, replace_durably
 from gan_core.errors import SourceError
 from gan_core.progress import Progress
 
@@ -17,7 +17,7 @@ BLOCK = 2**20
 @contextlib.contextmanager
 def locked(target: Path, emit: Callable[[str], None]) -> Iterator[None]:
     """Keep every other process that wants to make `target` waiting. The lock ends with its process."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     with open(target.with_name(f".{target.name}.lock"), "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -40,7 +40,7 @@ def make_once(target: Path, write: Callable[[Path], None], emit: Callable[[str],
         temporary = target.with_name(f".{target.name}.part")
         try:
             write(temporary)
-            os.replace(temporary, target)
+            replace_durably(temporary, target)
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise

@@ -7,11 +7,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-FORMAT = 2
+FORMAT = 3
 # What turns a manifest (JSON) of one format into one of the next.
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     # Format 1 had neither a number nor a hash of itself.
     1: lambda content: {**content, "format": 2},
+    # In format 2 every file counted.
+    2: lambda content: {**content, "format": 3},
 }
 SEAL = "sha256"
 
@@ -30,13 +32,17 @@ def inside(path: str) -> str:
 
 
 class FileEntry(BaseModel):
-    """One file of an artefact: `path` is relative to the folder of the manifest; `size` in bytes."""
+    """One file of an artefact: `path` is relative to the folder of the manifest; `size` in bytes.
+
+    `counts`: whether what stands on the artefact stands on this file. How long something took does not.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     path: Annotated[str, AfterValidator(inside)]
     size: int = Field(ge=0)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    counts: bool = True
 
 
 class Manifest(BaseModel):
@@ -66,12 +72,12 @@ class Manifest(BaseModel):
 
     @property
     def version(self) -> str:
-        """sha256 of the fingerprint and of every file's content: what a step that reads this stands on.
+        """sha256 of the fingerprint and of the content of every file that counts: what a reader stands on.
 
         It differs from another's of the same fingerprint where a step does not give the same bytes twice:
         a training made again with `force`, or on another device.
         """
-        content = {name: entry.sha256 for name, entry in self.files.items()}
+        content = {name: entry.sha256 for name, entry in self.files.items() if entry.counts}
         return sha256_of_json([self.fingerprint, content])
 
     @property

@@ -5,6 +5,9 @@ lie in a folder of the attempt that wrote them, and the manifest is written last
 a reader sees a whole artefact or none, and two writers of one artefact cannot mix, on a local disk and on S3
 alike. `STORE/<asset>/<partition>/current.json` names the fingerprint that was last produced or confirmed.
 
+In a local store this holds through a power cut as well: what the manifest names is synced before it, and
+nothing that a training could go on from is removed before the manifest itself is synced.
+
 What killed attempts left goes once an attempt at the same artefact succeeds, or finds it whole.
 """
 
@@ -24,6 +27,7 @@ from typing import Any
 
 import fsspec
 
+from gan_core.durable import make_folder, replace_durably, sync_folder, sync_tree
 from gan_core.errors import DamagedError, StoreError
 from gan_core.places import default_folder
 from gan_core.remedies import how_to_make
@@ -32,6 +36,8 @@ from gan_core.store.manifest import FileEntry, Manifest, NewerFormat, fingerprin
 
 logger = logging.getLogger("gan_core")
 MANIFEST = "manifest.json"
+# The same bytes beside it: what a damaged manifest is mended from, where all that it names is whole.
+MANIFEST_COPY = "manifest-copy.json"
 CURRENT = "current.json"
 # In an artefact's folder until it is published: what a training goes on from, and whether it was begun again.
 CHECKPOINTS = "checkpoints"
@@ -55,12 +61,14 @@ class Build:
     """What a step fills in while it makes an artefact: files in `folder`, figures, details.
 
     `files` are those that it has put into the artefact's folder itself (`Store.writing`), by their names.
+    `not_counting` names those of `folder` that nothing stands on (`FileEntry.counts`).
     `replaces` is the artefact that this one comes in place of, if any.
     """
 
     def __init__(self, folder: Path, replaces: Manifest | None = None):
         self.folder, self.replaces = folder, replaces
         self.files: dict[str, FileEntry] = {}
+        self.not_counting: set[str] = set()
         self.figures: dict[str, float | int | str | None] = {}
         self.details: dict[str, Any] = {}
 
@@ -106,27 +114,26 @@ class Store:
     def read_manifest(self, asset: str, partition: str, fingerprint: str) -> Manifest | None:
         """The manifest, or None where there is no such artefact.
 
-        Raises `DamagedError` for one that was edited, is damaged, is another artefact's, or that a later
-        version of this project wrote.
+        One that was edited, is damaged or is another artefact's is mended where its copy and every file that
+        the copy names are whole. Raises `DamagedError` where they are not, and for one that a later version
+        of this project wrote.
         """
         text = self.read_bytes(f"{asset}/{partition}/{fingerprint}/{MANIFEST}")
         if text is None:
             return None
         path = self.address(f"{self.folder(asset, partition, fingerprint)}/{MANIFEST}")
         try:
-            manifest = Manifest.from_json(text)
-            found = f"{manifest.asset}/{manifest.partition}/{manifest.fingerprint}"
-            if found != f"{asset}/{partition}/{fingerprint}":
-                raise ValueError(f"it is the manifest of {found}")
+            return _manifest_of(text, asset, partition, fingerprint)
         except NewerFormat as error:
             raise DamagedError(
                 f"{path}: {error}: update gan-pipelines, or name another store with GAN_STORE"
             ) from error
         except ValueError as error:
+            if mended := self._mend(asset, partition, fingerprint, error):
+                return mended
             raise DamagedError(
                 f"{path} is damaged or was edited: {error}; {how_to_make(asset, partition, force=True)}"
             ) from error
-        return manifest
 
     def current(self, asset: str, partition: str) -> Manifest | None:
         """The artefact that was last produced or confirmed for this partition, or None."""
@@ -247,13 +254,13 @@ class Store:
                 config=config,
                 inputs={name: manifest.fingerprint for name, manifest in inputs.items()},
                 input_versions={name: manifest.version for name, manifest in inputs.items()},
-                files=work.files | _describe_files(attempt.folder, prefix=attempt.name),
+                files=work.files | _describe_files(attempt, work.not_counting),
                 figures=work.figures,
                 details=work.details,
                 created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
                 seconds=round(time.monotonic() - began, 3),
             )
-            self._upload(manifest, attempt)
+            self._keep_files(manifest, attempt)
             if not force and (found := self.reuse(asset, partition, key)):
                 return found
             self._publish(manifest)
@@ -273,6 +280,7 @@ class Store:
             logger.warning("%s/%s is to be made again: %s", asset, partition, "; ".join(problems))
             return None
         found.reused = True
+        self._copy_manifest(found)
         self._point_to(found)
         self._remove_leftovers(found)
         return found
@@ -293,6 +301,7 @@ class Store:
         note = self.read_bytes(f"{asset}/{partition}/{fingerprint}/{FORCED}")
         if note is None:
             return False
+        self._replaced(asset, partition, fingerprint)  # mended where it is damaged, as the note has its hash
         try:
             replaced = _hash_in(note, "replaces")
         except ValueError as error:
@@ -312,12 +321,9 @@ class Store:
         target = Path(path)
         temporary = _temporary(target)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with open(temporary, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
+            make_folder(target.parent)
+            temporary.write_bytes(content)
+            replace_durably(temporary, target)
         except OSError as error:
             with contextlib.suppress(OSError):
                 temporary.unlink()
@@ -352,13 +358,11 @@ class Store:
         target = Path(f"{self.root}/{relative}")
         path = _temporary(target if self.is_local else self._local_attempts / target.name)
         with self._telling("written", OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             try:
                 yield path
                 if path.exists() and self.is_local:
-                    with open(path, "rb") as file:
-                        os.fsync(file.fileno())
-                    os.replace(path, target)
+                    replace_durably(path, target)
                 elif path.exists():
                     with self._telling("written"):
                         self.fs.put_file(str(path), f"{self.root}/{relative}")
@@ -420,10 +424,8 @@ class Store:
         remote = f"{asset}/{partition}/{key}/files-{name}"
         folder = Path(self.root) / remote if self.is_local else self._local_attempts / f"{asset}-{name}"
         attempt = _Attempt(f"files-{name}", folder)
-        try:
-            folder.mkdir(parents=True)
-        except OSError as error:
-            raise self._failure("written", error) from error
+        with self._telling("written", OSError):
+            make_folder(folder)
         try:
             yield attempt
         finally:
@@ -444,9 +446,36 @@ class Store:
             return self.read_manifest(asset, partition, key)
         return None
 
+    def _copy_manifest(self, manifest: Manifest) -> None:
+        """Put a copy beside a manifest that has none, as of an earlier version, or another's."""
+        folder = f"{manifest.asset}/{manifest.partition}/{manifest.fingerprint}"
+        text = self.read_bytes(f"{folder}/{MANIFEST}")
+        if text and text != self.read_bytes(f"{folder}/{MANIFEST_COPY}"):
+            self.write_atomically(f"{folder}/{MANIFEST_COPY}", text)
+
+    def _mend(self, asset: str, partition: str, key: str, damage: ValueError) -> Manifest | None:
+        """The manifest from its copy, written again; None where the copy or a file that it names is not
+        whole."""
+        folder = f"{asset}/{partition}/{key}"
+        text = self.read_bytes(f"{folder}/{MANIFEST_COPY}")
+        try:
+            manifest = _manifest_of(text or b"", asset, partition, key)
+        except ValueError:
+            return None
+        if self.problems(manifest, hashes=True):
+            return None
+        path = self.address(f"{self.root}/{folder}/{MANIFEST}")
+        try:
+            self.write_atomically(f"{folder}/{MANIFEST}", text)
+            logger.warning("%s was damaged or edited (%s): mended from its copy", path, damage)
+        except StoreError as error:  # who only reads may not be allowed to write
+            logger.warning("%s is damaged or was edited (%s): its copy is read: %s", path, damage, error)
+        return manifest
+
     def _publish(self, manifest: Manifest) -> None:
         folder = f"{manifest.asset}/{manifest.partition}/{manifest.fingerprint}"
         replaced = self._replaced(manifest.asset, manifest.partition, manifest.fingerprint)
+        self.write_atomically(f"{folder}/{MANIFEST_COPY}", manifest.to_json())
         self.write_atomically(f"{folder}/{MANIFEST}", manifest.to_json())
         self._point_to(manifest)
         if replaced:
@@ -460,7 +489,11 @@ class Store:
         of_partition = f"{manifest.asset}/{manifest.partition}"
         of_artefact = f"{of_partition}/{manifest.fingerprint}"
         try:
-            for name in self.list_names(of_artefact):
+            names = self.list_names(of_artefact)
+            if self.is_local and not {CHECKPOINTS, FORCED}.isdisjoint(names):
+                with self._telling("written", OSError):
+                    self._sync_folders(manifest)  # who wrote it may have been killed before it did so
+            for name in names:
                 finished = name in (CHECKPOINTS, FORCED)
                 if finished or (name not in _top_names(manifest) and self._is_left(f"{of_artefact}/{name}")):
                     self.remove(f"{of_artefact}/{name}")
@@ -499,13 +532,24 @@ class Store:
             f"the store {self.url} cannot be {what}: {reason}; {remedy}, or name another place with GAN_STORE"
         )
 
-    def _upload(self, manifest: Manifest, attempt: "_Attempt") -> None:
+    def _keep_files(self, manifest: Manifest, attempt: "_Attempt") -> None:
+        """Bring an attempt's files where the manifest will say they are, so that they stay there."""
         if self.is_local:
+            with self._telling("written", OSError):
+                sync_tree(attempt.folder)
+                self._sync_folders(manifest)
             return
         for name, entry in manifest.files.items():
             if entry.path == f"{attempt.name}/{name}":  # others are there already
                 with self._telling("written"):
                     self.fs.put_file(str(attempt.folder / name), self.file_path(manifest, name))
+
+    def _sync_folders(self, manifest: Manifest) -> None:
+        """Sync the folders from a local artefact's up to the store's."""
+        folder = Path(self.folder(manifest.asset, manifest.partition, manifest.fingerprint))
+        while folder != Path(self.root).parent:
+            sync_folder(folder)
+            folder = folder.parent
 
     def _point_to(self, manifest: Manifest) -> None:
         pointer = json.dumps({"fingerprint": manifest.fingerprint}).encode()
@@ -519,11 +563,11 @@ class Store:
         return digest.hexdigest()
 
     def _download(self, path: str, local: Path) -> None:
-        local.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(local.parent)
         temporary = _temporary(local)
         try:
             self.fs.get_file(path, str(temporary))
-            os.replace(temporary, local)
+            replace_durably(temporary, local)
         except FileNotFoundError as error:
             raise StoreError(f"{path} is missing from the store") from error
         finally:
@@ -544,6 +588,15 @@ class _Attempt:
     name: str
     folder: Path
     published: bool = False
+
+
+def _manifest_of(text: bytes, asset: str, partition: str, fingerprint: str) -> Manifest:
+    """Raises `ValueError` for what is not this artefact's manifest."""
+    manifest = Manifest.from_json(text)
+    found = f"{manifest.asset}/{manifest.partition}/{manifest.fingerprint}"
+    if found != f"{asset}/{partition}/{fingerprint}":
+        raise ValueError(f"it is the manifest of {found}")
+    return manifest
 
 
 def _hash_in(text: bytes, name: str) -> str:
@@ -576,16 +629,21 @@ def _remove_abandoned(folder: Path, begins: str) -> None:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _describe_files(folder: Path, prefix: str) -> dict[str, FileEntry]:
+def _describe_files(attempt: _Attempt, not_counting: set[str]) -> dict[str, FileEntry]:
     entries = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        name = path.relative_to(folder).as_posix()
-        entries[name] = FileEntry(path=f"{prefix}/{name}", size=path.stat().st_size, sha256=sha256_of(path))
+    for path in sorted(p for p in attempt.folder.rglob("*") if p.is_file()):
+        name = path.relative_to(attempt.folder).as_posix()
+        entries[name] = FileEntry(
+            path=f"{attempt.name}/{name}",
+            size=path.stat().st_size,
+            sha256=sha256_of(path),
+            counts=name not in not_counting,
+        )
     return entries
 
 
 def _create_local(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with open(path, "xb", buffering=0) as file:
         try:
             file.write(content)

@@ -16,7 +16,7 @@ from gan_core.training.checkpoints import Checkpoints
 from gan_core.training.cuda_graphs import CapturedStep, may_capture
 from gan_core.training.guards import Finding, not_finite_finding, run_guards
 from gan_core.training.processes.interruptible import Post, run_interruptible
-from gan_core.training.records.history import not_finite
+from gan_core.training.records.history import TIMES, not_finite
 from gan_core.training.records.listeners import Listeners, TrainingSnapshot
 from gan_core.training.records.tensorboard import TensorBoardLog
 from gan_core.training.state import TrainingState
@@ -221,7 +221,7 @@ class Engine:
         if not self.state.history:
             return means
         last = self.state.history[-1]
-        unrelated = ("images_seen", "step", "images_per_second", "seconds")
+        unrelated = ("images_seen", "step", *TIMES)
         return {name: means.get(name, last[name]) for name in last if name not in unrelated}
 
     def _sample(self) -> None:

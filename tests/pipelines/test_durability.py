@@ -29,7 +29,6 @@ REPOSITORY = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 ENDLESS = {**EXPERIMENT, "name": "endless", "length": {"images": 10**9}, "checkpoint_every": 5000}
 FINITE = {**ENDLESS, "name": "finite", "length": {"images": 60_000}}
-TIMES = ["seconds", "images_per_second"]
 
 
 class World:
@@ -303,5 +302,5 @@ def results(store: Store) -> dict:
             for name, entry in manifest.files.items()
             if name.endswith((".safetensors", ".png", ".npy", ".npz", ".tar"))
         },
-        "history": history.drop(columns=TIMES).to_csv(),
+        "history": history.to_csv(),
     }

@@ -3,12 +3,14 @@
 import abc
 import os
 import sys
+import tempfile
 import urllib.error
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from gan_core.durable import make_folder, replace_durably
 from gan_core.errors import EvaluationError
 
 if TYPE_CHECKING:
@@ -116,12 +118,15 @@ def _download(name: str, url: str) -> Path:
         return target
     import torch
 
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     hash_in_name = torch.hub.HASH_REGEX.search(target.name)  # `name-<first 8 hex digits of the sha256>.pth`
     try:
-        torch.hub.download_url_to_file(
-            url, str(target), hash_in_name and hash_in_name.group(1), progress=False
-        )
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            whole = Path(folder) / target.name
+            torch.hub.download_url_to_file(
+                url, str(whole), hash_in_name and hash_in_name.group(1), progress=False
+            )
+            replace_durably(whole, target)
     except (urllib.error.URLError, OSError, RuntimeError) as error:
         raise EvaluationError(
             f"the weights of {name} cannot be downloaded from {url} ({error}): {weights_remedy(name)}"

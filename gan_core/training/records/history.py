@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 Row = dict[str, float | int]
+# Of a row of losses: how long it took, which is another time of every run of the same training.
+TIMES = ("images_per_second", "seconds")
 
 
 class LossMeter:
@@ -44,6 +46,16 @@ class LossMeter:
 def not_finite(losses: dict[str, float]) -> list[str]:
     """The names of the losses that are NaN or infinite."""
     return [name for name, value in losses.items() if not math.isfinite(value)]
+
+
+def without_times(rows: list[Row]) -> list[Row]:
+    """What the same training gives again."""
+    return [{name: value for name, value in row.items() if name not in TIMES} for row in rows]
+
+
+def times_of(rows: list[Row]) -> list[Row]:
+    """images_seen, images_per_second and seconds of each row."""
+    return [{name: row[name] for name in ("images_seen", *TIMES)} for row in rows]
 
 
 def write_rows(rows: list[Row], path: Path) -> None:

@@ -1,7 +1,5 @@
 """What a training that has ended leaves: weights, records and figures."""
 
-from pathlib import Path
-
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -10,7 +8,7 @@ from gan_core.devices import describe_device
 from gan_core.store import Build, Manifest
 from gan_core.training.engine import Engine
 from gan_core.training.guards import verdict_names
-from gan_core.training.records.history import write_rows
+from gan_core.training.records.history import times_of, without_times, write_rows
 from gan_core.training.records.progress_strip import progress_png
 from gan_core.training.state import TrainingState
 
@@ -29,7 +27,7 @@ def write_results(engine: Engine, published: dict, shards: Manifest, work: Build
     if best:
         save_weights(best["generator"], work, "generator_best")
         work.figures |= {"fid_best": best["fid"], "images_seen_best": best["images_seen"]}
-    _write_records(state, work.folder)
+    _write_records(state, work)
     if state.evaluations:
         work.figures["fid_in_training"] = state.evaluations[-1].get("fid")
         work.figures["diversity"] = state.evaluations[-1]["diversity"]
@@ -67,11 +65,13 @@ def weights_of(state: TrainingState) -> dict:
     }
 
 
-def _write_records(state: TrainingState, folder: Path) -> None:
-    write_rows(state.history, folder / "history.parquet")
+def _write_records(state: TrainingState, work: Build) -> None:
+    write_rows(without_times(state.history), work.folder / "history.parquet")
+    write_rows(times_of(state.history), work.folder / "times.parquet")
+    work.not_counting.add("times.parquet")
     if state.evaluations:
-        write_rows(state.evaluations, folder / "evaluations.parquet")
-    (folder / "progress.png").write_bytes(progress_png(state.samples))
+        write_rows(state.evaluations, work.folder / "evaluations.parquet")
+    (work.folder / "progress.png").write_bytes(progress_png(state.samples))
 
 
 def _parameters(network: nn.Module) -> int:

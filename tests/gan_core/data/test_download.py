@@ -8,6 +8,7 @@ import pytest
 from gan_core.data import download as module
 from gan_core.data.download import download
 from gan_core.errors import SourceError
+from tests.gan_core.power_cuts import recording, survivors
 
 CONTENT = bytes(range(256)) * 4096  # half of it is a whole number of blocks
 
@@ -161,3 +162,15 @@ def test_a_file_of_unknown_length_has_no_share(server, tmp_path, monkeypatch):
     assert download(f"{server.url}/a.bin", tmp_path / "a.bin", emit=lines.append).read_bytes() == CONTENT
     assert len(lines) > 1
     assert not any("%" in line or " of " in line for line in lines)
+
+
+def test_what_bears_its_name_is_whole_after_a_power_cut(server, tmp_path, monkeypatch):
+    server.files["/a.bin"] = CONTENT
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    with recording(folder, monkeypatch) as disk:
+        download(f"{server.url}/a.bin", folder / "new" / "a.bin")
+    for event, paths in survivors(disk, tmp_path / "left"):
+        left = [path / "new" / "a.bin" for path in paths]
+        assert all(path.read_bytes() == CONTENT for path in left if path.exists()), event
+    assert all(path.exists() for path in left)

@@ -53,7 +53,7 @@ def make(store: Store) -> tuple[Manifest, Path]:
 def test_it_has_a_format_number_and_a_hash_of_itself(tmp_path):
     _, path = make(Store(tmp_path))
     content = json.loads(path.read_text())
-    assert content["format"] == 2
+    assert content["format"] == 3
     digest = content.pop("sha256")
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     assert digest == hashlib.sha256(canonical.encode()).hexdigest()
@@ -63,20 +63,47 @@ def test_it_has_a_format_number_and_a_hash_of_itself(tmp_path):
 def test_one_of_the_first_format_is_read_as_what_it_said(tmp_path):
     place(Store(tmp_path), json.dumps(FIRST_FORMAT).encode())
     manifest = Store(tmp_path).read_manifest("thing", "p", KEY)
-    assert manifest.model_dump(mode="json") == {**FIRST_FORMAT, "format": 2}
+    (entry,) = FIRST_FORMAT["files"].values()
+    expected = {**FIRST_FORMAT, "format": 3, "files": {"sub/data.bin": {**entry, "counts": True}}}
+    assert manifest.model_dump(mode="json") == expected
     # What stands on it stays valid: its version is still the hash that it was.
     known = json.dumps([KEY, {"sub/data.bin": "6" * 64}], separators=(",", ":"))
     assert manifest.version == hashlib.sha256(known.encode()).hexdigest()
 
 
+def test_one_of_the_second_format_is_read_as_what_it_said(tmp_path):
+    place(Store(tmp_path), sealed({**FIRST_FORMAT, "format": 2}))
+    manifest = Store(tmp_path).read_manifest("thing", "p", KEY)
+    known = json.dumps([KEY, {"sub/data.bin": "6" * 64}], separators=(",", ":"))
+    assert manifest.version == hashlib.sha256(known.encode()).hexdigest()
+    assert manifest.figures == FIRST_FORMAT["figures"]
+
+
+def test_a_file_that_does_not_count_is_kept_and_verified_but_changes_no_version(tmp_path):
+    def made(store: Store, seconds: bytes) -> Manifest:
+        def build(work: Build) -> None:
+            (work.folder / "data.bin").write_bytes(b"one")
+            (work.folder / "times").write_bytes(seconds)
+            work.not_counting.add("times")
+
+        return store.produce("thing", "p", config={}, inputs={}, code_version="1", build=build)
+
+    one, other = Store(tmp_path / "one"), Store(tmp_path / "other")
+    manifest = made(one, b"3 s")
+    assert manifest.version == made(other, b"4 s").version
+    assert one.current("thing", "p").version == manifest.version
+    one.local(manifest, "times").write_bytes(b"5 s")
+    assert one.problems(manifest, hashes=True)
+
+
 def test_one_of_a_later_format_is_refused_with_the_remedy_and_left_alone(tmp_path):
     store = Store(tmp_path)
-    text = sealed({**FIRST_FORMAT, "format": 3, "something_new": {}})
+    text = sealed({**FIRST_FORMAT, "format": 4, "something_new": {}})
     path = place(store, text)
     with pytest.raises(DamagedError) as caught:
         store.read_manifest("thing", "p", KEY)
     assert str(caught.value) == (
-        f"{path}: it has format 3, and this version reads formats up to 2: update gan-pipelines, or name "
+        f"{path}: it has format 4, and this version reads formats up to 3: update gan-pipelines, or name "
         "another store with GAN_STORE"
     )
     assert path.read_bytes() == text
@@ -94,9 +121,10 @@ def test_one_of_a_later_format_is_refused_with_the_remedy_and_left_alone(tmp_pat
         lambda content: content.update(seconds="long"),
     ],
 )
-def test_an_edited_one_is_known_by_its_own_hash_and_named(tmp_path, change):
+def test_an_edited_one_without_a_copy_is_known_by_its_own_hash_and_named(tmp_path, change):
     store = Store(tmp_path)
     manifest, path = make(store)
+    path.with_name("manifest-copy.json").unlink()
     content = json.loads(path.read_text())
     change(content)
     path.write_text(json.dumps(content))
@@ -125,7 +153,7 @@ def test_an_edited_one_is_known_by_its_own_hash_and_named(tmp_path, change):
             "files.sub/data.bin.sha256",
         ),
         (lambda content: content["files"]["sub/data.bin"].pop("path"), "files.sub/data.bin.path: Field req"),
-        (lambda content: content.update(format="2"), "its format is '2', not a number from 1 to 2"),
+        (lambda content: content.update(format="2"), "its format is '2', not a number from 1 to 3"),
         (lambda content: content.update(format=True), "its format is True"),
         (lambda content: content.update(format=0), "its format is 0"),
     ],
@@ -213,3 +241,91 @@ def test_a_pointer_to_no_fingerprint_is_refused(tmp_path, text):
     (tmp_path / "thing" / "p" / "current.json").write_text(text)
     with pytest.raises(DamagedError, match="current.json is damaged or was edited: .*thing p`"):
         store.current("thing", "p")
+
+
+# --- mended -----------------------------------------------------------------------------------------------
+
+DAMAGE = {
+    "torn": lambda path: path.write_bytes(path.read_bytes()[:100]),
+    "emptied": lambda path: path.write_bytes(b""),
+    "zeroed": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    "edited": lambda path: path.write_text(path.read_text().replace("12.5", "2.5")),
+    "another's": lambda path: path.write_bytes(sealed({**FIRST_FORMAT, "format": 2})),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_one_is_mended_from_its_copy_where_all_that_it_names_is_whole(tmp_path, caplog, damage):
+    store = Store(tmp_path)
+    manifest, path = make(store)
+    text = path.read_bytes()
+    damage(path)
+    assert store.require("thing", "p").files == manifest.files
+    assert path.read_bytes() == text
+    (line,) = caplog.messages
+    assert line.startswith(f"{path} was damaged or edited (") and line.endswith("): mended from its copy")
+    damage(path)
+    assert make(store)[0].reused
+    assert path.read_bytes() == text
+
+
+@pytest.mark.parametrize("of", ["manifest-copy.json", "data.bin"])
+@pytest.mark.parametrize("lost", ["removed", "torn"])
+def test_none_is_mended_where_the_copy_or_a_file_is_not_whole(tmp_path, of, lost):
+    store = Store(tmp_path)
+    manifest, path = make(store)
+    path.write_bytes(path.read_bytes()[:100])
+    file = path.with_name(of) if of.endswith(".json") else store.local(manifest, of)
+    file.unlink() if lost == "removed" else file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(DamagedError, match="manifest.json is damaged or was edited: .*thing p --force"):
+        make(store)
+
+
+def test_a_copy_says_nothing_where_there_is_no_manifest(tmp_path):
+    store = Store(tmp_path)
+    _, path = make(store)
+    path.unlink()
+    assert store.current("thing", "p") is None
+    assert not make(store)[0].reused
+
+
+def test_one_of_a_later_format_is_not_overwritten_by_a_copy(tmp_path):
+    store = Store(tmp_path)
+    manifest, path = make(store)
+    text = sealed({**json.loads(manifest.model_dump_json()), "format": 4})
+    path.write_bytes(text)
+    with pytest.raises(DamagedError, match="it has format 4"):
+        store.current("thing", "p")
+    assert path.read_bytes() == text
+
+
+def test_one_that_an_earlier_version_wrote_gets_a_copy_when_it_is_reused(tmp_path):
+    store = Store(tmp_path)
+    _, path = make(store)
+    copy = path.with_name("manifest-copy.json")
+    copy.unlink()
+    assert make(store)[0].reused
+    assert copy.read_bytes() == path.read_bytes()
+
+
+def test_where_the_store_cannot_be_written_the_copy_is_read(tmp_path, monkeypatch, caplog):
+    store = Store(tmp_path)
+    manifest, path = make(store)
+    path.write_bytes(b"{")
+
+    def refuse(*_):
+        raise StoreError("read-only")
+
+    monkeypatch.setattr(Store, "write_atomically", refuse)
+    assert store.current("thing", "p").files == manifest.files
+    assert "its copy is read: read-only" in caplog.text
+    assert path.read_bytes() == b"{"
+
+
+def test_a_forced_artefact_that_was_not_finished_is_still_known_as_such(tmp_path):
+    store = Store(tmp_path)
+    manifest, path = make(store)
+    store.begin_again("thing", "p", manifest.fingerprint)
+    path.write_bytes(path.read_bytes()[:100])
+    assert store.reuse("thing", "p", manifest.fingerprint) is None
+    assert not make(store)[0].reused

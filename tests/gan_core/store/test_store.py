@@ -157,11 +157,12 @@ def test_damaged_file_is_found_and_made_again(tmp_path, damage):
     assert store.problems(again, hashes=True) == []
 
 
-def test_corrupt_manifest_is_named(tmp_path):
+def test_corrupt_manifest_without_a_copy_is_named(tmp_path):
     store = Store(tmp_path)
     manifest = make(store)
     path = Path(store.folder("thing", "p", manifest.fingerprint)) / "manifest.json"
     path.write_text(path.read_text()[:40])
+    path.with_name("manifest-copy.json").unlink()
     with pytest.raises(StoreError, match="manifest.json is damaged or was edited: .*thing p --force`"):
         make(store)
     assert not make(store, force=True).reused
@@ -248,7 +249,7 @@ def names(store: Store, key: str) -> list[str]:
 def only(manifest: Manifest) -> list[str]:
     """What lies there where nothing was left behind."""
     (folder,) = {entry.path.split("/")[0] for entry in manifest.files.values()}
-    return sorted([folder, "manifest.json", "current.json"])
+    return sorted([folder, "manifest.json", "manifest-copy.json", "current.json"])
 
 
 def _hang(*_, **__) -> None:
@@ -278,26 +279,24 @@ def _hang_while_uploading(url: str, cache: str, started) -> None:
 
 
 def _hang_while_publishing(url: str, cache: str, started) -> None:
-    def fsync(number: int) -> None:
+    def replace(*_) -> None:
         started.set()
         _hang()
 
-    os.fsync = fsync
+    os.replace = replace
     make(Store(url, cache=cache))
 
 
 def _hang_while_pointing(url: str, cache: str, started) -> None:
-    real = os.fsync
-    calls = []
+    real = os.replace
 
-    def fsync(number: int) -> None:
-        calls.append(number)
-        real(number)
-        if len(calls) == 2:
+    def replace(source, target) -> None:
+        if Path(target).name == "current.json":
             started.set()
             _hang()
+        real(source, target)
 
-    os.fsync = fsync
+    os.replace = replace
     make(Store(url, cache=cache))
 
 

@@ -24,7 +24,6 @@ from gan_core.training.processes.torchrun import joined
 PROCESSES = 2
 CPU = torch.device("cpu")
 BATCH = 8
-TIMES = ["seconds", "images_per_second"]
 SHORT = {"length": {"images": 40 * BATCH}, "log_every": 1, "evaluate_every": 100, "sample_every": 100}
 EXPERIMENTS = {
     "dcgan": {"architecture": {"width": 4}, "ema_decay": 0.9},
@@ -248,7 +247,7 @@ def test_control_values_agree(measured):
 
 
 def history(store: Store, manifest: Manifest) -> pandas.DataFrame:
-    return pandas.read_parquet(store.local(manifest, "history.parquet")).drop(columns=TIMES)
+    return pandas.read_parquet(store.local(manifest, "history.parquet"))
 
 
 def generator(store: Store, manifest: Manifest) -> dict[str, torch.Tensor]:
