@@ -23,6 +23,7 @@ from assets.interrupts import stoppable
 from assets.recording import StepConfig, materialized, recorded_metadata
 from gan_core.config import Configs, Dataset, Experiment
 from gan_core.registry import register
+from gan_core.secrets import hidden, without_secrets
 from gan_core.steps import Step
 from gan_core.store import Manifest, Store
 from gan_core.versions import CODE_VERSIONS
@@ -58,7 +59,7 @@ class StepRun:
         return self.config.force
 
     def emit(self, message: str) -> None:
-        self.context.log.info(message)
+        self.context.log.info(hidden(message))
 
     def input(self, asset: str) -> Manifest:
         """The artefact that this step reads, of the partition that belongs to this one."""
@@ -209,7 +210,11 @@ def _definition(
         configs: dg.ResourceParam[Configs],
     ) -> dg.MaterializeResult:
         partition = context.partition_key if context.has_partition_key else WITHOUT_PARTITIONS
-        return _carry_out(StepRun(declaration, partition, store, configs, config, context))
+        try:
+            return _carry_out(StepRun(declaration, partition, store, configs, config, context))
+        except Exception as error:  # Dagster keeps it with all of its causes
+            shown = without_secrets(error)
+        raise shown
 
     return body
 

@@ -20,6 +20,7 @@ from gan_core.errors import ConfigError, GanError, StoreError
 from gan_core.evaluation.extractors import EXTRACTORS
 from gan_core.evaluation.metrics import METRICS
 from gan_core.places import checkout
+from gan_core.secrets import HideSecrets, without_secrets
 from gan_core.store import Manifest, Store, default_store
 from gan_core.versions import CODE_VERSIONS
 
@@ -31,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     after SIGINT or SIGTERM, when a training has saved a checkpoint."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(HideSecrets())
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what clusters send: stop as for Ctrl-C
     try:
         options.run(options)
@@ -42,7 +45,11 @@ def main(arguments: list[str] | None = None) -> int:
             signal.signal(number, signal.SIG_IGN)  # what is left to do is to end
         print(f"{_process()}stopped; the same command goes on where this one stopped", file=sys.stderr)
         return 130
-    return 0
+    except Exception as error:  # a bug: its traceback is printed
+        bug = without_secrets(error)
+    else:
+        return 0
+    raise bug
 
 
 def _process() -> str:

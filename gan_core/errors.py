@@ -1,8 +1,16 @@
 """The errors that a user can mend: each message names the file, the value and the remedy."""
 
+from gan_core.secrets import hidden
+
 
 class GanError(Exception):
-    """Base of every error that comes from the user's input or environment, not from a bug."""
+    """Base of every error that comes from the user's input or environment, not from a bug.
+
+    Its message holds no password or signature of a URL, whatever it is made of.
+    """
+
+    def __init__(self, *arguments: object):
+        super().__init__(*(hidden(one) if isinstance(one, str) else one for one in arguments))
 
 
 class ConfigError(GanError):

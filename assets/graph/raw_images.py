@@ -2,6 +2,8 @@
 
 from assets.factory import StepRun, declare
 from assets.recording import StepConfig
+from gan_core.errors import ConfigError
+from gan_core.secrets import has_secret, masked
 from gan_core.store import Manifest
 
 
@@ -21,6 +23,8 @@ def raw_images(run: StepRun) -> Manifest:
     from gan_core.data.raw import collect_raw_images
 
     given = {"train": run.config.train, "test": run.config.test}
+    for split, place in given.items():
+        _refuse_secret(split, place or "", run.dataset.source_variable)
     return collect_raw_images(
         run.store,
         run.dataset,
@@ -28,3 +32,13 @@ def raw_images(run: StepRun) -> Manifest:
         force=run.force,
         emit=run.emit,
     )
+
+
+def _refuse_secret(split: str, place: str, variable: str) -> None:
+    """Dagster keeps a run's configuration, and the steps that read the images later do not have it."""
+    if has_secret(place):
+        raise ConfigError(
+            f"`{split}` in the run configuration is {masked(place)}, a URL with a password or a signature, "
+            f"which Dagster keeps with this run: delete the run, and set {variable}_{split.upper()} to the "
+            "URL in the environment instead"
+        )

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from gan_core.config.base import Config, Contradiction, NotRegistered, UnknownKey, section_of
 from gan_core.config.yaml_files import Document
 from gan_core.errors import ConfigError
+from gan_core.secrets import hidden
 
 Section = TypeVar("Section", bound=Config)
 
@@ -159,7 +160,7 @@ def _whole_number(given: Any) -> int | None:
 
 
 def _shown(given: Any) -> str:
-    return _cut(repr(given))
+    return _cut(hidden(repr(given)))  # what is cut off may be what shows that it is a URL with a password
 
 
 def _cut(text: str) -> str:

@@ -16,6 +16,7 @@ from gan_core.data.local_files import locked
 from gan_core.durable import replace_durably
 from gan_core.errors import SourceError
 from gan_core.progress import Progress
+from gan_core.secrets import masked
 
 logger = logging.getLogger("gan_core")
 TIMEOUT = (10, 60)  # seconds to connect, and between two packets
@@ -68,7 +69,7 @@ def download(
         _verify(transfer.part, url, target, sha256=sha256, md5=md5, expected_size=expected_size)
         replace_durably(transfer.part, target)
         transfer.validator_file.unlink(missing_ok=True)
-    emit(f"downloaded {url} to {target} ({target.stat().st_size:,} bytes)")
+    emit(f"downloaded {masked(url)} to {target} ({target.stat().st_size:,} bytes)")
     return target
 
 
@@ -77,6 +78,7 @@ class _Transfer:
 
     def __init__(self, url: str, target: Path, instead: str, emit: Callable[[str], None]):
         self.url, self.target, self.emit = url, target, emit
+        self.shown = masked(url)
         self.instead = instead or f"download it by hand and save it as {target}"
         self.part = target.with_name(f"{target.name}.part")
         # The server's name for this version of the file: only the same version may be continued.
@@ -94,17 +96,17 @@ class _Transfer:
             except TRANSIENT_ERRORS as error:
                 reason = error
             except requests.RequestException as error:
-                raise SourceError(f"{self.url}: {error}. Instead, {self.instead}") from error
+                raise SourceError(f"{self.shown}: {error}. Instead, {self.instead}") from error
             if self._have() > before:
                 failures, pause = 0, FIRST_PAUSE
             failures += 1
             if failures >= ATTEMPTS:
                 raise SourceError(
-                    f"{self.url}: {reason}; gave up after {failures} attempts without a new byte "
+                    f"{self.shown}: {reason}; gave up after {failures} attempts without a new byte "
                     f"({self._have():,} bytes are kept in {self.part}). Run again to continue, or "
                     f"{self.instead}"
                 ) from reason
-            self.emit(f"{self.url}: {reason}; trying again in {pause:.0f} s from byte {self._have():,}")
+            self.emit(f"{self.shown}: {reason}; trying again in {pause:.0f} s from byte {self._have():,}")
             time.sleep(pause)
             pause *= 2
 
@@ -156,7 +158,7 @@ class _Transfer:
             raise _Transient(f"the server answered {response.status_code} {response.reason}")
         if response.status_code not in (200, 206):
             raise SourceError(
-                f"{self.url}: the server answered {response.status_code} {response.reason}. "
+                f"{self.shown}: the server answered {response.status_code} {response.reason}. "
                 f"Instead, {self.instead}"
             )
 
@@ -177,7 +179,9 @@ class _Transfer:
         return int(found) if found else None
 
     def _nonsense(self, header: str, value: str) -> SourceError:
-        return SourceError(f"{self.url}: the server sent `{header}: {value[:100]}`. Instead, {self.instead}")
+        return SourceError(
+            f"{self.shown}: the server sent `{header}: {value[:100]}`. Instead, {self.instead}"
+        )
 
     def _require_space(self, needed: int) -> None:
         if needed > shutil.disk_usage(self.target.parent).free:
@@ -186,8 +190,8 @@ class _Transfer:
     def _disk_full(self, needed: int | None = None) -> SourceError:
         amount = f"{needed:,} more bytes are needed" if needed else f"{self._have():,} bytes are kept"
         return SourceError(
-            f"{self.target.parent}: the disk is full while downloading {self.url} ({amount}): free space, or "
-            "name another folder with GAN_CACHE, and run again to continue"
+            f"{self.target.parent}: the disk is full while downloading {self.shown} ({amount}): free space, "
+            "or name another folder with GAN_CACHE, and run again to continue"
         )
 
     def _have(self) -> int:
@@ -213,7 +217,7 @@ def web_version(url: str) -> list:
     try:
         response = requests.head(url, allow_redirects=True, timeout=TIMEOUT)
     except requests.RequestException as error:
-        raise SourceError(f"{url} cannot be reached: {error}; check the dataset's source") from error
+        raise SourceError(f"{masked(url)} cannot be reached: {error}; check the dataset's source") from error
     fields = ("ETag", "Last-Modified", "Content-Length")
     return [response.headers.get(field) for field in fields] if response.ok else []
 
@@ -238,6 +242,6 @@ def _verify(
     with contextlib.suppress(FileNotFoundError):
         part.with_name(f"{part.name}.etag").unlink()
     raise SourceError(
-        f"{target.name}, downloaded from {url}, is corrupt or not the file that was meant: it {problem}. "
-        "It was deleted: run again, or give a copy that you trust as the dataset's source"
+        f"{target.name}, downloaded from {masked(url)}, is corrupt or not the file that was meant: it "
+        f"{problem}. It was deleted: run again, or give a copy that you trust as the dataset's source"
     )

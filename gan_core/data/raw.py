@@ -19,6 +19,7 @@ from gan_core.data.sources import Entry, Source, interleave, open_sources
 from gan_core.errors import SourceError
 from gan_core.progress import Progress
 from gan_core.remedies import how_to_make
+from gan_core.secrets import masked, revealed
 from gan_core.store import Build, Manifest, Store, fingerprint
 from gan_core.versions import CODE_VERSIONS
 
@@ -54,6 +55,7 @@ def collect_raw_images(
     """
     given = {split: _absolute(location) for split, location in dataset.locations(locations).items()}
     sources = open_sources(dataset, given, store.cache, emit)
+    locations = _masked(given)
     _check_several_classes(dataset, sources["train"])
     memory = _Memory(store, dataset, sources)
     parts = HashedParts(store, f"{ASSET}/{dataset.name}", memory.signature, force)
@@ -71,7 +73,7 @@ def collect_raw_images(
                     f"{sources['train'].location} has changed without a change of size or time: "
                     + how_to_make(ASSET, dataset.name, force=True)
                 )
-            _describe(work, dataset, inventory(), sources, given)
+            _describe(work, dataset, inventory(), sources, locations)
 
         content = None if force else memory.recall()
         if content is None or not _is_made(store, dataset, content):
@@ -85,7 +87,7 @@ def collect_raw_images(
             build=build,
         )
         manifest = produce(force=force)
-        if manifest.details["locations"] != given:  # the same images, moved: later steps read them there
+        if manifest.details["locations"] != locations:  # the same images, moved: later steps read them there
             manifest = produce(force=True)
         if inventory.cache_info().currsize:
             parts.remove()
@@ -101,8 +103,21 @@ def read_inventory(store: Store, raw: Manifest) -> Iterator[InventoryRow]:
 def reopen_sources(
     store: Store, dataset: Dataset, raw: Manifest, emit: Callable[[str], None] = logger.info
 ) -> dict[str, Source]:
-    """The sources that a `raw_images` artefact was made from, wherever the environment points now."""
-    return open_sources(dataset, raw.details["locations"], store.cache, emit)
+    """The sources that a `raw_images` artefact was made from, wherever the environment points now.
+
+    Passwords and signatures of URLs are not in the artefact: they are those of the dataset's source as it is
+    named now. Raises `SourceError` where that is another one.
+    """
+    known = dataset.locations().values()
+    locations = {}
+    for split, recorded in raw.details["locations"].items():
+        locations[split] = recorded and revealed(recorded, known)
+        if recorded and locations[split] is None:
+            raise SourceError(
+                f"{recorded}: the password or signature of this URL is not kept in the store: set "
+                f"{dataset.source_variable}_{split.upper()} to the whole URL, as when raw_images was made"
+            )
+    return open_sources(dataset, locations, store.cache, emit)
 
 
 def source_of(split: str, sources: dict[str, Source]) -> Source:
@@ -262,7 +277,7 @@ def _describe(
     dataset: Dataset,
     inventory: InventoryFile,
     sources: dict[str, Source],
-    given: dict[str, str | None],
+    locations: dict[str, str | None],
 ) -> None:
     """Write the inventory and fill in figures and details."""
     inventory.copy_to(work.folder / INVENTORY)
@@ -279,7 +294,7 @@ def _describe(
     work.details = {
         "splits": splits,
         "classes": _classes(dataset, inventory),
-        "locations": given,
+        "locations": locations,
         "left_out": left_out[:NAMED_LEFT_OUT],
     }
 
@@ -307,6 +322,10 @@ def _absolute(location: str | None) -> str | None:
     return str(Path(os.path.abspath(os.path.expanduser(location))))
 
 
+def _masked(locations: dict[str, str | None]) -> dict[str, str | None]:
+    return {name: location and masked(location) for name, location in locations.items()}
+
+
 class _Memory:
     """Which content the sources had when they last looked like this (sizes, times, ETags)."""
 
@@ -317,6 +336,7 @@ class _Memory:
         matters = dataset.model_dump(
             mode="json", include={"source", "classes", "splits", "test_fraction", "limit"}
         )
+        matters["source"] = _masked(matters["source"])
         text = json.dumps([signatures, matters, CODE_VERSION], sort_keys=True)
         self.signature = hashlib.sha256(text.encode()).hexdigest()
 

@@ -81,8 +81,8 @@ def evaluate_paths(
     )
     found = measure(chosen, Comparison(generated, compared), protocol)
     return {
-        "real": real,
-        "fake": fake,
+        "real": real_images.location,
+        "fake": fake_images.location,
         "real_images": len(real_images),
         "fake_images": len(fake_images),
         **found.figures,

@@ -16,6 +16,7 @@ from gan_core.data.sources.folders import FolderFiles
 from gan_core.data.sources.images import IMAGE_EXTENSIONS, check_left_out, find_images
 from gan_core.errors import EvaluationError
 from gan_core.evaluation.extraction import KeyedImage
+from gan_core.secrets import masked
 
 
 class PathImages:
@@ -29,8 +30,8 @@ class PathImages:
     """
 
     def __init__(self, location: str, cache: Path, emit: Callable[[str], None]):
-        self.location = location
-        self.name = location.rstrip("/").rpartition("/")[2]
+        self.location = masked(location)
+        self.name = self.location.rstrip("/").rpartition("/")[2]
         places = _matches(location) if "*" in location else [location]
         self.images = [image for place in places for image in _find_images(place, cache, emit)]
         if not self.images:
@@ -98,7 +99,7 @@ def _find_images(location: str, cache: Path, emit: Callable[[str], None]) -> lis
         return _images(files, emit)
     _check_one_kind(location, tars)
     if found:
-        emit(f"{location}: the images in its tars are read, not the {len(found):,} beside them")
+        emit(f"{masked(location)}: the images in its tars are read, not the {len(found):,} beside them")
     shards = [open_files(f"{location.rstrip('/')}/{name}", cache, emit) for name in tars]
     return [image for shard in shards for image in _images(shard, emit)]
 

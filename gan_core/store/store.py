@@ -31,6 +31,7 @@ from gan_core.durable import make_folder, replace_durably, sync_folder, sync_tre
 from gan_core.errors import DamagedError, StoreError
 from gan_core.places import default_folder
 from gan_core.remedies import how_to_make
+from gan_core.secrets import hidden_in, masked
 from gan_core.store import attempts
 from gan_core.store.manifest import FileEntry, Manifest, NewerFormat, fingerprint, json_object
 
@@ -81,6 +82,7 @@ class Store:
 
     def __init__(self, url: str | os.PathLike, cache: str | os.PathLike | None = None):
         self.url = str(url)
+        masked(self.url)  # no message tells its password from here on
         self.fs, self.root = fsspec.core.url_to_fs(self.url)
         self.is_local = "file" in _protocols(self.fs)
         if cache is None:
@@ -251,12 +253,12 @@ class Store:
                 partition=partition,
                 fingerprint=key,
                 code_version=code_version,
-                config=config,
+                config=hidden_in(config),
                 inputs={name: manifest.fingerprint for name, manifest in inputs.items()},
                 input_versions={name: manifest.version for name, manifest in inputs.items()},
                 files=work.files | _describe_files(attempt, work.not_counting),
-                figures=work.figures,
-                details=work.details,
+                figures=hidden_in(work.figures),
+                details=hidden_in(work.details),
                 created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
                 seconds=round(time.monotonic() - began, 3),
             )

@@ -20,6 +20,7 @@ from gan_core.data.sources.folders import LocalFolder, RemoteFolder, version_of
 from gan_core.data.sources.tars import TarFiles
 from gan_core.data.sources.zips import ZipFiles
 from gan_core.errors import SourceError
+from gan_core.secrets import masked
 
 logger = logging.getLogger("gan_core")
 COMPRESSED_TARS = {
@@ -45,9 +46,9 @@ def open_files(location: str, cache: Path, emit: Callable[[str], None] = logger.
     if is_local(fs) and os.path.isdir(path):
         return LocalFolder(location, path)
     if _name(path).lower().endswith(ARCHIVES):
-        return _open_archive(fetch(location, cache, emit), location, cache, emit)
+        return _open_archive(fetch(location, cache, emit), masked(location), cache, emit)
     if fs.isdir(path):
-        return RemoteFolder(location, fs, path)
+        return RemoteFolder(masked(location), fs, path)
     raise SourceError(
         f"{location} is neither a folder nor an archive whose name ends in {', '.join(ARCHIVES)}: "
         "name one of these as the dataset's source"
@@ -81,7 +82,7 @@ def fetch(location: str, cache: Path, emit: Callable[[str], None]) -> Path:
         return Path(path)
     name = _name(path)
     version = web_version(location) if _is_web(location) else version_of(fs.info(path))
-    digest = hashlib.sha256(json.dumps([location, version]).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps([masked(location), version]).encode()).hexdigest()[:16]
     target = cache / FETCHED / digest / name
     if _is_web(location):
         return download(location, target, emit=emit)
@@ -89,7 +90,7 @@ def fetch(location: str, cache: Path, emit: Callable[[str], None]) -> Path:
     def copy(temporary: Path) -> None:
         with fs.open(path, "rb") as file:
             total = fs.info(path).get("size")
-            copy_with_progress(file, temporary, total, f"copying {location}", emit)
+            copy_with_progress(file, temporary, total, f"copying {masked(location)}", emit)
 
     return make_once(target, copy, emit)
 

@@ -17,6 +17,7 @@ from gan_core.data.sources.base import Entry, Source
 from gan_core.data.sources.file_collections import fetch, file_signature, is_local, resolve
 from gan_core.data.sources.lmdb_file import LmdbFile
 from gan_core.errors import SourceError
+from gan_core.secrets import masked
 
 logger = logging.getLogger("gan_core")
 DATABASE = "data.mdb"
@@ -73,8 +74,10 @@ def open_lsun(
     if path.lower().endswith(".zip"):
         archive = fetch(found, cache, emit)
         digest = hashlib.sha256(json.dumps([str(archive), *file_signature(archive)]).encode()).hexdigest()
-        return LmdbSource(extract_database(archive, cache / "lmdb" / digest[:16] / DATABASE, emit), location)
-    return LmdbSource(Path(path) if is_local(fs) else fetch(found, cache, emit), location)
+        database = extract_database(archive, cache / "lmdb" / digest[:16] / DATABASE, emit)
+    else:
+        database = Path(path) if is_local(fs) else fetch(found, cache, emit)
+    return LmdbSource(database, masked(location))
 
 
 def published_name(category: str, split: str) -> str:

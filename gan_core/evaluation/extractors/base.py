@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from gan_core.durable import make_folder, replace_durably
 from gan_core.errors import EvaluationError
+from gan_core.secrets import masked
 
 if TYPE_CHECKING:
     import torch
@@ -113,7 +114,7 @@ def weights_remedy(name: str) -> str:
 
 def _download(name: str, url: str) -> Path:
     # A file name that torch.hub would use too, so that a copy which another program downloaded is found.
-    target = _hub_folder() / "checkpoints" / url.rsplit("/", 1)[-1]
+    target = _hub_folder() / "checkpoints" / url.partition("?")[0].rsplit("/", 1)[-1]
     if target.exists():
         return target
     import torch
@@ -129,7 +130,7 @@ def _download(name: str, url: str) -> Path:
             replace_durably(whole, target)
     except (urllib.error.URLError, OSError, RuntimeError) as error:
         raise EvaluationError(
-            f"the weights of {name} cannot be downloaded from {url} ({error}): {weights_remedy(name)}"
+            f"the weights of {name} cannot be downloaded from {masked(url)} ({error}): {weights_remedy(name)}"
         ) from error
     return target
 
