@@ -24,7 +24,7 @@ help: ## list the targets
 
 $(DAGSTER_HOME)/dagster.yaml: dagster.yaml
 	@mkdir -p $(DAGSTER_HOME)
-	@test -e $@ -a "$(DAGSTER_HOME)" != "$(CURDIR)/.dagster" || cp dagster.yaml $@
+	@test -e $@ -a "$(DAGSTER_HOME)" != "$(CURDIR)/.dagster" || { cp dagster.yaml $@.$$$$ && mv $@.$$$$ $@; }
 	@touch $@
 
 demo: .venv/installed $(DAGSTER_HOME)/dagster.yaml ## train three small GANs on digits and compare them (minutes on two cores)

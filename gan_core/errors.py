@@ -30,6 +30,10 @@ class DamagedError(StoreError):
     version of this project."""
 
 
+class LeaseError(GanError):
+    """Another process makes the same artefact, or has taken it over from this one."""
+
+
 class TrainingError(GanError):
     """Training cannot start or go on (non-finite loss, checkpoint of another configuration)."""
 

@@ -130,7 +130,7 @@ def draw_samples(
             "grid_classes": _grid_classes(generator),
         }
 
-    return steps.samples(experiment, dataset, trained, shards).produce(store, build, force=force)
+    return steps.samples(experiment, dataset, trained, shards).produce(store, build, force=force, emit=emit)
 
 
 def _latent_batches(generator: nn.Module, count: int, seed: int, batch_size: int) -> Iterator[Tensor]:

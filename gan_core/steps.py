@@ -4,6 +4,7 @@ A step's module (sharding, training, evaluation, …) imports torch and takes se
 nothing has changed takes the configuration, the inputs' manifests and the code version, which are here.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,9 +13,12 @@ from gan_core.config import Dataset, Experiment, recorded_experiment
 from gan_core.evaluation.extractors import EXTRACTORS, ExtractorSources
 from gan_core.evaluation.metrics import chosen_metrics
 from gan_core.remedies import how_to_make
-from gan_core.store import Build, Manifest, Store, fingerprint
+from gan_core.store import MANIFEST, Build, Manifest, Store, fingerprint
+from gan_core.store.lease import Lease
 from gan_core.store.reading import reading
 from gan_core.versions import CODE_VERSIONS
+
+logger = logging.getLogger("gan_core")
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,32 @@ class Step:
         """The artefact, as `produce` would reuse it; None where it would be made."""
         return store.reuse(self.asset, self.partition, self.fingerprint)
 
-    def produce(self, store: Store, build: Callable[[Build], None], *, force: bool = False) -> Manifest:
-        """The artefact, made by `build` where it is not there; see `Store.produce`."""
+    def produce(
+        self,
+        store: Store,
+        build: Callable[[Build], None],
+        *,
+        force: bool = False,
+        emit: Callable[[str], None] = logger.info,
+    ) -> Manifest:
+        """The artefact, made by `build` where it is not there; see `Store.produce`.
+
+        Of several processes that would make it one does, and the others wait as long as it lives and take
+        what it made, also with `force`: it was published after they had asked.
+        """
+        if not force and (found := self.reuse(store)):
+            return found
+        before = self._published(store)
+        with Lease(store, self.asset, self.partition, self.fingerprint, emit) as lease:
+
+            def build_ours(work: Build) -> None:
+                build(work)
+                lease.check()
+
+            return self.make(store, build_ours, force=force and self._published(store) == before)
+
+    def make(self, store: Store, build: Callable[[Build], None], *, force: bool = False) -> Manifest:
+        """Like `produce`, by one who holds the lease on the artefact."""
         return store.produce(
             self.asset,
             self.partition,
@@ -59,6 +87,10 @@ class Step:
             build=build,
             force=force,
         )
+
+    def _published(self, store: Store) -> bytes | None:
+        """The manifest as it is: a damaged one, too, is what `force` replaces."""
+        return store.read_bytes(f"{self.asset}/{self.partition}/{self.fingerprint}/{MANIFEST}")
 
 
 def image_shards(dataset: Dataset, raw: Manifest) -> Step:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 
-from pipelines.instance import REPOSITORY, prepare_home
+from pipelines.instance import REPOSITORY, open_instance
 
 QUIET = re.compile(
     "|".join(
@@ -40,7 +40,7 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 def dev(port: int) -> int:
     """Run the UI and the daemon on 127.0.0.1 until interrupted; the exit status is that of `dagster dev`."""
-    prepare_home()
+    open_instance().dispose()  # its databases are there before two processes of Dagster open them at once
     process = subprocess.Popen(
         [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)],
         cwd=REPOSITORY,

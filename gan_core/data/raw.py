@@ -16,11 +16,12 @@ import joblib
 from gan_core.config import Dataset
 from gan_core.data.inventory import ROW_GROUP, HashedParts, InventoryFile, InventoryRow, batches, read_rows
 from gan_core.data.sources import Entry, Source, interleave, open_sources
-from gan_core.errors import SourceError
+from gan_core.errors import DamagedError, SourceError
 from gan_core.progress import Progress
 from gan_core.remedies import how_to_make
 from gan_core.secrets import masked, revealed
 from gan_core.store import Build, Manifest, Store, fingerprint
+from gan_core.store.lease import Lease
 from gan_core.versions import CODE_VERSIONS
 
 logger = logging.getLogger("gan_core")
@@ -51,12 +52,32 @@ def collect_raw_images(
     Memory does not grow with the number of images, except for a `limit` of a labelled dataset whose test
     split is held out: there it holds what the limit may need.
 
+    Of several processes that would read the images of a dataset one does; the others wait and take what it
+    found, also with `force`.
+
     Raises `SourceError`, before images are read, for a source that is missing, empty or wrongly laid out.
     """
     given = {split: _absolute(location) for split, location in dataset.locations(locations).items()}
     sources = open_sources(dataset, given, store.cache, emit)
     locations = _masked(given)
     _check_several_classes(dataset, sources["train"])
+    collect = functools.partial(_collect, store, dataset, given, sources, emit=emit)
+    if not force and _known_content(store, dataset, _Memory(store, dataset, sources)):
+        return collect(force=False)
+    before = _current(store, dataset)
+    with Lease(store, ASSET, dataset.name, "", emit):
+        return collect(force=force and _current(store, dataset) == before)
+
+
+def _collect(
+    store: Store,
+    dataset: Dataset,
+    given: dict[str, str | None],
+    sources: dict[str, Source],
+    *,
+    force: bool,
+    emit: Callable[[str], None],
+) -> Manifest:
     memory = _Memory(store, dataset, sources)
     parts = HashedParts(store, f"{ASSET}/{dataset.name}", memory.signature, force)
     with contextlib.ExitStack() as stack:
@@ -75,9 +96,7 @@ def collect_raw_images(
                 )
             _describe(work, dataset, inventory(), sources, locations)
 
-        content = None if force else memory.recall()
-        if content is None or not _is_made(store, dataset, content):
-            content = inventory().content
+        content = (None if force else _known_content(store, dataset, memory)) or inventory().content
         produce = functools.partial(
             store.produce,
             *(ASSET, dataset.name),
@@ -310,9 +329,21 @@ def _config(dataset: Dataset, content: str) -> dict:
     return {"content": content, "kind": dataset.source.kind, "classes": dataset.model_dump()["classes"]}
 
 
-def _is_made(store: Store, dataset: Dataset, content: str) -> bool:
+def _known_content(store: Store, dataset: Dataset, memory: "_Memory") -> str | None:
+    """The content that the sources had when they last looked like this, where its artefact is there."""
+    content = memory.recall()
+    if content is None:
+        return None
     key = fingerprint(_config(dataset, content), {}, CODE_VERSION)
-    return store.read_manifest(ASSET, dataset.name, key) is not None
+    return content if store.read_manifest(ASSET, dataset.name, key) else None
+
+
+def _current(store: Store, dataset: Dataset) -> bytes | None:
+    """The current manifest; None also for a damaged one, which `force` replaces."""
+    with contextlib.suppress(DamagedError):
+        current = store.current(ASSET, dataset.name)
+        return current and current.to_json()
+    return None
 
 
 def _absolute(location: str | None) -> str | None:

@@ -123,7 +123,7 @@ def write_image_shards(
         work.figures["images_per_second"] = round(made / max(time.monotonic() - began, 1e-9), 1)
         _check_there(store, dataset, packed, f"{home}/{folders[0]}")
 
-    manifest = step.produce(store, build, force=force)
+    manifest = step.produce(store, build, force=force, emit=emit)
     if folders:
         _tidy(store, manifest, home, folders[0])
     return manifest

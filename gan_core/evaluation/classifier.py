@@ -80,7 +80,7 @@ def train_classifier(
             "confusion_test": confusion.tolist() if confusion is not None else None,
         }
 
-    return steps.classifier(dataset, shards).produce(store, build, force=force)
+    return steps.classifier(dataset, shards).produce(store, build, force=force, emit=emit)
 
 
 def load_classifier(store: Store, manifest: Manifest) -> ClassifierExtractor:

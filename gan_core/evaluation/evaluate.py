@@ -87,7 +87,7 @@ def evaluate_samples(
             "extractors": measured,
         }
 
-    return step.produce(store, build, force=force)
+    return step.produce(store, build, force=force, emit=emit)
 
 
 @dataclass(frozen=True)

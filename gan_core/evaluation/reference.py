@@ -71,7 +71,7 @@ def compute_reference_statistics(
             work.figures |= {f"{name}_{key}": value for key, value in described[name]["figures"].items()}
         work.details = {"real_hash": shards.fingerprint[:8], "extractors": described}
 
-    return step.produce(store, build, force=force)
+    return step.produce(store, build, force=force, emit=emit)
 
 
 def load_reference(

@@ -70,7 +70,7 @@ def measure_untrained(
         work.details = {"extractors": measured}
 
     step = steps.untrained(dataset, trained, reference, classifier, count)
-    return step.produce(store, build, force=_is_damaged(store, step))
+    return step.produce(store, build, force=_is_damaged(store, step), emit=emit)
 
 
 def no_figures(dataset: Dataset) -> dict[str, dict[str, Any]]:

@@ -1,18 +1,55 @@
 """Attempts at an artefact: what they leave carries their process in its name, so that one can tell whether
 a process is still at it or was killed."""
 
+import datetime
 import hashlib
+import json
 import os
 import re
 import socket
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 NAME = r"(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-(?P<moment>[0-9a-f]+)-[0-9a-f]{8}"
 # What another host left, or a version without such names: nothing is written for so long by who is at it.
 ABANDONED_SECONDS = 2 * 24 * 3600
+# A lease's file; also the name under which `Store.write_atomically` writes it before it is whole.
+LEASE = re.compile(r"(?P<written>\.?)lease-(?P<number>\d+)\.json(\.[0-9a-f-]+)?")
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lease. `since` and `heartbeat` are seconds since 1970 by the clock of `host`.
+
+    `processes` names the set of processes that `pid` is counted in: two containers can share a host's name.
+    """
+
+    owner: str
+    host: str
+    processes: str
+    pid: int
+    since: float
+    heartbeat: float
+
+    def __str__(self) -> str:
+        since = datetime.datetime.fromtimestamp(self.since, datetime.UTC).isoformat(timespec="seconds")
+        return f"process {self.pid} on {self.host} since {since}"
+
+    @classmethod
+    def read(cls, content: bytes | None) -> "Holder | None":
+        """What a lease's file says; None where it is not whole."""
+        with suppress(ValueError, TypeError):
+            return cls(**json.loads(content or b""))
+        return None
+
+    def is_gone(self) -> bool:
+        """Whether it ran here and its process has ended; False where that cannot be known from here."""
+        here = (socket.gethostname(), process_namespace())
+        return (self.host, self.processes) == here and has_ended(self.pid, self.heartbeat)
 
 
 def attempt_name() -> str:

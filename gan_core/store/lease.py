@@ -1,54 +1,29 @@
 """A lease on one artefact: of several that would make it at once, one does and the others wait."""
 
-import datetime
 import json
 import logging
+import math
 import os
-import re
 import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
-from gan_core.errors import StoreError, TrainingError
+from gan_core.errors import LeaseError, StoreError
 from gan_core.remedies import how_to_make
 from gan_core.store import Store
-from gan_core.store.attempts import has_ended, process_namespace
+from gan_core.store.attempts import LEASE, Holder, process_namespace
 
 logger = logging.getLogger("gan_core")
-# Also the name under which `Store.write_atomically` writes it before it is whole.
-LEASE = re.compile(r"(?P<written>\.?)lease-(?P<number>\d+)\.json(\.[0-9a-f-]+)?")
-
-
-@dataclass(frozen=True)
-class Holder:
-    """Who holds a lease. `since` and `heartbeat` are seconds since 1970 by the clock of `host`.
-
-    `processes` names the set of processes that `pid` is counted in: two containers can share a host's name.
-    """
-
-    owner: str
-    host: str
-    processes: str
-    pid: int
-    since: float
-    heartbeat: float
-
-    def __str__(self) -> str:
-        since = datetime.datetime.fromtimestamp(self.since, datetime.UTC).isoformat(timespec="seconds")
-        return f"process {self.pid} on {self.host} since {since}"
-
-    def is_gone(self) -> bool:
-        """Whether it ran here and its process has ended; False where that cannot be known from here."""
-        here = (socket.gethostname(), process_namespace())
-        return (self.host, self.processes) == here and has_ended(self.pid, self.heartbeat)
+TELL_SECONDS = 60.0  # between two lines of one who waits
 
 
 class Lease:
     """`with Lease(store, asset, partition, fingerprint, emit)`: the only one that makes this artefact.
+
+    With an empty `fingerprint` it is a lease on the partition, for work that finds the fingerprint out.
 
     A lease is a file `<artefact folder>/lease-<number>.json` that its holder alone could create, with its
     name and a heartbeat every `heartbeat` seconds; the highest number holds. A lease is stale once its
@@ -56,9 +31,9 @@ class Lease:
     seconds (several heartbeats) by the clock of the one who waits, so that hosts' clocks need not agree. Then
     whoever creates the next number first has taken it over.
 
-    While another holds it, entering says so once through `emit`, waits up to `wait` seconds (default: a
-    little over `stale_after`) and then raises `TrainingError`. A holder that was suspended for so long that
-    another took over finds out by `check`, which is cheap enough for every step; `lost` is then set.
+    While another holds it, entering says so through `emit`, once a minute, and waits up to `wait` seconds (by
+    default as long as the holder lives); then it raises `LeaseError`. A holder that was suspended for so long
+    that another took over finds out by `check`, which is cheap enough for every step; `lost` is then set.
     """
 
     def __init__(
@@ -71,13 +46,12 @@ class Lease:
         *,
         heartbeat: float = 10.0,
         stale_after: float = 60.0,
-        wait: float | None = None,
+        wait: float = math.inf,
     ):
         self.store, self.emit = store, emit
-        self.heartbeat, self.stale_after = heartbeat, stale_after
-        self.wait = stale_after + 2 * heartbeat if wait is None else wait
+        self.heartbeat, self.stale_after, self.wait = heartbeat, stale_after, wait
         self.asset, self.partition, self.what = asset, partition, f"{asset}/{partition}"
-        self.relative = f"{asset}/{partition}/{fingerprint}"
+        self.relative = "/".join(filter(None, (asset, partition, fingerprint)))
         self.lost = threading.Event()
         self.owner = uuid.uuid4().hex
         self.number = 0
@@ -101,7 +75,7 @@ class Lease:
             logger.warning("the lease on %s could not be given back: %s", self.what, error)
 
     def check(self) -> None:
-        """Raise `TrainingError` if another has taken the lease. Costs nothing, so that every step can ask.
+        """Raise `LeaseError` if another has taken the lease. Costs nothing, so that every step can ask.
 
         The store is asked only where the heartbeat is late, as after a suspension: while it is not, nobody
         can have found the lease stale.
@@ -123,7 +97,7 @@ class Lease:
         if numbers[-1:] == [self.number] and holder and holder.owner == self.owner:
             return
         self.lost.set()
-        raise TrainingError(
+        raise LeaseError(
             f"{self.what}: this process stood still for more than {self.stale_after:.0f} s and "
             f"{holder or 'another process, which has ended since,'} took over; it stops here and writes "
             "nothing more. There is nothing to mend: the other one's result counts"
@@ -131,7 +105,7 @@ class Lease:
 
     def _acquire(self) -> None:
         began = time.monotonic()
-        told, seen, still_since = False, None, began
+        tell_at, seen, still_since = began, None, began
         while True:
             numbers = self._numbers()
             number = numbers[-1] if numbers else 0
@@ -146,12 +120,14 @@ class Lease:
                 if numbers:
                     self.emit(f"{self.what}: {holder or 'the holder of its lease'} {reason}; took over")
                 return
-            if not told:
-                told = True
-                wait = f"waiting up to {self.wait:.0f} s for it to end"
-                self.emit(f"{self.what}: {holder or 'another process'} is making it; {wait}")
+            if now >= tell_at:
+                tell_at = now + TELL_SECONDS
+                limit = "" if math.isinf(self.wait) else f" up to {self.wait:.0f} s"
+                self.emit(
+                    f"{self.what}: {holder or 'another process'} is making it; waiting{limit} for it to end"
+                )
             if now - began >= self.wait:
-                raise TrainingError(
+                raise LeaseError(
                     f"{self.what}: {holder or 'another process'} is still making it after {self.wait:.0f} s. "
                     f"Wait for it to end or stop it, then {how_to_make(self.asset, self.partition)}: it goes "
                     "on from there. "
@@ -177,7 +153,8 @@ class Lease:
             self.store.remove(self._path(number))
             return False
         self.number, self._holder, self._beaten = number, holder, now
-        self._remove_up_to(previous)
+        if previous:
+            self._remove_up_to(previous)
         return True
 
     def _keep(self) -> None:
@@ -188,7 +165,7 @@ class Lease:
                 beat = Holder(**{**asdict(self._holder), "heartbeat": time.time()})
                 self.store.write_atomically(self._path(self.number), _encode(beat))
                 self._beaten = beat.heartbeat
-            except TrainingError as error:
+            except LeaseError as error:
                 logger.error("%s", error)
                 return
             except StoreError as error:
@@ -203,10 +180,7 @@ class Lease:
 
     def _read(self, number: int) -> Holder | None:
         """None where it is gone again, or not yet whole."""
-        content = self.store.read_bytes(self._path(number))
-        with suppress(ValueError, TypeError):
-            return Holder(**json.loads(content or b""))
-        return None
+        return Holder.read(self.store.read_bytes(self._path(number)))
 
     def _remove_up_to(self, number: int) -> None:
         """And what a killed holder has left half written."""

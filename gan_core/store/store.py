@@ -500,7 +500,8 @@ class Store:
                 if finished or (name not in _top_names(manifest) and self._is_left(f"{of_artefact}/{name}")):
                     self.remove(f"{of_artefact}/{name}")
             for name in self.list_names(of_partition):
-                if name.startswith(f".{CURRENT}.") and self._is_left(f"{of_partition}/{name}"):
+                ours = attempts.LEASE.fullmatch(name) or name.startswith(f".{CURRENT}.")
+                if ours and self._is_left(f"{of_partition}/{name}"):
                     self.remove(f"{of_partition}/{name}")
         except StoreError as error:
             logger.warning("what earlier attempts at %s left stays there: %s", of_partition, error)
@@ -509,9 +510,11 @@ class Store:
 
     def _is_left(self, relative: str) -> bool:
         """Whether it is of an attempt, and that attempt was killed."""
-        match = OF_AN_ATTEMPT.fullmatch(relative.rsplit("/", 1)[-1])
+        name = relative.rsplit("/", 1)[-1]
+        match = OF_AN_ATTEMPT.fullmatch(name)
         if match is None:
-            return False
+            holder = attempts.LEASE.fullmatch(name) and attempts.Holder.read(self.read_bytes(relative))
+            return holder is not None and holder.is_gone()
         path = f"{self.root}/{relative}"
 
         def last_change() -> float:

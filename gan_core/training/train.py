@@ -30,6 +30,9 @@ from gan_core.training.task import TrainingTask
 
 logger = logging.getLogger("gan_core")
 ASSET = "trained_gan"
+# For another process that trains the same: longer than a silent one is believed in. It may be at it for days,
+# while this one would keep a slot of the pool, and the other ranks, waiting.
+WAIT_SECONDS = 80.0
 LEFT_OF_THE_BEGINNING = 0.05  # a share of untrained weights in the average that is worth a warning
 
 
@@ -78,8 +81,8 @@ def run_training(
     fid_in_training, fid_best, images_seen_best, diversity. Details: verdicts, stopped_by, published.
 
     Raises `ConfigError` where the task and `ranks` do not fit together, and `TrainingError` for a loss that
-    is not finite where there is no best to keep, for a checkpoint of another configuration, where another
-    process trains this experiment, and where one of the ranks is gone.
+    is not finite where there is no best to keep, for a checkpoint of another configuration, and where one of
+    the ranks is gone, `LeaseError` where another process trains this experiment.
     """
     ranks = ranks or Ranks()
     task.check(ranks.size)
@@ -125,7 +128,7 @@ class Training:
     def lead(self) -> Manifest:
         """Train and publish, unless the artefact is there; no other process does so meanwhile."""
         began = False
-        with Lease(self.store, *self.artefact, self.listeners.emit) as lease:
+        with Lease(self.store, *self.artefact, self.listeners.emit, wait=WAIT_SECONDS) as lease:
             self._begin_again()
 
             def build(work: Build) -> None:
@@ -134,7 +137,7 @@ class Training:
                 self._train(lease.check, work)
                 lease.check()
 
-            manifest = self.step.produce(self.store, build)
+            manifest = self.step.make(self.store, build)
             if not began:
                 self.ranks.of_first(False)
             return manifest

@@ -10,6 +10,7 @@ import pytest
 
 from gan_core.config import load_configs
 from gan_core.errors import ConfigError
+from gan_core.store import Store
 from pipelines.backfill import select_experiments
 from tests.small_project import DATASET, EXPERIMENT, write_config
 
@@ -25,9 +26,9 @@ def test_patterns_select_experiments():
         select_experiments(configs, ["demo-*", "nope"])
 
 
-def start(folder: Path) -> subprocess.Popen:
+def start(folder: Path, pattern: str = "*-long") -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "pipelines", "backfill", "*-long"],
+        [sys.executable, "-m", "pipelines", "backfill", pattern],
         cwd=REPOSITORY,
         env={
             **os.environ,
@@ -63,3 +64,17 @@ def test_a_killed_backfill_does_not_block_the_next_which_goes_on_and_saves_at_an
     assert "the same command goes on where this one stopped" in rest
     assert list((tmp_path / "store" / "trained_gan" / "a-long").rglob("checkpoint-*.pt"))
     assert not (tmp_path / "store" / "trained_gan" / "b-long").exists()
+
+
+@pytest.mark.slow
+def test_two_first_backfills_at_once_both_succeed(tmp_path):
+    write_config(tmp_path / "configs", DATASET)
+    write_config(tmp_path / "configs", EXPERIMENT)
+    processes = [start(tmp_path, "plain") for _ in range(2)]
+    for process in processes:
+        _, errors = process.communicate(timeout=240)
+        assert process.returncode == 0, errors
+    store = Store(tmp_path / "store")
+    for asset in ("trained_gan", "evaluation"):
+        assert store.problems(store.require(asset, "plain"), hashes=True) == []
+    assert list((tmp_path / "store").rglob("*lease-*")) == []

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gan_core.errors import TrainingError
+from gan_core.errors import LeaseError
 from gan_core.store import Store
 from gan_core.store import lease as lease_module
 from gan_core.store.lease import Lease
@@ -84,7 +84,7 @@ def test_it_is_given_back_after_an_exception(store):
 def test_another_is_told_who_holds_it_and_gives_up_after_its_wait(store):
     lines: list[str] = []
     with make(store) as held:
-        with pytest.raises(TrainingError) as caught, make(store, lines.append, wait=1.5):
+        with pytest.raises(LeaseError) as caught, make(store, lines.append, wait=1.5):
             raise AssertionError("two hold it")
         held.check()
     assert len(lines) == 1
@@ -152,7 +152,7 @@ def test_one_that_stands_still_is_taken_over_by_one_only(store, elsewhere):
                     taker.stale_after = 60  # the winner's heart may be slow on a busy machine
                 winners.append(time.monotonic() - began)
                 wait_until(lambda: len(ended) == 3)
-        except TrainingError as error:
+        except LeaseError as error:
             lines.append(str(error))
         ended.append(mine)
 
@@ -165,7 +165,7 @@ def test_one_that_stands_still_is_taken_over_by_one_only(store, elsewhere):
     assert winners[0] >= 0.6
     assert len([line for line in lines if "gave no sign for 1 s; took over" in line]) == 1
     assert len([line for line in lines if "is still making it after" in line]) == 3
-    with pytest.raises(TrainingError, match="took over; it stops here and writes nothing more"):
+    with pytest.raises(LeaseError, match="took over; it stops here and writes nothing more"):
         abandoned.check()
     assert abandoned.lost.is_set()
 
@@ -180,7 +180,7 @@ def test_a_clock_that_is_wrong_does_not_matter(store, elsewhere, monkeypatch, sk
     monkeypatch.setattr(lease_module, "_encode", by_a_wrong_clock)
     with make(store) as held:
         elsewhere()
-        with pytest.raises(TrainingError, match="is still making it"), make(store, stale_after=20, wait=1):
+        with pytest.raises(LeaseError, match="is still making it"), make(store, stale_after=20, wait=1):
             raise AssertionError("two hold it")
         held.check()
 
@@ -195,7 +195,7 @@ def test_one_that_was_suspended_finds_it_lost_and_leaves_the_other_alone(store):
         suspended.__exit__()
         other.check()
         assert leases(store) == ["lease-000002.json"]
-    with pytest.raises(TrainingError, match="another process, which has ended since, took over"):
+    with pytest.raises(LeaseError, match="another process, which has ended since, took over"):
         suspended.check()
 
 
@@ -208,7 +208,7 @@ def test_without_conditional_writes_the_earlier_of_two_stops(store, monkeypatch)
         later._numbers = iter([[], [1], [1], [1]]).__next__
         later._acquire()
         assert earlier.lost.wait(30)
-        with pytest.raises(TrainingError, match="took over"):
+        with pytest.raises(LeaseError, match="took over"):
             earlier.check()
 
 
@@ -237,7 +237,7 @@ def test_one_that_wakes_up_asks_the_store_before_its_next_step(store):
     with make(store, heartbeat=5):
         suspended.check()  # nobody can know yet
         suspended._beaten -= 3600
-        with pytest.raises(TrainingError, match="took over"):
+        with pytest.raises(LeaseError, match="took over"):
             suspended.check()
         suspended.__exit__()
 
@@ -282,7 +282,7 @@ def holder(tmp_path):
 def test_one_whose_process_was_killed_here_is_taken_over_at_once(tmp_path, holder):
     store = Store(tmp_path / "store")
     with (
-        pytest.raises(TrainingError, match=f"process {holder.pid} on"),
+        pytest.raises(LeaseError, match=f"process {holder.pid} on"),
         make(store, wait=0.5, stale_after=60),
     ):
         raise AssertionError("two hold it")
@@ -328,5 +328,5 @@ def _hold_until_lost(root: str, held, outcome) -> None:
         mine.lost.wait(30)
         try:
             mine.check()
-        except TrainingError as error:
+        except LeaseError as error:
             outcome.put(str(error))

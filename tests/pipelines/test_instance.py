@@ -1,0 +1,53 @@
+"""The first opening of a DAGSTER_HOME, by several processes at the same moment."""
+
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.instance import REPOSITORY, open_instance
+
+AT_ONCE = 2
+ROUNDS = 8  # of which most failed while nothing kept the two apart
+PATIENCE = 120  # seconds
+
+
+def open_many(folder: str, barrier, outcomes) -> None:
+    """Open a new home a round, at the same moment as the others, and use each of its storages."""
+    for number in range(ROUNDS):
+        os.environ["DAGSTER_HOME"] = os.path.join(folder, str(number))
+        barrier.wait(PATIENCE)
+        try:
+            with open_instance() as instance:
+                instance.get_runs()
+                instance.all_asset_keys()
+                instance.all_instigator_state()
+                instance.event_log_storage.get_pool_limits()
+            outcomes.put(None)
+        except Exception as error:
+            outcomes.put(f"round {number}: {type(error).__name__}: {error}")
+
+
+@pytest.fixture
+def opened(tmp_path) -> list[str | None]:
+    context = multiprocessing.get_context("spawn")
+    barrier, outcomes = context.Barrier(AT_ONCE), context.Queue()
+    processes = [
+        context.Process(target=open_many, args=(str(tmp_path), barrier, outcomes)) for _ in range(AT_ONCE)
+    ]
+    for process in processes:
+        process.start()
+    found = [outcomes.get(timeout=PATIENCE) for _ in range(AT_ONCE * ROUNDS)]
+    for process in processes:
+        process.join(PATIENCE)
+    return found
+
+
+def test_two_that_open_a_new_home_at_once_both_succeed(opened, tmp_path):
+    assert [outcome for outcome in opened if outcome] == []
+    shipped = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text())
+    for number in range(ROUNDS):
+        home = Path(tmp_path / str(number))
+        assert yaml.safe_load((home / "dagster.yaml").read_text()) == shipped
