@@ -280,7 +280,7 @@ def _store(options: argparse.Namespace) -> Store:
 def _existing_store(options: argparse.Namespace) -> Store:
     """The store, where there is one: a command that reads it would make an empty one of a wrong name."""
     store = _store(options)
-    if not any(store.fs.exists(f"{store.root}/{asset}") for asset in CODE_VERSIONS):
+    if not any(store.reading.exists(f"{store.root}/{asset}") for asset in CODE_VERSIONS):
         raise StoreError(
             f"there is no store at {store.url}: name another place with --store or GAN_STORE, "
             "or make one with `python -m gan_core shard DATASET`"

@@ -23,6 +23,7 @@ TIMEOUT = (10, 60)  # seconds to connect, and between two packets
 ATTEMPTS = 6  # in a row without a new byte
 FIRST_PAUSE = 1.0  # seconds; doubled after each attempt without a new byte
 TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
+HEAD_TIMEOUT = (10, 15)
 BLOCK = 2**16  # what is lost at most when a connection ends
 
 
@@ -214,12 +215,26 @@ class _Transfer:
 
 def web_version(url: str) -> list:
     """What the server says of the file's version; nothing where it does not answer HEAD requests."""
-    try:
-        response = requests.head(url, allow_redirects=True, timeout=TIMEOUT)
-    except requests.RequestException as error:
-        raise SourceError(f"{masked(url)} cannot be reached: {error}; check the dataset's source") from error
+    response = _head(url)
     fields = ("ETag", "Last-Modified", "Content-Length")
     return [response.headers.get(field) for field in fields] if response.ok else []
+
+
+def _head(url: str) -> requests.Response:
+    """The answer to a HEAD request, asked for again where another attempt may mend it."""
+
+    def ask() -> requests.Response:
+        return requests.head(url, allow_redirects=True, timeout=HEAD_TIMEOUT)
+
+    try:
+        for pause in (FIRST_PAUSE, 2 * FIRST_PAUSE):
+            with contextlib.suppress(*TRANSIENT_ERRORS):
+                if (response := ask()).status_code not in TRANSIENT:
+                    return response
+            time.sleep(pause)
+        return ask()
+    except requests.RequestException as error:
+        raise SourceError(f"{masked(url)} cannot be reached: {error}; check the dataset's source") from error
 
 
 def _verify(

@@ -384,7 +384,7 @@ class _Memory:
 
     def _load(self) -> dict[str, str]:
         try:
-            known = json.loads(self.store.fs.cat_file(f"{self.store.root}/{self.path}"))
-        except (FileNotFoundError, ValueError):  # only a memo: where it is damaged, images are read again
+            known = json.loads(self.store.read_bytes(self.path) or b"{}")
+        except ValueError:  # only a memo: where it is damaged, images are read again
             return {}
         return known if isinstance(known, dict) else {}

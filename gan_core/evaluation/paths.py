@@ -1,16 +1,14 @@
 """The images of a folder, an archive (zip, tar) or WebDataset shards, for `evaluate --real … --fake …`."""
 
 import hashlib
-import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import fsspec
 import numpy as np
 
 from gan_core.data.pixels import open_image, to_mode, to_square, upright
-from gan_core.data.sources.file_collections import is_local, open_files
+from gan_core.data.sources.file_collections import file_system, is_local, open_files
 from gan_core.data.sources.files import Files
 from gan_core.data.sources.folders import FolderFiles
 from gan_core.data.sources.images import IMAGE_EXTENSIONS, check_left_out, find_images
@@ -82,7 +80,7 @@ def _decode(content: bytes, channels: int, image_size: int | None) -> np.ndarray
 def _matches(pattern: str) -> list[str]:
     """The paths or URLs that a glob matches, sorted."""
     try:
-        fs, path = fsspec.core.url_to_fs(os.path.expanduser(pattern))
+        fs, path = file_system(pattern)
         found = sorted(fs.glob(path))
     except (OSError, ValueError, ImportError) as error:
         raise EvaluationError(f"{pattern} cannot be reached: {error}; check the path") from error

@@ -28,9 +28,10 @@ from typing import Any
 import fsspec
 
 from gan_core.durable import make_folder, replace_durably, sync_folder, sync_tree
-from gan_core.errors import DamagedError, StoreError
+from gan_core.errors import DamagedError, GanError, StoreError
 from gan_core.places import default_folder
 from gan_core.remedies import how_to_make
+from gan_core.remote import RemoteFiles
 from gan_core.secrets import hidden_in, masked
 from gan_core.store import attempts
 from gan_core.store.manifest import FileEntry, Manifest, NewerFormat, fingerprint, json_object
@@ -83,8 +84,12 @@ class Store:
     def __init__(self, url: str | os.PathLike, cache: str | os.PathLike | None = None):
         self.url = str(url)
         masked(self.url)  # no message tells its password from here on
-        self.fs, self.root = fsspec.core.url_to_fs(self.url)
+        try:
+            self.fs, self.root = fsspec.core.url_to_fs(self.url)
+        except (ValueError, ImportError) as error:
+            raise StoreError(f"{self.url} cannot be a store: {error}; name another with GAN_STORE") from error
         self.is_local = "file" in _protocols(self.fs)
+        self.reading = self.fs if self.is_local else RemoteFiles(self.url)
         if cache is None:
             cache = os.environ.get("GAN_CACHE") or (
                 Path(self.root) / "cache" if self.is_local else Path.home() / ".cache" / "gan-pipelines"
@@ -186,13 +191,15 @@ class Store:
         for name, entry in manifest.files.items():
             path = self.file_path(manifest, name)
             try:
-                size = self.fs.info(path)["size"]
-            except FileNotFoundError:
+                size = self.reading.info(path)["size"]
+            except ABSENT:
                 found.append(f"{path} is missing")
                 continue
+            except OSError as error:
+                raise self._failure("read", error) from error
             if size != entry.size:
                 found.append(f"{path} has {size:,} bytes, its manifest says {entry.size:,}")
-            elif hashes and (digest := self._sha256(path)) != entry.sha256:
+            elif hashes and (digest := self._sha256(path, entry.sha256)) != entry.sha256:
                 found.append(f"{path} has sha256 {digest}, its manifest says {entry.sha256}")
         return found
 
@@ -207,8 +214,8 @@ class Store:
             local = Path(path)
         else:
             local = self.cache / "files" / entry.sha256[:2] / f"{entry.sha256}-{Path(name).name}"
-            if not local.exists():
-                self._download(path, local)
+            if not local.exists() or (verify and sha256_of(local) != entry.sha256):
+                self._download(path, local, entry.sha256)
         again = how_to_make(manifest.asset, manifest.partition, force=True)
         if not local.exists():
             raise StoreError(f"{path} is missing: {again}")
@@ -380,8 +387,7 @@ class Store:
         """The files in the folder `STORE/<relative>` as it is now, with their sizes in bytes."""
         folder = f"{self.root}/{relative}"
         with self._telling("read"), contextlib.suppress(*ABSENT):
-            self.fs.invalidate_cache(folder)
-            found = self.fs.ls(folder, detail=True)
+            found = self.reading.ls(folder, detail=True)
             return {info["name"].rsplit("/", 1)[-1]: info["size"] for info in found if info["type"] == "file"}
         return {}
 
@@ -390,15 +396,16 @@ class Store:
     def read_bytes(self, relative: str) -> bytes | None:
         """The content of `STORE/<relative>`, or None where there is no such file."""
         with self._telling("read"), contextlib.suppress(*ABSENT, IsADirectoryError):
-            return self.fs.cat_file(f"{self.root}/{relative}")
+            return self.reading.cat_file(f"{self.root}/{relative}")
         return None
 
     def list_names(self, relative: str) -> list[str]:
         """The names in the folder `STORE/<relative>` as it is now, in order; none where it is not there."""
         folder = f"{self.root}/{relative}"
         with self._telling("read"), contextlib.suppress(*ABSENT):
-            self.fs.invalidate_cache(folder)
-            return sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in self.fs.ls(folder, detail=False))
+            return sorted(
+                path.rstrip("/").rsplit("/", 1)[-1] for path in self.reading.ls(folder, detail=False)
+            )
         return []
 
     def remove(self, relative: str) -> None:
@@ -413,6 +420,8 @@ class Store:
         """Whatever the file system's library raises, its own errors too, becomes one `StoreError`."""
         try:
             yield
+        except GanError:  # it says more
+            raise
         except errors as error:
             raise self._failure(what, error) from error
 
@@ -518,8 +527,8 @@ class Store:
         path = f"{self.root}/{relative}"
 
         def last_change() -> float:
-            files = [*self.fs.find(path), *([path] if self.is_local else [])]
-            return max((self.fs.modified(file).timestamp() for file in files), default=time.time())
+            files = [*self.reading.find(path), *([path] if self.is_local else [])]
+            return max((self.reading.modified(file).timestamp() for file in files), default=time.time())
 
         with self._telling("read"):
             return attempts.is_abandoned(match["attempt"], last_change)
@@ -560,21 +569,29 @@ class Store:
         pointer = json.dumps({"fingerprint": manifest.fingerprint}).encode()
         self.write_atomically(f"{manifest.asset}/{manifest.partition}/{CURRENT}", pointer)
 
-    def _sha256(self, path: str) -> str:
-        with self.fs.open(path, "rb") as file:
-            digest = hashlib.sha256()
-            while block := file.read(2**20):
-                digest.update(block)
-        return digest.hexdigest()
+    def _sha256(self, path: str, expected: str) -> str:
+        with self._telling("read"):
+            if self.is_local:
+                return sha256_of(Path(path))
+            found = self.reading.sha256(path)
+            return found if found == expected else self.reading.sha256(path)  # it may be the network's doing
 
-    def _download(self, path: str, local: Path) -> None:
+    def _download(self, path: str, local: Path, expected: str) -> None:
+        """Copy a remote file to `local`, once more where its sha256 is another than `expected`."""
         make_folder(local.parent)
         temporary = _temporary(local)
         try:
-            self.fs.get_file(path, str(temporary))
+            self.reading.copy(path, temporary)
+            if sha256_of(temporary) != expected:
+                self.reading.copy(path, temporary)
             replace_durably(temporary, local)
         except FileNotFoundError as error:
-            raise StoreError(f"{path} is missing from the store") from error
+            raise StoreError(f"{self.address(path)} is missing from the store") from error
+        except OSError as error:
+            raise StoreError(
+                f"{local} cannot be written: {error.strerror or error}: free space, or name another folder "
+                "with GAN_CACHE"
+            ) from error
         finally:
             temporary.unlink(missing_ok=True)
         _remove_abandoned(local.parent, begins=re.escape(f".{local.name}."))

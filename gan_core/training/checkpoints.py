@@ -58,12 +58,12 @@ class Checkpoints:
         torch.save({"fingerprint": self.fingerprint, "state": state}, buffer)
         content = buffer.getvalue()
         name = _name(state["images_seen"])
-        described = {
-            "size": len(content),
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "best": best or self._was_best(name),
-        }
         try:
+            described = {
+                "size": len(content),
+                "sha256": hashlib.sha256(content).hexdigest(),
+                "best": best or self._was_best(name),
+            }
             path = self.store.write_atomically(f"{self.relative}/{name}.pt", content)
             self.store.write_atomically(f"{self.relative}/{name}.json", json.dumps(described).encode())
         except StoreError as error:

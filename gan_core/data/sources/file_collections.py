@@ -20,6 +20,8 @@ from gan_core.data.sources.folders import LocalFolder, RemoteFolder, version_of
 from gan_core.data.sources.tars import TarFiles
 from gan_core.data.sources.zips import ZipFiles
 from gan_core.errors import SourceError
+from gan_core.progress import Progress
+from gan_core.remote import RemoteFiles
 from gan_core.secrets import masked
 
 logger = logging.getLogger("gan_core")
@@ -55,11 +57,17 @@ def open_files(location: str, cache: Path, emit: Callable[[str], None] = logger.
     )
 
 
-def resolve(location: str) -> tuple[fsspec.AbstractFileSystem, str]:
+def file_system(location: str) -> tuple[fsspec.AbstractFileSystem | RemoteFiles, str]:
+    """The file system and path of a location; nothing is looked at. Raises what fsspec raises."""
+    fs, path = fsspec.core.url_to_fs(os.path.expanduser(location))
+    return (fs, path) if is_local(fs) else (RemoteFiles(location, SourceError), path)
+
+
+def resolve(location: str) -> tuple[fsspec.AbstractFileSystem | RemoteFiles, str]:
     """The file system and path of a location; raises `SourceError` if no file or folder is there."""
     try:
         location.encode()
-        fs, path = fsspec.core.url_to_fs(os.path.expanduser(location))
+        fs, path = file_system(location)
         there = _is_web(location) or fs.exists(path)
         mode = os.stat(path).st_mode if there and is_local(fs) else 0
     except UnicodeEncodeError as error:
@@ -81,21 +89,22 @@ def fetch(location: str, cache: Path, emit: Callable[[str], None]) -> Path:
     if is_local(fs):
         return Path(path)
     name = _name(path)
-    version = web_version(location) if _is_web(location) else version_of(fs.info(path))
+    version = web_version(location) if _is_web(location) else version_of(info := fs.info(path))
     digest = hashlib.sha256(json.dumps([masked(location), version]).encode()).hexdigest()[:16]
     target = cache / FETCHED / digest / name
     if _is_web(location):
         return download(location, target, emit=emit)
 
     def copy(temporary: Path) -> None:
-        with fs.open(path, "rb") as file:
-            total = fs.info(path).get("size")
-            copy_with_progress(file, temporary, total, f"copying {masked(location)}", emit)
+        progress = Progress(f"copying {masked(location)}", info.get("size"), "bytes", emit=emit)
+        fs.copy(path, temporary, progress.advance)
+        if version_of(fs.info(path)) != version:
+            raise SourceError(f"{masked(location)} has changed while it was copied: run again")
 
     return make_once(target, copy, emit)
 
 
-def is_local(fs: fsspec.AbstractFileSystem) -> bool:
+def is_local(fs: fsspec.AbstractFileSystem | RemoteFiles) -> bool:
     return isinstance(fs, LocalFileSystem)
 
 

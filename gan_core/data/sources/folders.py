@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import fsspec
-
 from gan_core.data.sources.files import Files, FileTable, check_size, shown
 from gan_core.errors import SourceError
+from gan_core.remote import RemoteFiles
 
 # What file systems call the things that change with a file's content.
 VERSION_FIELDS = ("size", "mtime", "ETag", "etag", "LastModified", "last_modified", "updated", "md5Hash")
@@ -64,7 +63,7 @@ class RemoteFolder(FolderFiles):
 
     remote = True
 
-    def __init__(self, location: str, fs: fsspec.AbstractFileSystem, root: str):
+    def __init__(self, location: str, fs: RemoteFiles, root: str):
         self.location, self.fs, self.root = location, fs, root.rstrip("/")
         self.listed: tuple[FileTable, str] | None = None
 

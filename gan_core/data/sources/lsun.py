@@ -1,9 +1,11 @@
 """LSUN as it is published: an LMDB in a zip, a key a photograph, the value its bytes (Yu et al. 2015)."""
 
+import contextlib
 import hashlib
 import itertools
 import json
 import logging
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -14,7 +16,9 @@ from typing import Any
 from gan_core.config import Dataset
 from gan_core.data.local_files import copy_with_progress, make_once
 from gan_core.data.sources.base import Entry, Source
-from gan_core.data.sources.file_collections import fetch, file_signature, is_local, resolve
+from gan_core.data.sources.file_collections import FETCHED, fetch, file_signature, resolve
+from gan_core.data.sources.files import DamagedError
+from gan_core.data.sources.kinds import DOWNLOADS
 from gan_core.data.sources.lmdb_file import LmdbFile
 from gan_core.errors import SourceError
 from gan_core.secrets import masked
@@ -70,14 +74,35 @@ def open_lsun(
     found = _find(location, split, dataset, whole)
     if found is None:
         return None
-    fs, path = resolve(found)
-    if path.lower().endswith(".zip"):
-        archive = fetch(found, cache, emit)
-        digest = hashlib.sha256(json.dumps([str(archive), *file_signature(archive)]).encode()).hexdigest()
-        database = extract_database(archive, cache / "lmdb" / digest[:16] / DATABASE, emit)
-    else:
-        database = Path(path) if is_local(fs) else fetch(found, cache, emit)
-    return LmdbSource(database, masked(location))
+    database = archive = fetch(found, cache, emit)
+    with damaged_copies_deleted(cache, archive):
+        if archive.suffix.lower() == ".zip":
+            digest = hashlib.sha256(json.dumps([str(archive), *file_signature(archive)]).encode()).hexdigest()
+            database = extract_database(archive, cache / "lmdb" / digest[:16] / DATABASE, emit)
+        with damaged_copies_deleted(cache, database):
+            return _checked(LmdbSource(database, masked(location)))
+
+
+@contextlib.contextmanager
+def damaged_copies_deleted(cache: Path, copy: Path) -> Iterator[None]:
+    """A file in the cache that turns out to be damaged is deleted: the next run would only take it again."""
+    try:
+        yield
+    except DamagedError as error:
+        made_here = any(copy.is_relative_to(cache / folder) for folder in (FETCHED, DOWNLOADS, "lmdb"))
+        if not (made_here and copy.exists()):
+            raise
+        copy.unlink()
+        raise DamagedError(f"{error} ({copy} was deleted: run again to make it anew)") from error
+
+
+def _checked(source: LmdbSource) -> LmdbSource:
+    """Raises `DamagedError` unless the file begins like an LMDB and has its length."""
+    try:
+        source.count()
+    except SourceError as error:
+        raise DamagedError(str(error)) from error
+    return source
 
 
 def published_name(category: str, split: str) -> str:
@@ -93,17 +118,15 @@ def extract_database(archive: Path, target: Path, emit: Callable[[str], None]) -
             with zipfile.ZipFile(archive) as opened:
                 members = [m for m in opened.infolist() if m.filename.rpartition("/")[2] == DATABASE]
                 if len(members) != 1:
-                    raise SourceError(
+                    raise DamagedError(
                         f"{archive} contains {len(members)} files named {DATABASE} instead of one: it is not "
                         "a zip of LSUN; name the right one as the dataset's source"
                     )
                 with opened.open(members[0]) as file:  # reading to the end checks its CRC
                     task = f"reading {DATABASE} out of {archive.name}"
                     copy_with_progress(file, temporary, members[0].file_size, task, emit)
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise SourceError(
-                f"{archive} is damaged or not complete: {error}; delete it and run again, or replace it"
-            ) from error
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, struct.error) as error:
+            raise DamagedError(f"{archive} is damaged or not complete: {error}; replace it") from error
 
     return make_once(target, extract, emit)
 

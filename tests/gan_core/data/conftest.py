@@ -21,6 +21,7 @@ class FileServer(ThreadingHTTPServer):
 
     A fault is a status code, "cut" (half of what was asked for, then the connection closes), "no range", or a
     dictionary of headers that are sent in the place of the right ones. A `silent` server tells no version.
+    `head_faults` are status codes, or "cut", that HEAD requests are answered with first.
     """
 
     def __init__(self):
@@ -28,6 +29,7 @@ class FileServer(ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.faults: dict[str, list] = {}
         self.silent = False
+        self.head_faults: list = []
         self.seen: list[tuple[str, str, str | None]] = []  # method, path, Range
 
     @property
@@ -40,6 +42,13 @@ class FileServer(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     def do_HEAD(self):
+        if self.server.head_faults:
+            fault = self.server.head_faults.pop(0)
+            if fault == "cut":
+                self.close_connection = True
+            else:
+                self.send_error(fault)
+            return
         self.answer(with_body=False)
 
     def do_GET(self):

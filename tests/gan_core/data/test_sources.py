@@ -575,6 +575,48 @@ def test_lsun_over_the_network(tmp_path, server, monkeypatch, lsun):
     assert not list((tmp_path / "cache").rglob("*.zip"))  # only the database is kept
 
 
+@pytest.mark.parametrize("broken", ["a page", "half", "another zip", "another file in it"])
+def test_an_official_lsun_that_is_broken_does_not_stay_in_the_cache(
+    tmp_path, server, monkeypatch, lsun, broken
+):
+    """It is published without a checksum."""
+    whole = (lsun[0] / "bedroom_train_lmdb.zip").read_bytes()
+    content = {
+        "a page": lambda: b"<html>Sign in</html>",
+        "half": lambda: whole[: len(whole) // 2],
+        "another zip": lambda: zip_of(tmp_path / "a.zip", {"a.txt": b""}).read_bytes(),
+        "another file in it": lambda: zip_of(tmp_path / "a.zip", {"data.mdb": b"none" * 5000}).read_bytes(),
+    }[broken]()
+    path = "/scenes/bedroom_train_lmdb.zip"
+    monkeypatch.setenv("GAN_MIRROR_LSUN", f"{server.url}/scenes")
+    dataset = make_dataset(**LSUN, **TRAIN_ONLY)
+    server.silent, server.files[path] = True, content
+    for _ in range(2):
+        with pytest.raises(SourceError, match=r"was deleted: run again"):
+            opened(dataset, tmp_path / "cache")
+    server.files[path] = whole
+    assert opened(dataset, tmp_path / "cache")["train"].count() == 12
+
+
+def test_a_database_that_was_fetched_and_is_not_whole_does_not_stay_in_the_cache(tmp_path, server, lsun):
+    whole = (tmp_path / "bedroom_train_lmdb" / "data.mdb").read_bytes()
+    server.silent, server.files["/data.mdb"] = True, whole[: len(whole) // 2]
+    dataset, place = make_dataset(**LSUN, **TRAIN_ONLY), f"{server.url}/data.mdb"
+    for _ in range(2):
+        with pytest.raises(SourceError, match=r"not complete.*data.mdb was deleted: run again"):
+            opened(dataset, tmp_path / "cache", place)
+    server.files["/data.mdb"] = whole
+    assert opened(dataset, tmp_path / "cache", place)["train"].count() == 12
+
+
+def test_a_version_is_asked_for_again_where_the_server_falters(tmp_path, server):
+    server.files["/x.zip"] = zip_of(tmp_path / "x.zip", class_files({"cat": 2, "dog": 2})).read_bytes()
+    server.head_faults = [503, "cut"]
+    assert opened(make_dataset(**LABELLED), tmp_path / "cache", f"{server.url}/x.zip")["train"].count() == 4
+    assert opened(make_dataset(**LABELLED), tmp_path / "cache", f"{server.url}/x.zip")["train"].count() == 4
+    assert server.ranges("/x.zip") == [None]
+
+
 def test_lsun_from_disk(tmp_path, lsun):
     folder, photographs = lsun
     train, test = folder / "bedroom_train_lmdb.zip", folder / "bedroom_val_lmdb.zip"

@@ -307,6 +307,7 @@ def test_s3_that_fails_leaves_the_last_good_one(s3_store, monkeypatch, ending):
 
     with monkeypatch.context() as patch:
         patch.setattr(s3fs.S3FileSystem, "_call_s3", fail)
+        patch.setattr(s3_store.reading, "patience", 0.1)
         check_failed_save(saving, before, 'Could not connect to the endpoint URL: "http://nowhere"')
     saving.save(state(200))
     assert checkpoints(s3_store).load_newest()["images_seen"] == 200
@@ -321,6 +322,7 @@ def test_s3_that_is_gone_is_one_clear_error(s3_store, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(s3fs.S3FileSystem, "_call_s3", fail)
+        patch.setattr(s3_store.reading, "patience", 0.1)
         with pytest.raises(TrainingError, match="could not be written.*000100.pt.*could not be removed"):
             saving.save(state(200))
         with pytest.raises(StoreError, match="cannot be read: Could not connect"):

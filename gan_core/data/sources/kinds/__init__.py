@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from gan_core.data.sources.base import Source
     from gan_core.data.sources.files import Files
 
-__all__ = ["SOURCE_KINDS", "SourceKind", "register"]
+__all__ = ["DOWNLOADS", "SOURCE_KINDS", "SourceKind", "register"]
+DOWNLOADS = "downloads"  # the folder of the cache for what is published
 
 
 class SourceKind:
@@ -74,7 +75,7 @@ class SourceKind:
         kind = self.dataset.source.kind
         mirror = f"GAN_MIRROR_{re.sub(r'[^A-Za-z0-9]', '_', kind).upper()}"
         base = os.environ.get(mirror) or self.base_url
-        target = self.cache / "downloads" / kind / name
+        target = self.cache / DOWNLOADS / kind / name
         instead = (
             f"get {name} in another way and save it as {target}, "
             f"or set {self.dataset.source_variable} to the path of what you have"
