@@ -1,4 +1,4 @@
-"""One of the processes that torchrun starts for a training: `python -m assets.training_rank <step's pid>`."""
+"""One of the processes of a training that the step starts: `python -m assets.training_rank`."""
 
 import contextlib
 import json
@@ -10,33 +10,30 @@ from dagster_pipes import PipesContext, open_dagster_pipes
 
 from gan_core.errors import GanError
 from gan_core.store import Store
+from gan_core.training.processes.launch import leave_word
 from gan_core.training.task import TrainingTask
 
 
-def main(step_process: int) -> int:
+def main() -> int:
     """Train with the others, until the end or until the step's process is gone. The exit status."""
     is_first = os.environ["RANK"] == "0"
     with open_dagster_pipes() if is_first else contextlib.nullcontext() as pipes:
         try:
-            _train(pipes, step_process)
+            _train(pipes)
         except GanError as error:
-            print(f"process {os.environ['RANK']}: {type(error).__name__}: {error}", file=sys.stderr)
-            if pipes:
-                pipes.report_custom_message({"error": str(error)})
+            leave_word(error)
             return 2
         except KeyboardInterrupt as interrupt:
-            if pipes:
-                notes = getattr(interrupt, "__notes__", [])
-                pipes.report_custom_message({"error": ". ".join(["its processes were interrupted", *notes])})
+            leave_word(interrupt)
             return 130
     return 0
 
 
-def _train(pipes: PipesContext | None, step_process: int) -> None:
-    from gan_core.training.processes.torchrun import joined
+def _train(pipes: PipesContext | None) -> None:
+    from gan_core.training.processes.joining import joined
     from gan_core.training.train import run_training
 
-    with joined(launched_by=step_process) as ranks:
+    with joined() as ranks:
         task, store = ranks.of_first(pipes and (pipes.get_extra("task"), pipes.get_extra("store")))
         run_training(
             Store(*store),
@@ -57,4 +54,4 @@ def _observe(pipes: PipesContext, snapshot) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
+    sys.exit(main())

@@ -15,6 +15,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+from gan_core import steps
 from gan_core.config import default_config_folder, load_configs
 from gan_core.errors import ConfigError, GanError, StoreError
 from gan_core.evaluation.extractors import EXTRACTORS
@@ -22,6 +23,15 @@ from gan_core.evaluation.metrics import METRICS
 from gan_core.places import checkout
 from gan_core.secrets import HideSecrets, without_secrets
 from gan_core.store import Manifest, Store, default_store
+from gan_core.training.processes.launch import (
+    PROCESSES,
+    is_rank,
+    leave_word,
+    number_of_processes,
+    run_ranks,
+    was_launched,
+)
+from gan_core.training.task import TrainingTask
 from gan_core.versions import CODE_VERSIONS
 
 DISTRIBUTION = "gan-pipelines"
@@ -38,12 +48,13 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.run(options)
     except GanError as error:
-        print(f"{_process()}{type(error).__name__}: {error}", file=sys.stderr)
+        _end_with(error, f"{type(error).__name__}: {error}")
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # what is left to do is to end
-        print(f"{_process()}stopped; the same command goes on where this one stopped", file=sys.stderr)
+        notes = [f"{note}; " for note in getattr(interrupt, "__notes__", [])]
+        _end_with(interrupt, f"{''.join(notes)}stopped; the same command goes on where this one stopped")
         return 130
     except Exception as error:  # a bug: its traceback is printed
         bug = without_secrets(error)
@@ -52,9 +63,13 @@ def main(arguments: list[str] | None = None) -> int:
     raise bug
 
 
-def _process() -> str:
-    """Which process speaks, of several that torchrun started."""
-    return f"process {os.environ['RANK']}: " if int(os.environ.get("WORLD_SIZE", "1")) > 1 else ""
+def _end_with(error: BaseException, line: str) -> None:
+    """The last words of this process, or of one that trains with others."""
+    if was_launched():
+        leave_word(error)
+    else:
+        process = f"process {os.environ['RANK']}: " if is_rank() else ""
+        print(f"{process}{line}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,6 +99,12 @@ def _parser() -> argparse.ArgumentParser:
 
     train = _command(commands, "train", _train, "train an experiment from its dataset's shards")
     train.add_argument("experiment", help="a name in configs/experiments")
+    train.add_argument(
+        "--processes",
+        type=int,
+        help=f"processes of this machine that train together, each on a GPU of its own where there are GPUs "
+        f"(default: {PROCESSES}, else 1)",
+    )
     train.add_argument("--device", choices=["cpu", "cuda"], help="by default a GPU where there is one")
 
     sample = _command(commands, "sample", _sample, "draw the samples of a trained experiment")
@@ -160,28 +181,52 @@ def _reference(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from gan_core.evaluation.classifier import train_classifier
-    from gan_core.training import train_gan
-    from gan_core.training.processes.torchrun import joined
-
     configs = load_configs(options.configs)
     experiment, store = configs.experiment(options.experiment), _existing_store(options)
     shards = store.require("image_shards", experiment.dataset)
     dataset = configs.datasets[experiment.dataset]
-    with joined(options.device) as ranks:
-        classifier = ranks.of_first(ranks.is_first and train_classifier(store, dataset, shards))
-        manifest = train_gan(
-            store,
-            experiment,
-            dataset,
-            shards,
-            classifier,
-            force=options.force,
-            device=options.device,
-            ranks=ranks,
-        )
+    task = TrainingTask(
+        experiment=experiment, dataset=dataset, shards=shards, force=options.force, device=options.device
+    )
+    processes = 1 if is_rank() else number_of_processes(options.processes)
+    if processes > 1:
+        _train_together(options, store, task, processes)
+    else:
+        _train_here(store, task)
+
+
+def _train_here(store: Store, task: TrainingTask) -> None:
+    """In this process, which may be one of several."""
+    from gan_core.evaluation.classifier import train_classifier
+    from gan_core.training.processes.joining import joined
+    from gan_core.training.train import run_training
+
+    with joined(task.device) as ranks:
+        classifier = ranks.of_first(ranks.is_first and train_classifier(store, task.dataset, task.shards))
+        task = task.model_copy(update={"classifier": classifier})
+        manifest = run_training(store, task, ranks=ranks)
     if manifest:
         _print(store, manifest)
+
+
+def _train_together(options: argparse.Namespace, store: Store, task: TrainingTask, processes: int) -> None:
+    """In processes of which the first prints what was made; the classifier is made before they begin."""
+    step = steps.classifier(task.dataset, task.shards)
+    classifier = step.reuse(store)
+    if classifier is None:
+        from gan_core.evaluation.classifier import train_classifier
+
+        classifier = train_classifier(store, task.dataset, task.shards)
+    task = task.model_copy(update={"classifier": classifier})
+    task.check(processes)
+    if not task.force and (found := task.step.reuse(store)):
+        _print(store, found)
+        return
+    given = {name: getattr(options, name) for name in ("store", "configs", "device")}
+    places = [f"--{name}={value}" for name, value in given.items() if value]
+    force = ["--force"] if options.force else []
+    name = task.experiment.name
+    run_ranks(name, ["-m", "gan_core", "train", name, *places, *force], processes)
 
 
 def _sample(options: argparse.Namespace) -> None:

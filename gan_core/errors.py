@@ -38,5 +38,9 @@ class TrainingError(GanError):
     """Training cannot start or go on (non-finite loss, checkpoint of another configuration)."""
 
 
+class LostRankError(TrainingError):
+    """Another of the processes that train together is gone."""
+
+
 class EvaluationError(GanError):
     """A metric cannot be computed (too few samples, missing weights, protocols that do not match)."""

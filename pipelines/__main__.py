@@ -20,11 +20,11 @@ def main(arguments: list[str] | None = None) -> int:
     ui = commands.add_parser("dev", help="open the Dagster UI, with the daemon, on 127.0.0.1")
     ui.add_argument("--port", type=int, default=3000)
     options = parser.parse_args(arguments)
-    if options.command == "dev":
-        from pipelines.dev import dev
-
-        return dev(options.port)
     try:
+        if options.command == "dev":
+            from pipelines.dev import dev
+
+            return dev(options.port)
         return _backfill(options.experiments, options.force)
     except GanError as error:
         print(error, file=sys.stderr)

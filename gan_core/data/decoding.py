@@ -73,7 +73,7 @@ class ShardFormat:
 def decoders_of_this_process(shards: int) -> int:
     """How many decoders pay for so many shards: one per core that this process may use.
 
-    The processes of one training on a machine (torchrun says how many) divide the cores among them. At most
+    The processes of one training on a machine divide the cores among them, as their environment says. At most
     32, and none without a shard of its own; GAN_DECODERS says another number. Raises `ConfigError` where
     that is none.
     """
@@ -88,7 +88,7 @@ def decoders_of_this_process(shards: int) -> int:
 
 
 def ranks_here() -> int:
-    """The processes of this training on this machine; torchrun says so."""
+    """The processes of this training on this machine, as its environment says."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 

@@ -8,8 +8,7 @@ import dagster as dg
 import psutil
 import pytest
 
-from assets.several_processes import RANK_MODULE, number_of_processes
-from gan_core.errors import ConfigError
+from assets.several_processes import RANK_MODULE
 from gan_core.training import TrainingTask
 from tests.pipelines.test_durability import ENDLESS, World, is_gone
 from tests.small_project import DATASET, EXPERIMENT, write_config
@@ -72,18 +71,6 @@ def test_no_process_is_started_where_there_is_nothing_to_train(project, monkeypa
     assert not processes_started(odd)
 
 
-def test_the_number_of_processes_is_checked(monkeypatch):
-    monkeypatch.delenv("GAN_PROCESSES", raising=False)
-    assert (number_of_processes(None), number_of_processes(4)) == (1, 4)
-    with pytest.raises(ConfigError, match="`processes` is `0`"):
-        number_of_processes(0)
-    monkeypatch.setenv("GAN_PROCESSES", "3")
-    assert (number_of_processes(None), number_of_processes(1)) == (3, 1)
-    monkeypatch.setenv("GAN_PROCESSES", "all")
-    with pytest.raises(ConfigError, match="GAN_PROCESSES is `all`"):
-        number_of_processes(None)
-
-
 # --- ends -------------------------------------------------------------------------------------------------
 
 
@@ -101,7 +88,7 @@ def world(tmp_path) -> Iterator[World]:
 
 
 def processes_of(world: World) -> list[psutil.Process]:
-    """torchrun and what it started for this world's store."""
+    """Those that train for this world's store."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -120,7 +107,7 @@ def wait_until_none_is_left(world: World) -> None:
 def test_a_killed_process_fails_the_run_and_a_new_one_goes_on_until_it_is_cancelled(world):
     worker = world.execute("endless")
     first = world.wait_for_training("endless")
-    (second,) = [process for process in first.parent().children() if process.pid != first.pid]
+    (second,) = [process for process in processes_of(world) if process.pid != first.pid]
     second.kill()
     began = time.monotonic()
     assert worker.wait(30) != 0
@@ -132,7 +119,8 @@ def test_a_killed_process_fails_the_run_and_a_new_one_goes_on_until_it_is_cancel
         event.dagster_event.event_specific_data.error.to_string()
         for event in world.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
     ]
-    assert "the training of `endless` in 2 processes failed" in failure
+    assert "the training of `endless` in 2 processes failed: process 1 of 2" in failure
+    assert "was killed (SIGKILL)" in failure
     saved = max(world.checkpoints("endless"))
 
     worker = world.execute("endless")
@@ -150,12 +138,30 @@ def test_a_killed_process_fails_the_run_and_a_new_one_goes_on_until_it_is_cancel
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("killed", ["step", "torchrun", "worker"])
+def test_an_interrupt_of_one_process_cancels_the_run_and_all_have_saved(world):
+    worker = world.execute("endless")
+    first = world.wait_for_training("endless")
+    assert {
+        connection.laddr.ip
+        for process in processes_of(world)
+        for connection in process.net_connections("inet")
+    } == {"127.0.0.1"}
+    (second,) = [process for process in processes_of(world) if process.pid != first.pid]
+    second.send_signal(signal.SIGINT)
+    worker.wait(30)
+    wait_until_none_is_left(world)
+    (run,) = world.runs()
+    assert run.status == dg.DagsterRunStatus.CANCELED
+    assert max(world.checkpoints("endless")) % ENDLESS["checkpoint_every"] != 0
+    assert world.trainer("endless") is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", ["step", "worker"])
 def test_what_loses_its_parent_saves_and_ends(world, killed):
     worker = world.execute("endless")
     trainer = world.wait_for_training("endless")
-    torchrun = trainer.parent()
-    {"step": torchrun.parent(), "torchrun": torchrun, "worker": psutil.Process(worker.pid)}[killed].kill()
+    {"step": trainer.parent(), "worker": psutil.Process(worker.pid)}[killed].kill()
     wait_until_none_is_left(world)
     assert max(world.checkpoints("endless")) % ENDLESS["checkpoint_every"] != 0
     assert world.trainer("endless") is None

@@ -16,7 +16,7 @@ from tests.gan_core.data.conftest import encoded
 from tests.small_project import DATASET, EXPERIMENT, write_config
 
 AT_ONCE = 3
-PATIENCE = 240  # seconds
+PATIENCE = 600  # seconds
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ def test_two_first_backfills_at_once_both_succeed(tmp_path):
     write_config(tmp_path / "configs", EXPERIMENT)
     processes = [start(tmp_path, "plain") for _ in range(2)]
     for process in processes:
-        _, errors = process.communicate(timeout=240)
+        _, errors = process.communicate(timeout=600)
         assert process.returncode == 0, errors
     store = Store(tmp_path / "store")
     for asset in ("trained_gan", "evaluation"):

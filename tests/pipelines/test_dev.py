@@ -1,8 +1,10 @@
-"""Which lines of `dagster dev` are shown."""
+"""Which lines of `dagster dev` are shown, and who can reach it."""
 
+import psutil
 import pytest
 
 from pipelines.dev import is_worth_showing
+from tests.pipelines.dev_server import dev_server
 
 BEGIN = "\x1b[32m2026-01-02 03:04:05 +0000\x1b[0m - "
 
@@ -39,3 +41,16 @@ def test_what_happened_on_purpose_or_led_to_nothing_is_not_shown(line):
 )
 def test_everything_else_is(line):
     assert is_worth_showing(BEGIN + line) and is_worth_showing(line)
+
+
+@pytest.mark.slow
+def test_the_ui_and_all_that_belongs_to_it_are_out_of_reach_of_other_hosts(tmp_path):
+    with dev_server(tmp_path) as (address, _):
+        sockets = [
+            connection
+            for process in psutil.Process().children(recursive=True)
+            for connection in process.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        ]
+    assert int(address.rpartition(":")[2]) in {connection.laddr.port for connection in sockets}
+    assert {connection.laddr.ip for connection in sockets} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}

@@ -7,19 +7,19 @@ import torch.distributed as distributed
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from gan_core.errors import TrainingError
+from gan_core.errors import LostRankError
 
 Value = TypeVar("Value")
 
 
 class Ranks:
-    """One process on its own, or this process's place among those that torchrun started.
+    """One process on its own, or this process's place among those that were started together.
 
     `rank` counts from 0, `size` is the number of processes. With one process every method returns what it
     was given. All ranks call the same methods in the same order. What decides where the run goes travels
     through gloo on the CPU, so that no step waits for a GPU; gradients through the device's own backend.
 
-    Every method raises `TrainingError` where another process is gone.
+    Every method raises `LostRankError` where another process is gone.
     """
 
     def __init__(self, rank: int = 0, size: int = 1):
@@ -141,8 +141,8 @@ def _add_up(tensor: Tensor) -> None:
         raise _lost(error) from error
 
 
-def _lost(error: RuntimeError) -> TrainingError:
-    return TrainingError(
+def _lost(error: RuntimeError) -> LostRankError:
+    return LostRankError(
         "another process of this training has ended or does not answer, so this one stops, too. Its own "
         "message says why; one that left none was killed, for example because memory ran out. Start the "
         f"training again: it goes on from its last checkpoint. ({str(error).splitlines()[0]})"

@@ -88,7 +88,7 @@ from gan_core.config import Dataset, Experiment
 from gan_core.data.feed import ResidentFeed, StreamedFeed
 from gan_core.store import Store
 from gan_core.training import train_gan
-from gan_core.training.processes.torchrun import joined
+from gan_core.training.processes.joining import joined
 
 record, url, experiment, dataset, limit, killed_at = sys.argv[1:]
 lines = open(f"{record}-{os.environ['RANK']}", "w", buffering=1)

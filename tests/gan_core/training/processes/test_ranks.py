@@ -18,8 +18,8 @@ from gan_core.models.layers import MinibatchDiscrimination, MinibatchStddev
 from gan_core.store import Manifest, Store
 from gan_core.training import train_gan
 from gan_core.training.noise import Noise
+from gan_core.training.processes.joining import joined
 from gan_core.training.processes.ranks import Ranks
-from gan_core.training.processes.torchrun import joined
 
 PROCESSES = 2
 CPU = torch.device("cpu")
@@ -311,7 +311,7 @@ def test_a_killed_process_ends_the_others_and_one_process_goes_on(
     shards, shards_alone = make_shards(store), make_shards(alone)
     first, second = together(die_while_training, store.root, experiment, dataset, shards)
     assert second is None
-    assert first.startswith("TrainingError: another process of this training has ended")
+    assert first.startswith("LostRankError: another process of this training has ended")
     assert store.current("trained_gan", experiment.name) is None
 
     lines: list[str] = []

@@ -1,4 +1,4 @@
-"""Joining the other processes that torchrun started, and ending with them."""
+"""Joining the other processes of a training, and ending with who started them."""
 
 import contextlib
 import datetime
@@ -6,12 +6,13 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from typing import Any
 
-import psutil
 import torch
 import torch.distributed as distributed
 
 from gan_core.errors import ConfigError
+from gan_core.training.processes.launch import FOLDER, LAUNCHER, is_rank
 from gan_core.training.processes.ranks import Ranks
 
 # How long the others wait for the first rank's evaluation or checkpoint, and for one that hangs. That a
@@ -22,27 +23,37 @@ LAST_WORDS_SECONDS = 20.0
 
 
 @contextlib.contextmanager
-def joined(device: str | None = None, launched_by: int | None = None) -> Iterator[Ranks]:
-    """The processes that torchrun started together with this one; on its own where it started none.
+def joined(device: str | None = None) -> Iterator[Ranks]:
+    """The processes that `run_ranks`, or torchrun, started together with this one; on its own where there are
+    none.
 
     On CUDA each process of a machine takes the GPU of its local rank. SIGINT and SIGTERM raise
-    `KeyboardInterrupt`, once: torchrun passes them on to every process. When torchrun has ended without a
-    word (or was not started by the process `launched_by`, where that is given), this process does the same to
-    itself, and ends 20 s later at the latest.
+    `KeyboardInterrupt`, once: who started the processes passes them on to every one. When that one has ended
+    without a word, this process does the same to itself, and ends 20 s later at the latest.
 
     Raises `ConfigError` where there are more processes than GPUs.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if not is_rank():
         yield Ranks()
         return
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt_once)
-    ancestors = [os.getppid(), *([launched_by] if launched_by else [])]
-    threading.Thread(target=_end_with, args=(ancestors,), name="torchrun", daemon=True).start()
-    distributed.init_process_group(_choose_backend(device), timeout=TIMEOUT)
+    launcher = int(os.environ.get(LAUNCHER) or os.getppid())
+    threading.Thread(target=_end_with, args=(launcher,), name="launcher", daemon=True).start()
+    distributed.init_process_group(_choose_backend(device), timeout=TIMEOUT, **_meeting_place())
     yield Ranks(distributed.get_rank(), distributed.get_world_size())
     # After an error the process ends, and the others see that: NCCL would wait for them here.
     distributed.destroy_process_group()
+
+
+def _meeting_place() -> dict[str, Any]:
+    """A file, which nobody else can reach; torchrun has a TCP port, and says so in the environment."""
+    folder = os.environ.get(FOLDER)
+    if folder is None:
+        return {}
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    store = distributed.FileStore(os.path.join(folder, "meeting-place"), size)
+    return {"store": store, "rank": rank, "world_size": size}
 
 
 def _choose_backend(device: str | None) -> str:
@@ -59,16 +70,16 @@ def _choose_backend(device: str | None) -> str:
 
 
 def _interrupt_once(*_) -> None:
-    """A second signal (torchrun's, after one to the whole process group) must not disturb the saving."""
+    """A second signal (the launcher's, after one to the whole process group) must not disturb the saving."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
-def _end_with(ancestors: list[int]) -> None:
-    """Interrupt this process once its nearest ancestors are no longer these."""
+def _end_with(launcher: int) -> None:
+    """Interrupt this process once its parent is no longer that one."""
     pause = threading.Event()
-    while [process.pid for process in psutil.Process().parents()[: len(ancestors)]] == ancestors:
+    while os.getppid() == launcher:
         pause.wait(LOOK_SECONDS)
     signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
     pause.wait(LAST_WORDS_SECONDS)

@@ -1,0 +1,200 @@
+"""One training in several processes of this machine: starting them, watching them, ending them together.
+
+On several machines torchrun does this. Its processes meet at a port that is open to every network of the
+machine, so it is not used where there is one.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from gan_core import errors
+from gan_core.errors import ConfigError, GanError, LostRankError, TrainingError
+from gan_core.remedies import how_to_make
+
+PROCESSES = "GAN_PROCESSES"
+# What a process is told of those that it was started with: the folder where they meet, and who started them.
+FOLDER, LAUNCHER = "GAN_RANKS_FOLDER", "GAN_RANKS_LAUNCHER"
+PACKAGES = Path(__file__).resolve().parents[3]
+LOOK_SECONDS = 0.1
+STOP_SECONDS = 40.0
+
+
+def number_of_processes(configured: int | None) -> int:
+    """What was asked for, else GAN_PROCESSES, else 1. Raises `ConfigError` for no number."""
+    given = os.environ.get(PROCESSES) or 1 if configured is None else configured
+    with suppress(ValueError):
+        if int(given) >= 1:
+            return int(given)
+    source = f"the environment variable {PROCESSES}" if configured is None else "`processes`"
+    raise ConfigError(f"{source} is `{given}`: give the number of processes of a training, 1 or more")
+
+
+def is_rank() -> bool:
+    """Whether this process is one of several, started by `run_ranks` or by torchrun."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def run_ranks(
+    experiment: str, arguments: list[str], processes: int, environment: Mapping[str, str] | None = None
+) -> None:
+    """`python ARGUMENTS` as `processes` processes that train `experiment` together, until all have ended.
+
+    They meet at a file, and listen on the loopback interface only. An interrupt of the calling thread goes on
+    to all of them; they stop at the same step and save a checkpoint. So they do, within a second, where this
+    process is killed. In the end none of them is left.
+
+    Raises the `GanError` of the process that failed, `TrainingError` for one that was killed, and
+    `KeyboardInterrupt` where one was interrupted.
+    """
+    with tempfile.TemporaryDirectory(prefix="ranks-") as folder:
+        common = {**os.environ, **_environment(folder, processes), **(environment or {})}
+        started: list[subprocess.Popen] = []
+        try:
+            for rank in range(processes):
+                started.append(_start(arguments, {**common, "RANK": str(rank), "LOCAL_RANK": str(rank)}))
+            _watch(started)
+        except BaseException as interrupt:
+            _end(started)
+            _add_notes(interrupt, folder, processes)
+            raise
+        ended = [_Ended(rank, process.poll(), folder) for rank, process in enumerate(started)]
+        _end(started)
+        failed = [one for one in ended if one.status]
+        if failed:
+            raise min(failed, key=_Ended.order).error(experiment, processes)
+
+
+def was_launched() -> bool:
+    """Whether `run_ranks` started this process."""
+    return FOLDER in os.environ
+
+
+def leave_word(error: BaseException) -> None:
+    """Let `run_ranks`, which started this process, know why it ends; its signal to do so comes too late."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    message = str(error) if isinstance(error, GanError) else ". ".join(getattr(error, "__notes__", []))
+    word = json.dumps({"error": type(error).__name__, "message": message})
+    _word(os.environ[FOLDER], int(os.environ["RANK"])).write_text(word)
+
+
+# -- inside
+
+
+def _environment(folder: str, processes: int) -> dict[str, str]:
+    """The modules are found from any folder; the processes share the cores."""
+    import joblib
+
+    count, loopback = str(processes), _loopback()
+    return {
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(PACKAGES), os.environ.get("PYTHONPATH")))),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(max(1, joblib.cpu_count() // processes)),
+        "WORLD_SIZE": count,
+        "LOCAL_WORLD_SIZE": count,
+        "GLOO_SOCKET_IFNAME": loopback,
+        "NCCL_SOCKET_IFNAME": loopback,
+        FOLDER: folder,
+        LAUNCHER: str(os.getpid()),
+    }
+
+
+def _loopback() -> str:
+    """The name of the interface that has 127.0.0.1: `lo` on Linux, `lo0` on macOS."""
+    import psutil
+
+    addresses = {
+        (address.family, address.address): name
+        for name, found in psutil.net_if_addrs().items()
+        for address in found
+    }
+    return addresses[socket.AF_INET, "127.0.0.1"]
+
+
+def _start(arguments: list[str], environment: dict[str, str]) -> subprocess.Popen:
+    # In a session of its own: Ctrl-C in a terminal reaches this process, which passes it on.
+    return subprocess.Popen(
+        [sys.executable, *arguments], env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+    )
+
+
+def _watch(started: list[subprocess.Popen]) -> None:
+    """Until all have ended well, or one has not."""
+    while True:
+        statuses = [process.poll() for process in started]
+        if any(statuses) or None not in statuses:
+            return
+        time.sleep(LOOK_SECONDS)
+
+
+def _end(started: list[subprocess.Popen]) -> None:
+    """Interrupt those that are left, and wait until they have saved and ended. Interrupts that follow the
+    first one change nothing."""
+    alive = [process for process in started if process.poll() is None]
+    for process in alive:
+        process.send_signal(signal.SIGINT)
+    until = time.monotonic() + STOP_SECONDS
+    while any(process.poll() is None for process in alive):
+        with suppress(BaseException):
+            if time.monotonic() > until:
+                for process in alive:
+                    process.kill()
+            time.sleep(LOOK_SECONDS)
+
+
+def _word(folder: str, rank: int) -> Path:
+    return Path(folder) / f"rank-{rank}.json"
+
+
+def _told(folder: str, rank: int) -> dict[str, str]:
+    """What a process has left by `leave_word`; empty if nothing."""
+    with suppress(FileNotFoundError, ValueError):
+        return json.loads(_word(folder, rank).read_text())
+    return {}
+
+
+def _add_notes(interrupt: BaseException, folder: str, processes: int) -> None:
+    """What the processes had to say when they were interrupted, such as that nothing could be saved."""
+    for told in (_told(folder, rank) for rank in range(processes)):
+        if told.get("message"):
+            interrupt.add_note(told["message"])
+
+
+class _Ended:
+    """How a process has ended: `status` is None where it has not, negative for a signal."""
+
+    def __init__(self, rank: int, status: int | None, folder: str):
+        self.rank, self.status, self.told = rank, status, _told(folder, rank)
+
+    def order(self) -> tuple[bool, bool]:
+        """Least for what the others have ended for: a kill, then what is not the loss of another."""
+        return self.status > 0, self.told.get("error") == LostRankError.__name__
+
+    def error(self, experiment: str, processes: int) -> BaseException:
+        name, message = self.told.get("error"), self.told.get("message", "")
+        if name == KeyboardInterrupt.__name__:
+            interrupt = KeyboardInterrupt(f"process {self.rank} was interrupted")
+            if message:
+                interrupt.add_note(message)
+            return interrupt
+        if name:
+            return getattr(errors, name, TrainingError)(message)
+        which = f"process {self.rank} of {processes}, which train `{experiment}`,"
+        again = f"to go on from the last checkpoint, {how_to_make('trained_gan', experiment)}"
+        if self.status < 0:
+            killer = signal.Signals(-self.status).name
+            return TrainingError(
+                f"{which} was killed ({killer}), for example because memory ran out; the others have ended, "
+                f"too; {again}"
+            )
+        return TrainingError(
+            f"{which} failed with status {self.status}: its error output says why; mend that, then {again}"
+        )
