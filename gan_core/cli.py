@@ -6,16 +6,18 @@ The steps and the store are the ones that the Dagster assets use: what one made,
 """
 
 import argparse
+import contextlib
 import importlib.metadata
 import json
 import logging
 import os
-import signal
 import sys
 import tomllib
 from pathlib import Path
 
+from gan_core import signals
 from gan_core.config import default_config_folder, load_configs
+from gan_core.disks import disk_error
 from gan_core.errors import ConfigError, GanError, StoreError
 from gan_core.evaluation.extractors import EXTRACTORS
 from gan_core.evaluation.metrics import METRICS
@@ -27,22 +29,38 @@ DISTRIBUTION = "gan-pipelines"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; exit status 0, 2 with one line on standard error for an error of the user's, or 130
-    after SIGINT or SIGTERM, when a training has saved a checkpoint."""
+    """Run one command; exit status 0, 2 with one line on standard error for an error of the user's, or 128
+    and the signal's number after SIGINT, SIGTERM or SIGHUP, when a training has saved a checkpoint."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what clusters send: stop as for Ctrl-C
+    stop = signals.Stop()
+    stop.listen()
     try:
         options.run(options)
     except GanError as error:
-        print(f"{_process()}{type(error).__name__}: {error}", file=sys.stderr)
-        return 2
+        return _refused(error)
+    except Exception as error:
+        told = disk_error(error, _places(options))
+        if told is None:
+            raise
+        return _refused(told)
     except KeyboardInterrupt:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # what is left to do is to end
-        print(f"{_process()}stopped; the same command goes on where this one stopped", file=sys.stderr)
-        return 130
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print(f"{_process()}stopped; the same command goes on where this one stopped", file=sys.stderr)
+        signals.end(stop.status)
+        return stop.status
     return 0
+
+
+def _refused(error: GanError) -> int:
+    print(f"{_process()}{type(error).__name__}: {error}", file=sys.stderr)
+    return 2
+
+
+def _places(options: argparse.Namespace) -> dict[str, str | os.PathLike]:
+    """The folders that a command writes to, by the variable that names another."""
+    stores = _store(options).local_places if hasattr(options, "store") else {}
+    return {**stores, "GAN_CONFIGS": options.configs or default_config_folder()}
 
 
 def _process() -> str:
@@ -127,7 +145,7 @@ def _new(options: argparse.Namespace) -> None:
     folder = options.configs or default_config_folder()
     dataset = {"dataset": options.dataset} if options.kind == "experiment" else {}
     path = write_starter(options.kind, options.name, folder, **dataset)
-    print(f"{path} is written: read it, change what is different, and run the next command")
+    _say(f"{path} is written: read it, change what is different, and run the next command")
 
 
 def _shard(options: argparse.Namespace) -> None:
@@ -231,7 +249,7 @@ def _evaluate_images(options: argparse.Namespace) -> None:
         classifier=classifier,
         image_size=options.image_size,
     )
-    print(json.dumps(result, indent=1))
+    _say(json.dumps(result, indent=1))
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -285,7 +303,20 @@ def _print(store: Store, manifest: Manifest) -> None:
     """What was made and where, as JSON on standard output."""
     folder = store.address(store.folder(manifest.asset, manifest.partition, manifest.fingerprint))
     figures = {**manifest.figures, **_verdict(store, manifest)}
-    print(json.dumps({"path": folder, "reused": manifest.reused, "figures": figures}, indent=1))
+    _say(json.dumps({"path": folder, "reused": manifest.reused, "figures": figures}, indent=1))
+
+
+def _say(text: str) -> None:
+    """Print it on standard output, which may be a file on a full disk, or closed."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        # What is left of it would fail once more, at the end of the process.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise StoreError(
+            f"standard output cannot be written: {error.strerror}; what was made is in its place: send the "
+            "output of the same command elsewhere to read it"
+        ) from error
 
 
 def _verdict(store: Store, manifest: Manifest) -> dict[str, str]:
