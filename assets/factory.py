@@ -22,6 +22,7 @@ import dagster as dg
 from assets.interrupts import stoppable
 from assets.recording import StepConfig, materialized, recorded_metadata
 from gan_core.config import Configs, Dataset, Experiment
+from gan_core.disks import telling_of_disks
 from gan_core.registry import register
 from gan_core.secrets import hidden, without_secrets
 from gan_core.steps import Step
@@ -222,7 +223,7 @@ def _definition(
 def _carry_out(run: StepRun) -> dg.MaterializeResult:
     declaration = run.declaration
     run.emit("making it anew" if run.force else "looking whether it is there already")
-    with stoppable(run.context):
+    with telling_of_disks(run.store.local_places), stoppable(run.context):
         manifest = run.reusable()
         if manifest is None:
             if "pytorch" in declaration.kinds:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dagster_pipes import PipesContext, open_dagster_pipes
 
+from gan_core import signals
 from gan_core.errors import GanError
 from gan_core.store import Store
 from gan_core.training.processes.launch import leave_word
@@ -25,6 +26,7 @@ def main() -> int:
             return 2
         except KeyboardInterrupt as interrupt:
             leave_word(interrupt)
+            signals.end(130)
             return 130
     return 0
 

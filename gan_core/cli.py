@@ -6,17 +6,18 @@ The steps and the store are the ones that the Dagster assets use: what one made,
 """
 
 import argparse
+import contextlib
 import importlib.metadata
 import json
 import logging
 import os
-import signal
 import sys
 import tomllib
 from pathlib import Path
 
-from gan_core import steps
+from gan_core import signals, steps
 from gan_core.config import default_config_folder, load_configs
+from gan_core.disks import disk_error
 from gan_core.errors import ConfigError, GanError, StoreError
 from gan_core.evaluation.extractors import EXTRACTORS
 from gan_core.evaluation.metrics import METRICS
@@ -38,38 +39,52 @@ DISTRIBUTION = "gan-pipelines"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; exit status 0, 2 with one line on standard error for an error of the user's, or 130
-    after SIGINT or SIGTERM, when a training has saved a checkpoint."""
+    """Run one command; exit status 0, 2 with one line on standard error for an error of the user's, or 128
+    and the signal's number after SIGINT, SIGTERM or SIGHUP, when a training has saved a checkpoint."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     for handler in logging.getLogger().handlers:
         handler.addFilter(HideSecrets())
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what clusters send: stop as for Ctrl-C
+    stop = signals.Stop()
+    stop.listen()
     try:
         options.run(options)
     except GanError as error:
-        _end_with(error, f"{type(error).__name__}: {error}")
-        return 2
+        return _refused(error)
     except KeyboardInterrupt as interrupt:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # what is left to do is to end
         notes = [f"{note}; " for note in getattr(interrupt, "__notes__", [])]
         _end_with(interrupt, f"{''.join(notes)}stopped; the same command goes on where this one stopped")
-        return 130
-    except Exception as error:  # a bug: its traceback is printed
-        bug = without_secrets(error)
+        signals.end(stop.status)
+        return stop.status
+    except Exception as error:
+        told = disk_error(error, _places(options))
+        if told is not None:
+            return _refused(told)
+        bug = without_secrets(error)  # its traceback is printed
     else:
         return 0
     raise bug
+
+
+def _refused(error: GanError) -> int:
+    _end_with(error, f"{type(error).__name__}: {error}")
+    return 2
 
 
 def _end_with(error: BaseException, line: str) -> None:
     """The last words of this process, or of one that trains with others."""
     if was_launched():
         leave_word(error)
-    else:
-        process = f"process {os.environ['RANK']}: " if is_rank() else ""
+        return
+    process = f"process {os.environ['RANK']}: " if is_rank() else ""
+    with contextlib.suppress(OSError):  # the terminal may be gone
         print(f"{process}{line}", file=sys.stderr)
+
+
+def _places(options: argparse.Namespace) -> dict[str, str | os.PathLike]:
+    """The folders that a command writes to, by the variable that names another."""
+    stores = _store(options).local_places if hasattr(options, "store") else {}
+    return {**stores, "GAN_CONFIGS": options.configs or default_config_folder()}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -155,7 +170,7 @@ def _new(options: argparse.Namespace) -> None:
     folder = options.configs or default_config_folder()
     dataset = {"dataset": options.dataset} if options.kind == "experiment" else {}
     path = write_starter(options.kind, options.name, folder, **dataset)
-    print(f"{path} is written: read it, change what is different, and run the next command")
+    _say(f"{path} is written: read it, change what is different, and run the next command")
 
 
 def _shard(options: argparse.Namespace) -> None:
@@ -283,7 +298,7 @@ def _evaluate_images(options: argparse.Namespace) -> None:
         classifier=classifier,
         image_size=options.image_size,
     )
-    print(json.dumps(result, indent=1))
+    _say(json.dumps(result, indent=1))
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -337,7 +352,20 @@ def _print(store: Store, manifest: Manifest) -> None:
     """What was made and where, as JSON on standard output."""
     folder = store.address(store.folder(manifest.asset, manifest.partition, manifest.fingerprint))
     figures = {**manifest.figures, **_verdict(store, manifest)}
-    print(json.dumps({"path": folder, "reused": manifest.reused, "figures": figures}, indent=1))
+    _say(json.dumps({"path": folder, "reused": manifest.reused, "figures": figures}, indent=1))
+
+
+def _say(text: str) -> None:
+    """Print it on standard output, which may be a file on a full disk, or closed."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        # What is left of it would fail once more, at the end of the process.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise StoreError(
+            f"standard output cannot be written: {error.strerror}; what was made is in its place: send the "
+            "output of the same command elsewhere to read it"
+        ) from error
 
 
 def _verdict(store: Store, manifest: Manifest) -> dict[str, str]:

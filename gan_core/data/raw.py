@@ -59,9 +59,8 @@ def collect_raw_images(
     """
     given = {split: _absolute(location) for split, location in dataset.locations(locations).items()}
     sources = open_sources(dataset, given, store.cache, emit)
-    locations = _masked(given)
     _check_several_classes(dataset, sources["train"])
-    collect = functools.partial(_collect, store, dataset, given, sources, emit=emit)
+    collect = functools.partial(_collect, store, dataset, _masked(given), sources, emit=emit)
     if not force and _known_content(store, dataset, _Memory(store, dataset, sources)):
         return collect(force=False)
     before = _current(store, dataset)
@@ -72,7 +71,7 @@ def collect_raw_images(
 def _collect(
     store: Store,
     dataset: Dataset,
-    given: dict[str, str | None],
+    locations: dict[str, str | None],
     sources: dict[str, Source],
     *,
     force: bool,

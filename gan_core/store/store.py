@@ -27,6 +27,7 @@ from typing import Any
 
 import fsspec
 
+from gan_core.disks import disk_error, telling_of_disks
 from gan_core.durable import make_folder, replace_durably, sync_folder, sync_tree
 from gan_core.errors import DamagedError, GanError, StoreError
 from gan_core.places import default_folder
@@ -95,6 +96,11 @@ class Store:
                 Path(self.root) / "cache" if self.is_local else Path.home() / ".cache" / "gan-pipelines"
             )
         self.cache = Path(cache)
+
+    @property
+    def local_places(self) -> dict[str, Path]:
+        """The local folders that are written to, by the environment variable that names another."""
+        return {**({"GAN_STORE": Path(self.root)} if self.is_local else {}), "GAN_CACHE": self.cache}
 
     # -- names
 
@@ -252,7 +258,7 @@ class Store:
         if not force and (found := self.reuse(asset, partition, key)):
             return found
         began = time.monotonic()
-        with self._attempt(asset, partition, key) as attempt:
+        with self._attempt(asset, partition, key) as attempt, telling_of_disks(self.local_places):
             work = Build(attempt.folder, self._replaced(asset, partition, key))
             build(work)
             manifest = Manifest(
@@ -538,6 +544,9 @@ class Store:
         return hashlib.sha256(content or b"").hexdigest()
 
     def _failure(self, what: str, error: Exception) -> StoreError:
+        told = disk_error(error, self.local_places) if what == "written" else None
+        if told:
+            return told
         reason = str(error) or type(error).__name__
         remedy = (
             "free space or mend its permissions" if self.is_local else "mend the connection or the rights"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 
 from gan_core.data.feed import FeedInterrupted, TrainingFeed
+from gan_core.errors import GanError, TrainingError
 from gan_core.evaluation.in_training import InTrainingEvaluation
 from gan_core.objectives import PENALTIES
 from gan_core.progress import Progress
@@ -19,11 +20,13 @@ from gan_core.training.processes.interruptible import Post, run_interruptible
 from gan_core.training.records.history import TIMES, not_finite
 from gan_core.training.records.listeners import Listeners, TrainingSnapshot
 from gan_core.training.records.tensorboard import TensorBoardLog
-from gan_core.training.state import TrainingState
+from gan_core.training.state import TrainingState, is_finite
 from gan_core.training.step import train_step
 
 # The share of a run in which nothing is judged: an untrained generator looks like a collapsed one.
 GRACE = 0.1
+# A step that takes longer is worth a copy of what it begins with: a stop need not wait for its end.
+SLOW_STEP_SECONDS = 1.0
 # Who observes more slowly than that misses some.
 OBSERVATIONS_AT_ONCE = 8
 
@@ -59,19 +62,51 @@ class Engine:
         self.stopped_by: Finding | None = None
         self.observing = threading.Semaphore(OBSERVATIONS_AT_ONCE)
         self.captured = CapturedStep(state) if may_capture(state) else None
+        self.saving = threading.Lock()
+        self.kept: dict | None = None
+        self.slow, self.given_up = False, False
+        self.saved_at = self.began_at = state.images_seen
 
     def run(self) -> None:
         """Train to the end. On an interrupt the last whole step is saved, and the interrupt raised again.
 
-        So does every rank where one of them is interrupted.
+        So does every rank where one of them is interrupted. A step that takes too long to wait for is given
+        up: what is saved is what it began with, and who goes on makes it again.
 
         A loss or a weight that is no longer finite ends it.
         """
-        # Of several ranks none may leave a step that the others are in.
-        on_stop = self.feed.interrupt if self.ranks.size == 1 else lambda: None
-        run_interruptible(self._train, on_stop)
+        try:
+            run_interruptible(self._train, self._on_stop, self._give_up)
+        except TrainingError:
+            if self.ranks.size > 1:  # another process has left the step that this one was in
+                with contextlib.suppress(GanError):
+                    self._give_up()
+            raise
         if not self.finished:
             raise KeyboardInterrupt("another process of this training was interrupted")
+
+    def _on_stop(self) -> None:
+        self.listeners.emit(f"stopping: {self.experiment.name} at {self.state.images_seen:,} images seen")
+        if self.ranks.size == 1:  # of several ranks none may leave a step that the others are in
+            self.feed.interrupt()
+
+    def _give_up(self) -> bool:
+        """Where the step under way can be given up, save what it began with, unless that is saved.
+
+        Of several ranks' losses since the last row, the first one's are saved: there is nobody to ask.
+        """
+        with self.saving:
+            if self.saved_at > self.began_at:
+                return False  # the step has come to its own checkpoint, and ends
+            if self.saved_at < self.began_at:
+                if self.kept is None:
+                    return False
+                if self.ranks.is_first and is_finite(self.kept):
+                    self.still_ours()
+                    self.checkpoints.save(self.kept)
+                    self.saved_at = self.began_at
+            self.given_up = True
+        return True
 
     @property
     def finished(self) -> bool:
@@ -92,7 +127,6 @@ class Engine:
     def begin(self, post: Post) -> None:
         """Before the first step of this process; `post` takes what the calling thread is to do."""
         self.post = post
-        self.saved_at = self.state.images_seen
         self.clock_start = time.monotonic() - self.state.seconds
         self.observed_at = time.monotonic()
         self.progress = Progress(
@@ -109,10 +143,24 @@ class Engine:
     def step(self) -> None:
         """One batch, and whatever is due after it."""
         self.still_ours()
-        before = self.state.images_seen
+        before, began = self.state.images_seen, time.monotonic()
+        self._keep()
         self._advance()
         self._record(before)
         self._report()
+        self.slow = time.monotonic() - began > SLOW_STEP_SECONDS
+
+    def _keep(self) -> None:
+        """Copy what the next step begins with, where it may take long and that is in no checkpoint."""
+        begins_at = self.state.images_seen
+        ends_at = begins_at + self.experiment.batch_size
+        evaluated = ends_at >= self.total_images or _crossed(
+            begins_at, ends_at, self.experiment.evaluate_every
+        )
+        needed = (self.slow or evaluated) and begins_at != self.saved_at
+        kept = self.state.frozen() if needed else None
+        with self.saving:
+            self.began_at, self.kept = begins_at, kept
 
     def _advance(self) -> None:
         state = self.state
@@ -257,10 +305,13 @@ class Engine:
             return
         if self._not_finite(self.state.not_finite(), "weight of the"):
             return
-        if self.ranks.is_first:
-            self.still_ours()
-            self.checkpoints.save(self.state.state_dict(), best=best)
-        self.saved_at = self.state.images_seen
+        with self.saving:
+            if self.given_up:
+                raise TrainingError("the step was given up: another one goes on from what it began with")
+            if self.ranks.is_first:
+                self.still_ours()
+                self.checkpoints.save(self.state.state_dict(), best=best)
+            self.saved_at = self.state.images_seen
 
     def _snapshot(self) -> TrainingSnapshot:
         losses = self._losses(self.state.meter.means())

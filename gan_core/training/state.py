@@ -1,5 +1,8 @@
 """Everything that a run is made of at one moment: what a checkpoint holds."""
 
+import copy
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -105,7 +108,7 @@ class TrainingState:
     def not_finite(self) -> list[str]:
         """Which networks hold a weight or statistic that is NaN or infinite."""
         networks = {"generator": self.generator, "discriminator": self.discriminator}
-        return [name for name, network in networks.items() if not _all_finite(network)]
+        return [name for name, network in networks.items() if not _all_finite(network.state_dict())]
 
     def gradient_norms(self, *, of_generator: bool) -> dict[str, Tensor]:
         """The L2 norm of the latest gradient over all weights of D and, where asked for, of G."""
@@ -136,6 +139,13 @@ class TrainingState:
             "best": self.best,
             "measure": self.measure,
         }
+
+    def frozen(self) -> dict:
+        """`state_dict` on the CPU, as it is now: later steps do not change it. The records only grow."""
+        records = ("history", "evaluations", "samples", "best")
+        state = self.state_dict()
+        moving = {name: value for name, value in state.items() if name not in records}
+        return state | _frozen(moving) | {name: list(state[name]) for name in records[:-1]}
 
     def load_state_dict(self, state: dict) -> None:
         """Continue from `state_dict`. Exact on the same kind of device; on another the noise is reseeded."""
@@ -183,6 +193,22 @@ def cpu_copy(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone() for name, value in weights.items()}
 
 
-def _all_finite(network: nn.Module) -> bool:
-    values = [value for value in network.state_dict().values() if value.is_floating_point()]
+def is_finite(state: dict) -> bool:
+    """Whether all weights of a `state_dict`, and the losses since its last row, are finite."""
+    parts = (state["generator"], state["discriminator"], state["meter"]["sums"])
+    return all(_all_finite(part) for part in parts if part)
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        copied = copy.copy(value)  # with what torch's own dicts carry beside their items
+        copied.update({key: _frozen(item) for key, item in value.items()})
+        return copied
+    return [_frozen(item) for item in value] if isinstance(value, list) else value
+
+
+def _all_finite(weights: dict[str, Tensor]) -> bool:
+    values = [value for value in weights.values() if value.is_floating_point()]
     return bool(torch.stack([value.isfinite().all() for value in values]).all())

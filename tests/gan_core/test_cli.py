@@ -25,7 +25,7 @@ def run(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("GAN_STORE", str(tmp_path / "store"))
     for content in (DATASET, EXPERIMENT, LONG):
         write_config(tmp_path / "configs", content)
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
     def command(line: str, status: int = 0):
         """The JSON that a command prints, or what it says on standard error where it fails."""
@@ -34,7 +34,8 @@ def run(tmp_path, monkeypatch, capsys):
         return json.loads(printed.out) if status == 0 else printed.err
 
     yield command
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_every_step_without_dagster(run, tmp_path):
@@ -113,7 +114,7 @@ def test_the_reference_is_what_evaluation_would_make(run):
     assert not run("reference few-digits --force")["reused"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_saves_a_checkpoint_and_says_how_to_go_on(run, tmp_path, number):
     run("shard few-digits")
     process = subprocess.Popen(
@@ -129,7 +130,7 @@ def test_an_interrupt_saves_a_checkpoint_and_says_how_to_go_on(run, tmp_path, nu
     began = time.monotonic()
     process.send_signal(number)
     rest = process.stderr.read()
-    assert process.wait(30) == 130
+    assert process.wait(30) == 128 + number
     assert time.monotonic() - began < 10
     assert rest.strip().splitlines()[-1] == "stopped; the same command goes on where this one stopped"
     assert "Traceback" not in rest

@@ -1,0 +1,127 @@
+"""A disk that takes nothing more (full, read-only, forbidden): whatever library met it, one error says so."""
+
+import contextlib
+import errno
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from gan_core.errors import GanError, StoreError
+
+REMEDIES = {
+    errno.ENOSPC: "free space there",
+    errno.EDQUOT: "free space there or have the quota raised",
+    errno.EFBIG: "raise the limit on a file's size (`ulimit -f`)",
+    errno.EROFS: "mount it for writing",
+    errno.EACCES: "mend its permissions",
+    errno.EPERM: "mend its permissions",
+    errno.EIO: "have the disk looked at",
+}
+OF_A_FILE = (errno.EACCES, errno.EPERM, errno.EIO)
+OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
+# How libraries say it whose errors carry no number: Rust's (safetensors), Arrow's, numpy's, SQLite's.
+NUMBERED = re.compile(r"(?:os error|errno) (\d+)\b", re.IGNORECASE)
+SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
+IN_WORDS = {
+    "No space left on device": errno.ENOSPC,
+    "database or disk is full": errno.ENOSPC,
+    "Disk quota exceeded": errno.EDQUOT,
+    "Read-only file system": errno.EROFS,
+    "attempt to write a readonly database": errno.EROFS,
+    "disk I/O error": errno.EIO,
+}
+
+
+@contextlib.contextmanager
+def telling_of_disks(places: Mapping[str, str | os.PathLike]) -> Iterator[None]:
+    """Around work that writes: that a disk takes nothing more becomes one `StoreError`, whatever raised it.
+
+    `places` are the local folders that are written to, by the environment variable that names another.
+    """
+    try:
+        yield
+    except GanError:
+        raise
+    except Exception as error:
+        told = disk_error(error, places)
+        if told is None:
+            raise
+        raise told from error
+
+
+def disk_error(error: BaseException, places: Mapping[str, str | os.PathLike]) -> StoreError | None:
+    """What to tell where a disk is the cause of an error, or of an error behind it; else None."""
+    found = _refusal(error)
+    if found is None:
+        return None
+    number, name = found
+    folders = {variable: Path(os.path.abspath(path)) for variable, path in _with_temporary(places).items()}
+    path = Path(os.path.abspath(name)) if name else None
+    variable = _variable_of(path, folders) if path else _narrowest(number, folders)
+    place = path or folders.get(variable)
+    room = f" ({_room(place)})" if place and number in OUT_OF_SPACE else ""
+    another = f"name another place with {variable}" if variable else "choose another place"
+    return StoreError(
+        f"{place or 'a file'} cannot be written: {os.strerror(number)}{room}; "
+        f"{REMEDIES[number]}, or {another}. What was published before is whole"
+    )
+
+
+def _refusal(error: BaseException | None) -> tuple[int, str | None] | None:
+    """The number of the system's error that is this one or behind it, and the file where it says so."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        number = _number(error)
+        if number is not None:
+            name = getattr(error, "filename", None)
+            return number, os.fsdecode(name) if isinstance(name, str | bytes) else None
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return None
+
+
+def _number(error: BaseException) -> int | None:
+    if isinstance(error, OSError) and error.errno in REMEDIES:
+        # A bucket's refusals come as the same errors, but name no file.
+        return error.errno if error.filename or error.errno not in OF_A_FILE else None
+    text = str(error)
+    numbered = NUMBERED.search(text)
+    if numbered and int(numbered[1]) in REMEDIES:
+        return int(numbered[1])
+    if isinstance(error, OSError) and SHORT_WRITE.search(text):
+        return errno.ENOSPC
+    return next((number for words, number in IN_WORDS.items() if words in text), None)
+
+
+def _with_temporary(places: Mapping[str, str | os.PathLike]) -> dict[str, str | os.PathLike]:
+    with contextlib.suppress(FileNotFoundError):  # raised where no temporary folder can be written
+        return {**places, "TMPDIR": tempfile.gettempdir()}
+    return dict(places)
+
+
+def _variable_of(path: Path, folders: dict[str, Path]) -> str | None:
+    """Which variable names the place that a file is in: the innermost one."""
+    around = {variable: folder for variable, folder in folders.items() if path.is_relative_to(folder)}
+    return max(around, key=lambda variable: len(around[variable].parts), default=None)
+
+
+def _narrowest(number: int, folders: dict[str, Path]) -> str | None:
+    """Of an error that names no file: the place that it must be about, as far as one can see."""
+    disks = {variable: os.statvfs(_existing(folder)) for variable, folder in folders.items()}
+    if number == errno.EROFS:
+        disks = {variable: disk for variable, disk in disks.items() if disk.f_flag & os.ST_RDONLY}
+    return min(disks, key=lambda variable: disks[variable].f_bavail * disks[variable].f_frsize, default=None)
+
+
+def _room(path: Path) -> str:
+    disk = os.statvfs(_existing(path))
+    if disk.f_files and not disk.f_favail:
+        return "it holds as many files as it can"
+    free, total = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+    return f"{free / 1e6:,.1f} MB of {total / 1e6:,.1f} MB are free"
+
+
+def _existing(path: Path) -> Path:
+    return next(folder for folder in (path, *path.parents) if folder.exists())

@@ -1,0 +1,56 @@
+"""How a process answers Ctrl-C, SIGTERM and SIGHUP: it stops once, says so, and ends as that signal's."""
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+
+TRAINING_THREAD = "training"
+# Terminals, shells and launchers pass one signal on in several ways: within this time it is one.
+SAME_SECONDS = 1.0
+
+
+class Stop:
+    """`listen` lets the first signal raise `KeyboardInterrupt`; a second one ends the process at once.
+
+    What the caller told the system to ignore (`nohup`, a shell's background) stays ignored.
+    """
+
+    def __init__(self):
+        self.number = signal.SIGINT
+        self.first: float | None = None
+
+    def listen(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._receive)
+
+    @property
+    def status(self) -> int:
+        """The exit status of a process that the signal stopped, as shells count it: 130, 143 or 129."""
+        return 128 + self.number
+
+    def _receive(self, number: int, _) -> None:
+        now = time.monotonic()
+        if self.first is None:
+            self.number, self.first = number, now
+            raise KeyboardInterrupt
+        if now - self.first > SAME_SECONDS:
+            os.write(2, b"stopped at once, without saving\n")
+            os._exit(128 + number)
+
+
+def end(status: int) -> None:
+    """End this process now where a training step that was given up still runs in it; else do nothing.
+
+    Python's own exit would wait for that step, or break down over it.
+    """
+    if any(thread.name == TRAINING_THREAD for thread in threading.enumerate()):
+        logging.shutdown()
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
