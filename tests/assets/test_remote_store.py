@@ -1,5 +1,7 @@
 """Assets whose store and source are on S3, behind a server that fails; and what a run may not be given."""
 
+# ruff: noqa: F811 (fixtures that are imported)
+
 import dagster as dg
 import pytest
 import s3fs
@@ -21,7 +23,7 @@ PHOTOS = {
 
 
 @pytest.fixture
-def proxy(s3_store, s3_server, monkeypatch):  # noqa: F811
+def proxy(s3_store, s3_server, monkeypatch):
     monkeypatch.setattr(remote, "FIRST_PAUSE", 0.01)
     with FaultProxy(upstream_of(s3_server)).running() as running:
         monkeypatch.setenv("AWS_ENDPOINT_URL", running.url)
@@ -61,7 +63,7 @@ def test_an_asset_on_s3_survives_what_passes_and_says_one_line_of_what_does_not(
     materialise,
     project,
     proxy,
-    s3_store,  # noqa: F811
+    s3_store,
 ):
     project.write(PHOTOS)
     bucket = s3_store.root.split("/")[0]
@@ -97,7 +99,7 @@ def test_a_training_from_s3_behind_a_server_that_fails_has_the_same_bytes(
     project,
     proxy,
     s3_store,
-    tmp_path,  # noqa: F811
+    tmp_path,
 ):
     write_config(project.folder / "configs", DATASET)
     write_config(project.folder / "configs", EXPERIMENT)
