@@ -4,6 +4,8 @@ A step of their own, so that they can be asked for alone, of shards that lie the
 found the shards unchanged repeats what was found when these were made.
 """
 
+from collections.abc import Iterator
+
 import dagster as dg
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.storage.asset_check_execution_record import (
@@ -11,6 +13,7 @@ from dagster._core.storage.asset_check_execution_record import (
 )
 
 from assets.recording import last_materialization
+from gan_core.secrets import without_secrets
 from gan_core.store import Manifest, Store
 
 ASSET = dg.AssetKey("image_shards")
@@ -38,6 +41,14 @@ def shard_checks(partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefinitio
 
     @dg.multi_asset_check(name="image_shards_checks", specs=specs)
     def image_shards_checks(context: dg.AssetCheckExecutionContext, store: dg.ResourceParam[Store]):
+        try:
+            yield from results(context, store)
+            return
+        except Exception as error:  # Dagster keeps it with all of its causes
+            shown = without_secrets(error)
+        raise shown
+
+    def results(context: dg.AssetCheckExecutionContext, store: Store) -> Iterator[dg.AssetCheckResult]:
         manifest = store.require("image_shards", context.partition_key)
         known = _found_before(context, manifest, specs)
         if known:

@@ -87,10 +87,11 @@ class Store:
         masked(self.url)  # no message tells its password from here on
         try:
             self.fs, self.root = fsspec.core.url_to_fs(self.url)
-        except (ValueError, ImportError) as error:
-            raise StoreError(f"{self.url} cannot be a store: {error}; name another with GAN_STORE") from error
-        self.is_local = "file" in _protocols(self.fs)
-        self.reading = self.fs if self.is_local else RemoteFiles(self.url)
+            self.is_local = "file" in _protocols(self.fs)
+            self.reading = self.fs if self.is_local else RemoteFiles(self.url)
+        except (OSError, ValueError, ImportError) as error:
+            reason = str(error) or type(error).__name__
+            raise StoreError(f"there can be no store at {self.url}: {reason}; name another place") from error
         if cache is None:
             cache = os.environ.get("GAN_CACHE") or (
                 Path(self.root) / "cache" if self.is_local else Path.home() / ".cache" / "gan-pipelines"

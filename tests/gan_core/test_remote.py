@@ -210,3 +210,10 @@ def test_a_patience_that_is_no_time_is_refused(monkeypatch, value):
     monkeypatch.setenv(remote.PATIENCE, value)
     with pytest.raises(ConfigError, match=f"GAN_REMOTE_PATIENCE is `{value}`"):
         Store("memory://patience")
+
+
+@pytest.mark.parametrize("url", ["nothing://me:pa55word@here/store", "ftp://me:pa55word@127.0.0.1:9/store"])
+def test_a_place_where_no_store_can_be_is_one_line(url):
+    with pytest.raises(StoreError, match="there can be no store at .*me:[*]{3}@") as caught:
+        Store(url)
+    assert "pa55word" not in str(caught.value)

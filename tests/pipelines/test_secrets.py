@@ -215,8 +215,10 @@ def test_dagster_keeps_no_secret_in_success_or_failure(world, server):
         )
         assert code != 0 and "cannot be opened as an archive" in printed, printed
     refused = server.private.replace(f":{server.server_port}", ":9")  # nobody listens there
-    code, printed = world.dagster("prepare_dataset", "photos", GAN_SOURCE_PHOTOS=refused)
+    write_config(world.folder / "configs", {**DATASET, "source": {"kind": "images", "train": refused}})
+    code, printed = world.dagster("prepare_dataset", "photos")
     assert code != 0 and "cannot be reached" in printed, printed
+    write_config(world.folder / "configs", DATASET)  # the file itself is the user's
     world.assert_no_secret()
 
 
