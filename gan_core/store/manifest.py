@@ -129,7 +129,7 @@ def sha256_of_json(content: Any) -> str:
 def json_object(text: bytes) -> dict[str, Any]:
     """Raises `ValueError` for what is no JSON object."""
     try:
-        content = json.loads(text)
+        content = json.loads(text.decode())  # bytes alone could be taken for UTF-16 or UTF-32
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if not isinstance(content, dict):

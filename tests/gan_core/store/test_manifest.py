@@ -184,7 +184,7 @@ def test_a_folder_in_place_of_the_manifest_is_one_clear_error(tmp_path):
     _, path = make(Store(tmp_path))
     path.unlink()
     path.mkdir()
-    with pytest.raises(StoreError, match="cannot be written: .*Is a directory.*manifest.json"):
+    with pytest.raises(DamagedError, match="manifest.json cannot be read: Is a directory; .*remove it and"):
         make(Store(tmp_path))
 
 
