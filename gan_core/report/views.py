@@ -28,6 +28,7 @@ from gan_core.report.verdicts import (
     verdict_text,
 )
 from gan_core.store import Manifest, Store
+from gan_core.store.provenance import commit_in_words
 from gan_core.store.reading import reading
 
 OF_AN_EXPERIMENT = ("trained_gan", "samples", "evaluation")
@@ -401,7 +402,28 @@ def _training_rows(trained: Manifest) -> list[tuple[str, str]]:
         ("Images/s", write_figure("images_per_second", figures)),
         ("Time", MISSING if is_missing(seconds) else _duration(seconds)),
         ("Device", str(trained.details.get("device") or MISSING)),
+        *_how_it_was_made(trained.provenance),
         ("Parameters of G", MISSING if is_missing(parameters) else f"{parameters:,}"),
+    ]
+
+
+def _how_it_was_made(provenance: dict[str, Any]) -> list[tuple[str, str]]:
+    """Commit, packages and machine; nothing where an earlier version did not record them."""
+    if not provenance:
+        return []
+    machine = provenance["machine"]
+    parts = [
+        machine["processor"],
+        f"{machine['cores']} cores",
+        f"{machine['memory_bytes'] / 2**30:.0f} GiB",
+        *machine["gpus"],
+        machine["system"],
+    ]
+    packages = (f"{name} {version}" for name, version in provenance["packages"].items())
+    return [
+        ("Commit", commit_in_words(provenance) or MISSING),
+        ("Machine", ", ".join(part for part in parts if part)),
+        ("Packages", ", ".join(packages)),
     ]
 
 

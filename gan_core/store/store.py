@@ -33,6 +33,7 @@ from gan_core.places import default_folder
 from gan_core.remedies import how_to_make
 from gan_core.store import attempts
 from gan_core.store.manifest import FileEntry, Manifest, NewerFormat, fingerprint, json_object
+from gan_core.store.provenance import provenance
 
 logger = logging.getLogger("gan_core")
 MANIFEST = "manifest.json"
@@ -270,6 +271,7 @@ class Store:
                 files=work.files | _describe_files(attempt, work.not_counting),
                 figures=work.figures,
                 details=work.details,
+                provenance=provenance(),
                 created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
                 seconds=round(time.monotonic() - began, 3),
             )
