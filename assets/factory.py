@@ -66,9 +66,10 @@ class StepRun:
         """The artefact that this step reads, of the partition that belongs to this one."""
         return self.store.require(asset, self.of(asset).partition)
 
-    def all_inputs(self, asset: str) -> dict[str, Manifest]:
-        """Those artefacts of an asset that are there, by partition."""
-        return self.store.all_current(asset, getattr(self.configs, DECLARATIONS[asset].partitions))
+    def all_inputs(self, asset: str, damaged: dict[str, str]) -> dict[str, Manifest]:
+        """Those artefacts of an asset that are there, by partition; see `Store.all_current`."""
+        partitions = getattr(self.configs, DECLARATIONS[asset].partitions)
+        return self.store.all_current(asset, partitions, damaged)
 
     def of(self, asset: str) -> "StepRun":
         """The same of an asset that this one depends on."""

@@ -9,6 +9,7 @@ from dagster._core.definitions.data_version import DATA_VERSION_TAG  # dagster i
 
 from gan_core.progress import format_seconds
 from gan_core.store import Manifest, Store
+from gan_core.store.provenance import commit_in_words
 
 # Inline pictures are stored in the event log, twice: keep them small and leave the full one in the store.
 MAX_INLINE_BYTES = 100_000
@@ -41,6 +42,7 @@ def materialized(
             "inputs": dict(manifest.inputs),
             "bytes_stored": manifest.total_bytes,
             "step_seconds": manifest.seconds,
+            "commit": commit_in_words(manifest.provenance) or "unknown",
             "path": dg.MetadataValue.path(
                 store.address(store.folder(manifest.asset, manifest.partition, manifest.fingerprint))
             ),

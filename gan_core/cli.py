@@ -306,8 +306,9 @@ def _report(options: argparse.Namespace) -> None:
     from gan_core.report.report import build_report
 
     configs, store = load_configs(options.configs), _existing_store(options)
+    unreadable: dict[str, str] = {}
     of = {
-        asset: store.all_current(asset, names)
+        asset: store.all_current(asset, names, unreadable)
         for asset, names in {
             "trained_gan": configs.experiments,
             "samples": configs.experiments,
@@ -317,7 +318,12 @@ def _report(options: argparse.Namespace) -> None:
         }.items()
     }
     leaderboard = build_leaderboard(
-        store, configs.experiments, of["trained_gan"], of["evaluation"], force=options.force
+        store,
+        configs.experiments,
+        of["trained_gan"],
+        of["evaluation"],
+        unreadable=unreadable,
+        force=options.force,
     )
     report = build_report(
         store,
@@ -328,6 +334,7 @@ def _report(options: argparse.Namespace) -> None:
         of["evaluation"],
         of["reference_statistics"],
         of["classifier"],
+        unreadable=unreadable,
         force=options.force,
     )
     _print(store, report)

@@ -48,7 +48,12 @@ def make_folder(folder: str | os.PathLike) -> None:
 
 
 def replace_durably(temporary: str | os.PathLike, target: str | os.PathLike) -> None:
-    """Rename a file onto another: a power cut leaves the old one or the new one, whole; on return the new."""
+    """Rename a file onto another: a power cut leaves the old one or the new one, whole; on return the new.
+
+    An empty folder in its place is removed: there is nothing in it to lose.
+    """
     sync_file(temporary)
+    if os.path.isdir(target) and not os.path.islink(target):
+        os.rmdir(target)
     os.replace(temporary, target)
     sync_folder(os.path.dirname(os.path.abspath(target)))

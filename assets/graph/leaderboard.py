@@ -27,11 +27,13 @@ def leaderboard(run: StepRun) -> Manifest:
     out, not waited for."""
     from gan_core.report.leaderboard import build_leaderboard
 
+    unreadable: dict[str, str] = {}
     return build_leaderboard(
         run.store,
         run.configs.experiments,
-        run.all_inputs("trained_gan"),
-        run.all_inputs("evaluation"),
+        run.all_inputs("trained_gan", unreadable),
+        run.all_inputs("evaluation", unreadable),
+        unreadable=unreadable,
         force=run.force,
         emit=run.emit,
     )

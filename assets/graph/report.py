@@ -25,15 +25,17 @@ def report(run: StepRun) -> Manifest:
     out, not waited for."""
     from gan_core.report.report import build_report
 
+    unreadable: dict[str, str] = {}
     return build_report(
         run.store,
         run.configs,
         run.input("leaderboard"),
-        run.all_inputs("trained_gan"),
-        run.all_inputs("samples"),
-        run.all_inputs("evaluation"),
-        run.all_inputs("reference_statistics"),
-        run.all_inputs("classifier"),
+        run.all_inputs("trained_gan", unreadable),
+        run.all_inputs("samples", unreadable),
+        run.all_inputs("evaluation", unreadable),
+        run.all_inputs("reference_statistics", unreadable),
+        run.all_inputs("classifier", unreadable),
+        unreadable=unreadable,
         force=run.force,
         emit=run.emit,
     )

@@ -2,19 +2,19 @@
 
 import io
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pandas
 from tabulate import tabulate
 
 from gan_core.config import Experiment, config_changes
-from gan_core.errors import EvaluationError, GanError, StoreError
+from gan_core.errors import DamagedError, EvaluationError, GanError, StoreError
 from gan_core.evaluation.figures import FIGURES, escape_markdown, figure_of, write_figure
 from gan_core.evaluation.metrics import METRICS
 from gan_core.evaluation.verdicts import UNKNOWN
 from gan_core.objectives import objective_name
-from gan_core.report.pruning import prune
+from gan_core.report.publishing import NOTHING, produce_table, prune
 from gan_core.report.verdicts import verdict_text
 from gan_core.store import Build, Manifest, Store
 from gan_core.store.reading import reading
@@ -53,6 +53,7 @@ def build_leaderboard(
     trained: dict[str, Manifest],
     evaluations: dict[str, Manifest],
     *,
+    unreadable: Mapping[str, str] = NOTHING,
     force: bool = False,
     emit: Callable[[str], None] = logger.info,
 ) -> Manifest:
@@ -61,13 +62,19 @@ def build_leaderboard(
     A row describes the training that was really evaluated, found through the lineage evaluation → samples →
     trained_gan, with the verdict on it; where that is not today's configuration or today's training,
     `details["stale"]` says so by experiment. An experiment whose manifests were edited or state no protocol
-    has no row: `details["damaged"]` says why. Evaluations of experiments that are no longer configured are
+    has no row: `details["damaged"]` says why; so does one whose evaluation is `unreadable` (what
+    `Store.all_current` calls damaged). Evaluations of experiments that are no longer configured are
     named in `details["left_out"]`. Both files also go, atomically, to `STORE/leaderboard/`; old versions of
     the artefact are removed.
     """
     listed = {name: evaluations[name] for name in sorted(experiments) if name in evaluations}
     evaluated: dict[str, Manifest | None] = {}
-    rows, stale, damaged = [], {}, {}
+    rows, stale = [], {}
+    damaged = {
+        name: unreadable[f"evaluation/{name}"]
+        for name in sorted(experiments)
+        if f"evaluation/{name}" in unreadable
+    }
     for name, evaluation in listed.items():
         try:
             with reading(f"experiment {name}"):
@@ -93,7 +100,8 @@ def build_leaderboard(
 
     # The rows themselves are the configuration: an input that was made again with `force` keeps its
     # fingerprint, but may bring other figures.
-    manifest = store.produce(
+    manifest = produce_table(
+        store,
         ASSET,
         PARTITION,
         config={"rows": rows, "stale": stale, "damaged": damaged, "left_out": left_out},
@@ -229,7 +237,11 @@ def _staleness(
         return f"the configuration has changed since ({'; '.join(changes)}): train it again"
     if latest and latest.fingerprint != evaluated.fingerprint:
         return "trained again since: draw its samples and evaluate them again"
-    if not store.is_made_from(evaluated, image_shards=store.current("image_shards", experiment.dataset)):
+    try:
+        shards = store.current("image_shards", experiment.dataset)
+    except DamagedError as error:  # the row is of another artefact, which is whole
+        return str(error)
+    if not store.is_made_from(evaluated, image_shards=shards):
         return "the shards of its dataset have changed since: train it again"
     samples = store.current("samples", experiment.name)
     if samples and not (

@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from gan_core.config import Configs
 from gan_core.evaluation.figures import FIGURES, MISSING
 from gan_core.evaluation.metrics import METRICS
 from gan_core.report.leaderboard import leaderboard_groups, read_leaderboard
-from gan_core.report.pruning import prune
+from gan_core.report.publishing import NOTHING, produce_table, prune
 from gan_core.report.training_figures import TRAINING_FIGURES
 from gan_core.report.verdicts import NOT_RECORDED
 from gan_core.report.views import (
@@ -45,13 +45,15 @@ def build_report(
     references: dict[str, Manifest],
     classifiers: dict[str, Manifest],
     *,
+    unreadable: Mapping[str, str] = NOTHING,
     force: bool = False,
     emit: Callable[[str], None] = logger.info,
 ) -> Manifest:
     """Publish the report as `index.html`, and write it atomically to `STORE/report/index.html`.
 
     `trained`, `samples` and `evaluations` are keyed by experiment, `references` and `classifiers` by dataset;
-    any may be missing, and the page says so. What is no longer configured is left out. Dates on the page are
+    any may be missing, and the page says so, or why it is `unreadable` (what `Store.all_current` calls
+    damaged). What is no longer configured is left out. Dates on the page are
     those of the manifests, so the same inputs give the same bytes. Old versions of the artefact are
     removed. A picture or a history that is missing or does not match its manifest is a problem of its
     experiment's section, which says what to do.
@@ -63,6 +65,7 @@ def build_report(
         _configured(evaluations, configs.experiments),
         _configured(references, configs.datasets),
         _configured(classifiers, configs.datasets),
+        unreadable,
     )
     inputs = artefacts.inputs()
 
@@ -71,7 +74,8 @@ def build_report(
         (work.folder / PAGE).write_bytes(page)
         work.figures = {"bytes": len(page), "experiments": len(artefacts.started)}
 
-    manifest = store.produce(
+    manifest = produce_table(
+        store,
         ASSET,
         PARTITION,
         # The dates stand on the page; they also change when an input was made again with `force`.
@@ -79,6 +83,7 @@ def build_report(
             "experiments": {name: item.model_dump(mode="json") for name, item in configs.experiments.items()},
             "datasets": {name: item.model_dump(mode="json") for name, item in configs.datasets.items()},
             "made": {name: item.created_at for name, item in inputs.items()},
+            **({"unreadable": dict(unreadable)} if unreadable else {}),
         },
         inputs=inputs,
         code_version=CODE_VERSION,

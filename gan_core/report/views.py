@@ -1,6 +1,6 @@
 """What the report shows, read from manifests: tables of what compares, experiments, datasets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +28,10 @@ from gan_core.report.verdicts import (
     verdict_text,
 )
 from gan_core.store import Manifest, Store
+from gan_core.store.provenance import commit_in_words
 from gan_core.store.reading import reading
+
+OF_AN_EXPERIMENT = ("trained_gan", "samples", "evaluation")
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,15 @@ class Artefacts:
     evaluations: dict[str, Manifest]
     references: dict[str, Manifest]
     classifiers: dict[str, Manifest]
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """By `<asset>/<partition>`, what is wrong with an artefact that is there."""
 
     @property
     def started(self) -> set[str]:
-        """Experiments of which there is anything to show."""
-        return set(self.trained) | set(self.samples) | set(self.evaluations)
+        """Experiments of which there is anything to show, be it that something is damaged."""
+        damaged = (name.partition("/") for name in self.unreadable)
+        of_experiments = {name for asset, _, name in damaged if asset in OF_AN_EXPERIMENT}
+        return set(self.trained) | set(self.samples) | set(self.evaluations) | of_experiments
 
     def inputs(self) -> dict[str, Manifest]:
         """All manifests, keyed `<asset>/<partition>`."""
@@ -236,7 +243,12 @@ def _whole_view(store: Store, artefacts: Artefacts, experiment: Experiment) -> E
     name = experiment.name
     trained, samples = artefacts.trained.get(name), artefacts.samples.get(name)
     evaluation = artefacts.evaluations.get(name)
-    problems, damaged = _problems(artefacts, experiment), []
+    damaged = [
+        artefacts.unreadable[f"{asset}/{name}"]
+        for asset in OF_AN_EXPERIMENT
+        if f"{asset}/{name}" in artefacts.unreadable
+    ]
+    problems = _problems(artefacts, experiment)
 
     def shown(draw: Callable[..., Any], *of: Any) -> Any:
         """A picture; None, and one more problem, where its file is missing or damaged."""
@@ -280,24 +292,37 @@ def _is_of(evaluation: Manifest | None, samples: Manifest | None, trained: Manif
     )
 
 
+def _is_from(manifest: Manifest, **inputs: Manifest) -> bool:
+    """Whether it was made from these, as far as it says."""
+    return all(
+        manifest.input_versions.get(name, given.version) == given.version for name, given in inputs.items()
+    )
+
+
 def _problems(artefacts: Artefacts, experiment: Experiment) -> list[str]:
     """Missing and outdated steps of one experiment, each with what to do."""
     name = experiment.name
     trained, samples = artefacts.trained.get(name), artefacts.samples.get(name)
     evaluation = artefacts.evaluations.get(name)
     found = []
-    if trained is None:
+
+    def lacks(asset: str, manifest: Manifest | None) -> bool:
+        return manifest is None and f"{asset}/{name}" not in artefacts.unreadable
+
+    if lacks("trained_gan", trained):
         found.append("Its training is not in the store: train it.")
-    elif changes := config_changes(trained.config, experiment):
+    elif trained and (changes := config_changes(trained.config, experiment)):
         found.append(f"Trained with an earlier configuration ({'; '.join(changes)}): train it again.")
-    if samples is None:
+    if lacks("samples", samples):
         found.append("No samples were drawn yet: draw them.")
-    elif trained and samples.input_versions.get("trained_gan", trained.version) != trained.version:
+    elif (
+        trained and samples and samples.input_versions.get("trained_gan", trained.version) != trained.version
+    ):
         found.append("The samples come from an earlier training: draw them again.")
     if evaluation is None:
         found.append("Not evaluated yet, so not on the leaderboard: evaluate it.")
         return found
-    if samples and evaluation.input_versions.get("samples", samples.version) != samples.version:
+    if samples and not _is_from(evaluation, samples=samples):
         found.append("The figures are of earlier samples: evaluate it again.")
     if artefacts.leaderboard.inputs.get(f"evaluation/{name}") != evaluation.fingerprint:
         found.append("Evaluated after the leaderboard was made: make the leaderboard again.")
@@ -377,7 +402,28 @@ def _training_rows(trained: Manifest) -> list[tuple[str, str]]:
         ("Images/s", write_figure("images_per_second", figures)),
         ("Time", MISSING if is_missing(seconds) else _duration(seconds)),
         ("Device", str(trained.details.get("device") or MISSING)),
+        *_how_it_was_made(trained.provenance),
         ("Parameters of G", MISSING if is_missing(parameters) else f"{parameters:,}"),
+    ]
+
+
+def _how_it_was_made(provenance: dict[str, Any]) -> list[tuple[str, str]]:
+    """Commit, packages and machine; nothing where an earlier version did not record them."""
+    if not provenance:
+        return []
+    machine = provenance["machine"]
+    parts = [
+        machine["processor"],
+        f"{machine['cores']} cores",
+        f"{machine['memory_bytes'] / 2**30:.0f} GiB",
+        *machine["gpus"],
+        machine["system"],
+    ]
+    packages = (f"{name} {version}" for name, version in provenance["packages"].items())
+    return [
+        ("Commit", commit_in_words(provenance) or MISSING),
+        ("Machine", ", ".join(part for part in parts if part)),
+        ("Packages", ", ".join(packages)),
     ]
 
 
@@ -463,11 +509,16 @@ def dataset_view(artefacts: Artefacts, dataset: Dataset) -> DatasetView:
         accuracy = MISSING if is_missing(accuracy) else percent(accuracy)
         task = _words(str(classifier.details.get("task", "")))
         rows.append(("Classifier", f"{accuracy} right on test images{f', task: {task}' if task else ''}"))
-    else:
+    elif f"classifier/{dataset.name}" not in artefacts.unreadable:
         rows.append(("Classifier", "not trained"))
     for label, manifest in (("classifier", classifier), ("reference statistics", reference)):
         text = f"{manifest.fingerprint[:12]}, {date_in_words(manifest.created_at)}" if manifest else MISSING
         rows.append((f"Fingerprint of {label}", text))
+    rows += [
+        (f"Damaged: {name.partition('/')[0]}", reason)
+        for name, reason in sorted(artefacts.unreadable.items())
+        if name.partition("/")[0] not in OF_AN_EXPERIMENT and name.partition("/")[2] == dataset.name
+    ]
     return DatasetView(dataset.name, rows)
 
 

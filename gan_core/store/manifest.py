@@ -12,7 +12,7 @@ FORMAT = 3
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     # Format 1 had neither a number nor a hash of itself.
     1: lambda content: {**content, "format": 2},
-    # In format 2 every file counted.
+    # In format 2 every file counted, and no provenance was recorded.
     2: lambda content: {**content, "format": 3},
 }
 SEAL = "sha256"
@@ -50,7 +50,7 @@ class Manifest(BaseModel):
 
     `config` is the configuration that matters, `inputs` maps an input's asset name to its fingerprint and
     `input_versions` to its version, `figures` holds scalars for plots and tables, `details` whatever else a
-    reader needs (JSON).
+    reader needs (JSON). `provenance` says what it was made with; neither fingerprint nor version stand on it.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -66,6 +66,7 @@ class Manifest(BaseModel):
     files: dict[Annotated[str, AfterValidator(inside)], FileEntry] = Field(default_factory=dict)
     figures: dict[str, float | int | str | None] = Field(default_factory=dict)
     details: dict[str, Any] = Field(default_factory=dict)
+    provenance: dict[str, Any] = Field(default_factory=dict)
     created_at: str = ""
     seconds: float = 0.0
     reused: bool = Field(default=False, exclude=True)
@@ -129,7 +130,7 @@ def sha256_of_json(content: Any) -> str:
 def json_object(text: bytes) -> dict[str, Any]:
     """Raises `ValueError` for what is no JSON object."""
     try:
-        content = json.loads(text)
+        content = json.loads(text.decode())  # bytes alone could be taken for UTF-16 or UTF-32
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if not isinstance(content, dict):

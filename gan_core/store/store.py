@@ -36,6 +36,7 @@ from gan_core.remote import RemoteFiles
 from gan_core.secrets import hidden_in, masked
 from gan_core.store import attempts
 from gan_core.store.manifest import FileEntry, Manifest, NewerFormat, fingerprint, json_object
+from gan_core.store.provenance import provenance
 
 logger = logging.getLogger("gan_core")
 MANIFEST = "manifest.json"
@@ -132,7 +133,7 @@ class Store:
         the copy names are whole. Raises `DamagedError` where they are not, and for one that a later version
         of this project wrote.
         """
-        text = self.read_bytes(f"{asset}/{partition}/{fingerprint}/{MANIFEST}")
+        text = self._read_record(f"{asset}/{partition}/{fingerprint}/{MANIFEST}", asset, partition)
         if text is None:
             return None
         path = self.address(f"{self.folder(asset, partition, fingerprint)}/{MANIFEST}")
@@ -152,7 +153,7 @@ class Store:
     def current(self, asset: str, partition: str) -> Manifest | None:
         """The artefact that was last produced or confirmed for this partition, or None."""
         pointer = f"{asset}/{partition}/{CURRENT}"
-        text = self.read_bytes(pointer)
+        text = self._read_record(pointer, asset, partition)
         if text is None:
             return None
         try:
@@ -171,14 +172,21 @@ class Store:
             raise StoreError(f"{asset}/{partition} is not in {self.url}: {how_to_make(asset, partition)}")
         return manifest
 
-    def all_current(self, asset: str, partitions: Iterable[str]) -> dict[str, Manifest]:
-        """The artefacts that are there, of those partitions, in their order; a damaged one is logged."""
+    def all_current(
+        self, asset: str, partitions: Iterable[str], damaged: dict[str, str] | None = None
+    ) -> dict[str, Manifest]:
+        """The artefacts that are there, of those partitions, in their order.
+
+        A damaged one is logged, and noted in `damaged`: by `<asset>/<partition>`, what is wrong.
+        """
         found = {}
         for partition in partitions:
             try:
                 manifest = self.current(asset, partition)
             except DamagedError as error:
                 logger.warning("%s/%s is left out: %s", asset, partition, error)
+                if damaged is not None:
+                    damaged[f"{asset}/{partition}"] = str(error)
                 continue
             if manifest:
                 found[partition] = manifest
@@ -198,14 +206,16 @@ class Store:
         for name, entry in manifest.files.items():
             path = self.file_path(manifest, name)
             try:
-                size = self.reading.info(path)["size"]
+                info = self.reading.info(path)
             except ABSENT:
                 found.append(f"{path} is missing")
                 continue
             except OSError as error:
                 raise self._failure("read", error) from error
-            if size != entry.size:
-                found.append(f"{path} has {size:,} bytes, its manifest says {entry.size:,}")
+            if info["type"] != "file":
+                found.append(f"{path} is no file")
+            elif info["size"] != entry.size:
+                found.append(f"{path} has {info['size']:,} bytes, its manifest says {entry.size:,}")
             elif hashes and (digest := self._sha256(path, entry.sha256)) != entry.sha256:
                 found.append(f"{path} has sha256 {digest}, its manifest says {entry.sha256}")
         return found
@@ -226,7 +236,11 @@ class Store:
         again = how_to_make(manifest.asset, manifest.partition, force=True)
         if not local.exists():
             raise StoreError(f"{path} is missing: {again}")
-        if verify and sha256_of(local) != entry.sha256:
+        if not local.is_file():
+            raise StoreError(f"{path} is no file: remove it, then {again}")
+        with self._telling("read", OSError):
+            differs = verify and sha256_of(local) != entry.sha256
+        if differs:
             if not self.is_local:
                 local.unlink()
             raise StoreError(f"{path} does not match its manifest (sha256): {again}")
@@ -273,6 +287,7 @@ class Store:
                 files=work.files | _describe_files(attempt, work.not_counting),
                 figures=hidden_in(work.figures),
                 details=hidden_in(work.details),
+                provenance=provenance(),
                 created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
                 seconds=round(time.monotonic() - began, 3),
             )
@@ -464,12 +479,30 @@ class Store:
             return self.read_manifest(asset, partition, key)
         return None
 
+    def _read_record(self, relative: str, asset: str, partition: str) -> bytes | None:
+        """The content of a manifest or of a pointer to one; `DamagedError` for a local one that is there and
+        cannot be read."""
+        if not self.is_local:
+            return self.read_bytes(relative)
+        try:
+            return Path(f"{self.root}/{relative}").read_bytes()
+        except ABSENT:
+            return None
+        except OSError as error:
+            raise DamagedError(
+                f"{self.root}/{relative} cannot be read: {error.strerror}; mend its permissions, or remove "
+                f"it and {how_to_make(asset, partition)}"
+            ) from error
+
     def _copy_manifest(self, manifest: Manifest) -> None:
         """Put a copy beside a manifest that has none, as of an earlier version, or another's."""
         folder = f"{manifest.asset}/{manifest.partition}/{manifest.fingerprint}"
-        text = self.read_bytes(f"{folder}/{MANIFEST}")
-        if text and text != self.read_bytes(f"{folder}/{MANIFEST_COPY}"):
-            self.write_atomically(f"{folder}/{MANIFEST_COPY}", text)
+        try:
+            text = self.read_bytes(f"{folder}/{MANIFEST}")
+            if text and text != self.read_bytes(f"{folder}/{MANIFEST_COPY}"):
+                self.write_atomically(f"{folder}/{MANIFEST_COPY}", text)
+        except StoreError as error:  # the artefact is as good without it
+            logger.warning("%s has no copy of its manifest: %s", folder, error)
 
     def _mend(self, asset: str, partition: str, key: str, damage: ValueError) -> Manifest | None:
         """The manifest from its copy, written again; None where the copy or a file that it names is not

@@ -6,6 +6,7 @@ import pytest
 from dagster._core.event_api import PartitionKeyFilter
 
 from gan_core.data import verification
+from gan_core.store.provenance import commit_in_words
 from pipelines.backfill import backfill, select_experiments
 from pipelines.jobs import DATASET_JOB
 from tests.assets.conftest import Project
@@ -95,6 +96,9 @@ def test_data_versions_are_the_fingerprints_and_figures_can_be_plotted(project):
     )
     assert check.evaluation.passed and check.evaluation.metadata["rows"].value > 0
     assert isinstance(events[("trained_gan", "plain")].metadata["images_per_second"].value, float)
+    recorded = project.store.require("trained_gan", "plain").provenance
+    shown = events[("trained_gan", "plain")].metadata["commit"].value
+    assert shown == (commit_in_words(recorded) or "unknown")
     assert "data:image/png;base64," in events[("samples", "plain")].metadata["grid"].value
 
 

@@ -72,10 +72,15 @@ class Disk:
         self.mount()
 
     def mount(self) -> None:
-        subprocess.run(["mount", "-o", "loop", self.image, self.folder], check=True)
+        # A device of its own: `mount -o loop` can take the one that is just being given back for this file.
+        attach = ["losetup", "--find", "--show", self.image]
+        self.device = subprocess.run(attach, check=True, capture_output=True, text=True).stdout.strip()
+        subprocess.run(["mount", self.device, self.folder], check=True)
+        assert self.folder.is_mount()
 
     def unmount(self) -> None:
         subprocess.run(["umount", self.folder], check=True)
+        subprocess.run(["losetup", "--detach", self.device], check=True)
 
     def cut(self, process: subprocess.Popen | None = None) -> None:
         """Cut the power, under this process and its group if it still runs, and bring it back."""

@@ -13,6 +13,7 @@ from PIL import Image
 from gan_core.config import Configs, Dataset, Experiment
 from gan_core.report.leaderboard import build_leaderboard, read_leaderboard
 from gan_core.report.report import build_report
+from gan_core.store.provenance import commit_in_words
 from tests.gan_core.report.conftest import MODE_COLLAPSE, STAGNATION, parquet
 
 HOSTILE = "<script>alert('x')</script><img src=http://example.org/x onerror=\"x\">"
@@ -604,6 +605,19 @@ def test_settings_name_every_seed_and_every_number(bench):
     assert ["Conditioning", "acgan · d scale 0 · g scale 1"] in rows[0]
     assert ["Conditioning", "none"] in rows[1]
     assert not any("gradient penalty" in cell for row in rows[0] for cell in row)  # off
+
+
+def test_how_a_training_was_made_is_shown_where_it_was_recorded(bench):
+    bench.whole(experiment("one"))
+    _, page = bench.report(configs_of(experiment("one")))
+    rows = dict(row for table in page.tables for row in table if len(row) == 2)
+    made_with = bench.trained["one"].provenance
+    assert f"torch {made_with['packages']['torch']}" in rows["Packages"]
+    assert f"{made_with['machine']['cores']} cores" in rows["Machine"]
+    assert rows["Commit"] == (commit_in_words(made_with) or "—")
+    bench.trained["one"].provenance.clear()  # as an earlier version left it
+    _, page = bench.report(configs_of(experiment("one", description="Changed.")))
+    assert "Packages" not in {row[0] for table in page.tables for row in table}
 
 
 def test_old_versions_are_pruned_when_a_new_one_is_published(bench):

@@ -1,15 +1,29 @@
-"""Old versions of the leaderboard and the report, removed when a new one is published."""
+"""How the leaderboard and the report are published, and their old versions removed."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
 
-from gan_core.errors import StoreError
+from gan_core.errors import DamagedError, StoreError
 from gan_core.store import MANIFEST, Manifest, Store
 
 logger = logging.getLogger("gan_core")
 
 # So many versions stay beside the current one: those that somebody may just be reading.
 KEPT_VERSIONS = 3
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+def produce_table(store: Store, asset: str, partition: str, *, force: bool, **made_from: Any) -> Manifest:
+    """`Store.produce` for what is made in a moment: where what is there is damaged, it is made again."""
+    try:
+        return store.produce(asset, partition, force=force, **made_from)
+    except DamagedError as error:
+        if force:
+            raise
+        logger.warning("%s", error)
+    return store.produce(asset, partition, force=True, **made_from)
 
 
 def prune(store: Store, current: Manifest, *, read_by: tuple[str, ...] = ()) -> list[str]:
