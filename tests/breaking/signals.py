@@ -79,6 +79,23 @@ def suspend(project: Project, step: str, name: str) -> None:
     project.goes_on(step, store)
 
 
+def stop_forced(project: Project, number: int) -> None:
+    """A forced training under Dagster is stopped; the next run goes on with it, without force."""
+    store = project.store("sample", "signalled")  # where it is trained already
+    process = project.start_asset("train", store, force=True)
+    while process.poll() is None and not list(store.rglob("checkpoint-*.json")):
+        time.sleep(0.02)
+    processes = family(process)
+    process.send_signal(number)
+    process.wait(120)
+    all_gone(processes)
+    assert list(store.rglob("forced.json")), f"it was done before it was stopped: {project.output()[-800:]}"
+    assert list((store / "trained_gan").rglob("manifest.json")), "what was published is gone"
+    project.goes_on("train", store)
+    assert "was begun again with force and not finished" in project.output(), project.output()[-800:]
+    assert "going on from" in project.output(), project.output()[-800:]
+
+
 def cases(project: Project) -> dict[str, Case]:
     found: dict[str, Case] = {}
     for number in range(int(os.environ.get("BREAKING_ROUNDS", "2"))):
@@ -90,6 +107,8 @@ def cases(project: Project) -> dict[str, Case]:
             found[name] = functools.partial(twice, project, step, name)
             name = f"{step} SIGSTOP {number}"
             found[name] = functools.partial(suspend, project, step, name)
+    for kind, value in (("SIGINT", signal.SIGINT), ("SIGTERM", signal.SIGTERM)):
+        found[f"forced asset train {kind}"] = functools.partial(stop_forced, project, value)
     return found
 
 
