@@ -42,7 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; exit status 0, 2 with one line on standard error for an error of the user's, or 128
     and the signal's number after SIGINT, SIGTERM or SIGHUP, when a training has saved a checkpoint."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("gan_core").setLevel(logging.INFO)  # torch has more to say, even after the last line
     for handler in logging.getLogger().handlers:
         handler.addFilter(HideSecrets())
     stop = signals.Stop()

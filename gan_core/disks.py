@@ -20,6 +20,7 @@ REMEDIES = {
     errno.EIO: "have the disk looked at",
 }
 OF_A_FILE = (errno.EACCES, errno.EPERM, errno.EIO)
+ROOM = 2**16  # bytes: a disk with less is taken for full
 OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
 # How libraries say it whose errors carry no number: Rust's (safetensors), Arrow's, numpy's, SQLite's.
 NUMBERED = re.compile(r"(?:os error|errno) (\d+)\b", re.IGNORECASE)
@@ -61,6 +62,8 @@ def disk_error(error: BaseException, places: Mapping[str, str | os.PathLike]) ->
     path = Path(os.path.abspath(name)) if name else None
     variable = _variable_of(path, folders) if path else _narrowest(number, folders)
     place = path or folders.get(variable)
+    if number == errno.EIO and place and _free(place) < ROOM:
+        number = errno.ENOSPC  # as SQLite may put it
     room = f" ({_room(place)})" if place and number in OUT_OF_SPACE else ""
     another = f"name another place with {variable}" if variable else "choose another place"
     return StoreError(
@@ -76,7 +79,8 @@ def _refusal(error: BaseException | None) -> tuple[int, str | None] | None:
         seen.add(id(error))
         number = _number(error)
         if number is not None:
-            name = getattr(error, "filename", None)
+            # Of a copy the second is what was to be written.
+            name = getattr(error, "filename2", None) or getattr(error, "filename", None)
             return number, os.fsdecode(name) if isinstance(name, str | bytes) else None
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return None
@@ -109,18 +113,25 @@ def _variable_of(path: Path, folders: dict[str, Path]) -> str | None:
 
 def _narrowest(number: int, folders: dict[str, Path]) -> str | None:
     """Of an error that names no file: the place that it must be about, as far as one can see."""
-    disks = {variable: os.statvfs(_existing(folder)) for variable, folder in folders.items()}
     if number == errno.EROFS:
-        disks = {variable: disk for variable, disk in disks.items() if disk.f_flag & os.ST_RDONLY}
-    return min(disks, key=lambda variable: disks[variable].f_bavail * disks[variable].f_frsize, default=None)
+        folders = {variable: folder for variable, folder in folders.items() if _is_read_only(folder)}
+    return min(folders, key=lambda variable: _free(folders[variable]), default=None)
+
+
+def _is_read_only(path: Path) -> bool:
+    return bool(os.statvfs(_existing(path)).f_flag & os.ST_RDONLY)
+
+
+def _free(path: Path) -> int:
+    disk = os.statvfs(_existing(path))
+    return disk.f_bavail * disk.f_frsize
 
 
 def _room(path: Path) -> str:
     disk = os.statvfs(_existing(path))
     if disk.f_files and not disk.f_favail:
         return "it holds as many files as it can"
-    free, total = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
-    return f"{free / 1e6:,.1f} MB of {total / 1e6:,.1f} MB are free"
+    return f"{_free(path) / 1e6:,.1f} MB of {disk.f_blocks * disk.f_frsize / 1e6:,.1f} MB are free"
 
 
 def _existing(path: Path) -> Path:

@@ -1,9 +1,13 @@
 """`python -m pipelines backfill 'demo-*'` makes experiments; `python -m pipelines dev` opens the UI."""
 
 import argparse
+import os
 import sys
 
+from gan_core import signals
+from gan_core.disks import telling_of_disks
 from gan_core.errors import GanError
+from gan_core.store import default_store
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,17 +25,26 @@ def main(arguments: list[str] | None = None) -> int:
     ui.add_argument("--port", type=int, default=3000)
     options = parser.parse_args(arguments)
     try:
-        if options.command == "dev":
-            from pipelines.dev import dev
+        with telling_of_disks(_places()):
+            if options.command == "dev":
+                from pipelines.dev import dev
 
-            return dev(options.port)
-        return _backfill(options.experiments, options.force)
+                return dev(options.port)
+            return _backfill(options.experiments, options.force)
     except GanError as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped; the same command goes on where this one stopped", file=sys.stderr)
+        signals.end(130)
         return 130
+
+
+def _places() -> dict[str, str | os.PathLike]:
+    """Where Dagster and the steps write; first of all Dagster, whose database names no file when it fails."""
+    from pipelines.instance import dagster_home
+
+    return {"DAGSTER_HOME": dagster_home(), **default_store().local_places}
 
 
 def _backfill(patterns: list[str], force: bool) -> int:
@@ -51,7 +64,6 @@ def _backfill(patterns: list[str], force: bool) -> int:
 
 def _print_tables() -> None:
     from gan_core.report.leaderboard import leaderboard_text, read_leaderboard
-    from gan_core.store import default_store
 
     store = default_store()
     manifest = store.current("leaderboard", "all")

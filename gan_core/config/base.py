@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 # Dagster forbids | , [ ] in partition keys; slashes and spaces would not survive as folder names.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=100)]
@@ -17,7 +27,23 @@ Flag = StrictBool
 # Bounds beyond which a number is a slip of the pen: the largest data sets have some 10^10 images.
 Images = Annotated[int, Field(ge=1, le=10**12)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Weight = Annotated[float, Field(ge=0, le=1e6)]
+
+
+def _no_truth(value: Any) -> Any:
+    """Pydantic takes `true` for 1 where a number is wanted."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("number_type", "input should be a number, not true or false")
+    return value
+
+
+Weight = Annotated[float, BeforeValidator(_no_truth), Field(ge=0, le=1e6)]
+
+
+def _types_in(annotation: Any) -> Iterator[Any]:
+    """The types that an annotation is made of, such as int and NoneType of `int | None`."""
+    yield annotation
+    for part in get_args(annotation):
+        yield from _types_in(part)
 
 
 def registered_in(registry: Mapping[str, Any]) -> AfterValidator:
@@ -51,6 +77,15 @@ class Config(BaseModel):
     """Base of all sections: unknown keys are errors, values cannot be changed after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """In all fields that hold numbers, also in lists of them."""
+        if {int, float} & set(_types_in(cls.model_fields[info.field_name].annotation)):
+            for item in value if isinstance(value, list | tuple) else [value]:
+                _no_truth(item)
+        return value
 
     @classmethod
     def keys(cls) -> list[str]:

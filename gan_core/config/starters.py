@@ -7,6 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from gan_core.config.base import Name
 from gan_core.config.yaml_files import shown
+from gan_core.disks import disk_error
 from gan_core.errors import ConfigError
 
 # What is behind `# ` is the default: without the `# ` the file means the same.
@@ -89,13 +90,23 @@ def write_starter(
     try:
         for needed in ("datasets", "experiments"):
             (Path(folder) / needed).mkdir(parents=True, exist_ok=True)
-        with open(path, "x", encoding="utf-8") as file:
-            file.write(STARTERS[kind].format(name=name, dataset=dataset))
+        _write_new(path, STARTERS[kind].format(name=name, dataset=dataset))
     except FileExistsError as error:
         raise ConfigError(f"{shown(path)} is there already: choose another name, or edit it") from error
     except OSError as error:
-        raise ConfigError(f"{shown(path)} cannot be written: {error.strerror or error}") from error
+        told = disk_error(error, {"GAN_CONFIGS": folder})
+        raise told or ConfigError(f"{shown(path)} cannot be written: {error.strerror or error}") from error
     return path
+
+
+def _write_new(path: Path, text: str) -> None:
+    with open(path, "x", encoding="utf-8") as file:
+        try:
+            file.write(text)
+            file.flush()
+        except OSError:
+            path.unlink()
+            raise
 
 
 def _check_name(name: str) -> None:

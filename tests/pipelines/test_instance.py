@@ -1,12 +1,16 @@
-"""The first opening of a DAGSTER_HOME, by several processes at the same moment."""
+"""The first opening of a DAGSTER_HOME: by several processes at the same moment, and on a full disk."""
 
+import errno
 import multiprocessing
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
+from gan_core.errors import StoreError
+from pipelines import __main__ as command
 from pipelines.instance import REPOSITORY, open_instance
 
 AT_ONCE = 2
@@ -51,3 +55,28 @@ def test_two_that_open_a_new_home_at_once_both_succeed(opened, tmp_path):
     for number in range(ROUNDS):
         home = Path(tmp_path / str(number))
         assert yaml.safe_load((home / "dagster.yaml").read_text()) == shipped
+
+
+def _full(source, target):
+    with open(target, "w") as file:
+        file.write("half")
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(source), None, str(target))
+
+
+def test_half_of_the_settings_are_not_taken_for_all_of_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with monkeypatch.context() as patch, pytest.raises(StoreError):
+        patch.setattr(shutil, "copy", _full)
+        open_instance()
+    assert [path.name for path in tmp_path.iterdir()] == [".dagster.yaml.lock"]
+    open_instance().dispose()
+    assert (tmp_path / "dagster.yaml").read_bytes() == (REPOSITORY / "dagster.yaml").read_bytes()
+
+
+def test_a_backfill_with_a_full_dagster_home_ends_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setattr(shutil, "copy", _full)
+    assert command.main(["backfill", "demo-dcgan"]) == 2
+    told = capsys.readouterr().err.strip().splitlines()
+    assert len(told) == 1
+    assert str(tmp_path) in told[0] and "No space left on device" in told[0] and "DAGSTER_HOME" in told[0]

@@ -32,6 +32,21 @@ def test_unknown_key_says_what_may_be_meant(folder, given, meant):
 
 
 @pytest.mark.parametrize(
+    "given",
+    [
+        "seed: true",
+        "batch_size: true",
+        "ema_decay: true",
+        "objective: {r1: true}",
+        "optimizers: {generator: {betas: [true, 0.9]}}",
+    ],
+)
+def test_true_is_no_number(folder, given):
+    (folder / "experiments" / "first.yaml").write_text(EXPERIMENT + given + "\n")
+    assert "input should be a number, not true or false" in mistakes(folder)
+
+
+@pytest.mark.parametrize(
     ("file", "old", "new", "line", "expected"),
     [
         ("datasets/tiny", "image_size: 16", "image_size: big", 3, "`image_size` is 'big'"),

@@ -21,9 +21,12 @@ from gan_core.config import Dataset, Experiment
 from gan_core.errors import ConfigError, TrainingError
 from gan_core.sampling import untrained_generator
 from gan_core.store import Manifest, Store
+from gan_core.training import engine as engine_module
 from gan_core.training import train_gan
 from gan_core.training.checkpoints import Checkpoints
+from gan_core.training.processes import interruptible
 from gan_core.training.processes.interruptible import run_interruptible
+from gan_core.training.step import train_step
 from gan_core.training.train import ASSET
 
 EVERYTHING = {
@@ -358,6 +361,46 @@ def test_interrupts_at_random_moments_change_nothing(store, tmp_path, make_shard
     assert interrupts >= 2
     assert [line for line in lines if "going on from" in line]
     assert results(store, manifest) == results(other, whole)
+
+
+def test_a_step_that_outlasts_a_stop_is_given_up(
+    store, tmp_path, make_shards, make_experiment, dataset, monkeypatch
+):
+    experiment, shards = make_experiment(), make_shards(store)
+    other = Store(tmp_path / "other")
+    whole = train_gan(other, experiment, dataset, make_shards(other), emit=quiet)
+    going_on, threads, lines = threading.Event(), [], []
+
+    def step(state, *arguments):
+        train_step(state, *arguments)
+        if state.step == 43:  # its work is half done: the networks have changed
+            threads.append(threading.current_thread())
+            os.kill(os.getpid(), signal.SIGINT)
+            going_on.wait(60)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with monkeypatch.context() as patch:
+        patch.setattr(engine_module, "train_step", step)
+        patch.setattr(engine_module, "SLOW_STEP_SECONDS", 0.0)
+        patch.setattr(interruptible, "PATIENCE_SECONDS", 0.2)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                train_gan(store, experiment, dataset, shards, emit=lines.append)
+        finally:
+            signal.signal(signal.SIGINT, before)
+    folder = checkpoint_folder(store, experiment, shards)
+    assert newest(folder) == 42 * experiment.batch_size
+    assert [line for line in lines if line.startswith("stopping: ")]
+    going_on.set()
+    while threads[0].is_alive():  # and what is left of it saves nothing any more
+        time.sleep(0.05)
+    assert newest(folder) == 42 * experiment.batch_size
+    manifest = train_gan(store, experiment, dataset, shards, emit=quiet)
+    assert results(store, manifest) == results(other, whole)
+
+
+def newest(folder: Path) -> int:
+    return max(int(path.stem.split("-")[1]) for path in folder.glob("*.pt"))
 
 
 def test_a_second_interrupt_does_not_cut_the_stopping_short():
