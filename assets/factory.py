@@ -46,14 +46,14 @@ class StepRun:
 
     @property
     def experiment(self) -> Experiment:
-        return self.configs.experiments[self.partition]
+        return self.configs.experiment(self.partition)
 
     @property
     def dataset(self) -> Dataset:
         """The dataset of the partition, or the one of the partition's experiment."""
         if self.declaration.partitions == "datasets":
-            return self.configs.datasets[self.partition]
-        return self.configs.datasets[self.experiment.dataset]
+            return self.configs.dataset(self.partition)
+        return self.configs.dataset(self.experiment.dataset)
 
     @property
     def force(self) -> bool:

@@ -1,17 +1,23 @@
 """Work on several cores or several machines, in order and with bounded memory."""
 
 import contextlib
+import functools
 import itertools
+import multiprocessing.util
 import os
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
+from pathlib import Path
 from typing import Any
 
 import joblib
+from joblib.externals.loky import get_reusable_executor
 
+import gan_core
 from gan_core.errors import ConfigError, GanError
 
 CLUSTER = "GAN_DASK"  # the environment variable with the address of a Dask scheduler
@@ -36,6 +42,7 @@ def map_in_processes(function: Callable[[Any], Any], tasks: Iterable, workers: i
     if workers <= 1 or len(first) < 2:
         yield from map(function, tasks)
         return
+    _prepare_for_workers()
     with joblib.parallel_config("loky", initializer=_end_with, initargs=(os.getpid(),)):
         pool = joblib.Parallel(workers, return_as="generator", batch_size=1, max_nbytes=None)
     with contextlib.closing(pool(joblib.delayed(function)(task) for task in tasks)) as results:
@@ -95,6 +102,22 @@ def _connected(address: str) -> Iterator[Any]:
                 f"the Dask cluster at {address} ({CLUSTER}) broke down: {error}; look at the logs of its "
                 "scheduler and workers, then run this again: what is finished is kept"
             ) from error
+
+
+@functools.cache
+def _prepare_for_workers() -> None:
+    """What joblib's processes need of this one where it is a step of Dagster's, once."""
+    # They look for modules where this process does, and Dagster takes the folder of its code away again.
+    packages = str(Path(gan_core.__file__).resolve().parents[1])
+    if packages not in sys.path:
+        sys.path.append(packages)
+    # A process that multiprocessing started does not call joblib's exit handler, which tells them to end: it
+    # would wait for idle ones, five minutes.
+    multiprocessing.util.Finalize(None, _end_workers, exitpriority=0)
+
+
+def _end_workers() -> None:
+    get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
 
 
 def _end_with(parent: int) -> None:
