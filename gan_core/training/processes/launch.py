@@ -5,6 +5,7 @@ machine, so it is not used where there is one.
 """
 
 import json
+import math
 import os
 import signal
 import socket
@@ -26,6 +27,7 @@ FOLDER, LAUNCHER = "GAN_RANKS_FOLDER", "GAN_RANKS_LAUNCHER"
 PACKAGES = Path(__file__).resolve().parents[3]
 LOOK_SECONDS = 0.1
 STOP_SECONDS = 40.0
+CAUSE_SECONDS = 5.0  # between the end of a process that lost another and the end of that one
 
 
 def number_of_processes(configured: int | None) -> int:
@@ -61,7 +63,7 @@ def run_ranks(
         try:
             for rank in range(processes):
                 started.append(_start(arguments, {**common, "RANK": str(rank), "LOCAL_RANK": str(rank)}))
-            _watch(started)
+            _watch(started, folder)
         except BaseException as interrupt:
             _end(started)
             _add_notes(interrupt, folder, processes)
@@ -126,11 +128,20 @@ def _start(arguments: list[str], environment: dict[str, str]) -> subprocess.Pope
     )
 
 
-def _watch(started: list[subprocess.Popen]) -> None:
-    """Until all have ended well, or one has not."""
+def _watch(started: list[subprocess.Popen], folder: str) -> None:
+    """Until all have ended well, or one has not.
+
+    One that has ended for the loss of another may be seen first: the other one is waited for.
+    """
+    until = math.inf
     while True:
-        statuses = [process.poll() for process in started]
-        if any(statuses) or None not in statuses:
+        ended = [_Ended(rank, process.poll(), folder) for rank, process in enumerate(started)]
+        failed = [one for one in ended if one.status]
+        if any(not one.lost_another for one in failed) or all(one.status is not None for one in ended):
+            return
+        if failed:
+            until = min(until, time.monotonic() + CAUSE_SECONDS)
+        if time.monotonic() > until:
             return
         time.sleep(LOOK_SECONDS)
 
@@ -174,9 +185,13 @@ class _Ended:
     def __init__(self, rank: int, status: int | None, folder: str):
         self.rank, self.status, self.told = rank, status, _told(folder, rank)
 
+    @property
+    def lost_another(self) -> bool:
+        return self.told.get("error") == LostRankError.__name__
+
     def order(self) -> tuple[bool, bool]:
         """Least for what the others have ended for: a kill, then what is not the loss of another."""
-        return self.status > 0, self.told.get("error") == LostRankError.__name__
+        return self.status > 0, self.lost_another
 
     def error(self, experiment: str, processes: int) -> BaseException:
         name, message = self.told.get("error"), self.told.get("message", "")

@@ -226,13 +226,13 @@ def test_a_sound_tar_that_others_wrote_is_read(store, format):
     assert resident.labels.tolist() == [0, 1] * COUNT
 
 
-def test_a_shard_that_may_not_be_read_is_named(store):
+def test_a_shard_that_is_no_file_is_named(store):
     shards = put_in_place(store, packed(SOUND))
     path = store.local(shards, NAME)
     path.unlink()
     path.mkdir()
     report = verify_image_shards(store, shards, emit=lambda line: None)
-    assert f"{path} cannot be read: Is a directory" in report.problems
+    assert f"{path} is no file: remove it, then {REMEDY}" in report.problems
 
 
 def test_a_manifest_whose_numbers_do_not_belong_together_is_refused(store):

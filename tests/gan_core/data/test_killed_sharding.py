@@ -296,4 +296,4 @@ def test_a_full_disk_is_one_clear_error_and_the_run_can_go_on(tmp_path, images, 
     assert re.search(r"StoreError: \S+ cannot be written: File too large", errors)
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
     write(store)
-    assert count(store, "image_shards", ".json") == 2  # manifest and pointer
+    assert count(store, "image_shards", ".json") == 3  # manifest, its copy, and pointer
