@@ -16,7 +16,9 @@ USER = re.compile(
 )
 SECRET_NAMES = (
     r"[\w.-]*(?:token|secret|password|passwd|pwd|signature|credential|api[_-]?key|access[_-]?key)[\w.-]*"
-    r"|x-(?:amz|goog|oss|cos|ms)-[\w-]+|googleaccessid|key-pair-id|policy|authorization|auth|pass|jwt|key|sig"
+    r"|x-(?:amz|goog|oss|cos|ms)-[\w-]+|googleaccessid|key-pair-id|policy|authorization|auth|pass|jwt|sig"
+    # A key that authorises is long and has no `.` or `/`; others name what is fetched.
+    rf"|key(?==(?:{re.escape(MASK)}|[\w-]{{16,}})(?:[.,:;)]?(?:[&#{END}]|$)))"
 )
 # A point or colon at the end belongs to the sentence.
 VALUE = rf"(?:{re.escape(MASK)}|[^&#{END}]*[^&#{END}.,:;)])"

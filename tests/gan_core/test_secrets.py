@@ -19,6 +19,8 @@ WITHOUT = [
     "http://[::1]:80/a@b.zip",
     "https://example.org/get?file=photos.zip&expires=never",
     "sftp://me@example.org/photos",
+    "https://example.org/object?key=animals/cats-of-2026.zip",
+    "https://example.org/object?key=cats&part=1",
 ]
 MASKED = {
     "http://me:pa55word@example.org/x.zip": "http://***@example.org/x.zip",
@@ -30,6 +32,9 @@ MASKED = {
     "https://example.org/x.zip?token=s3cret": "https://example.org/x.zip?token=***",
     "https://example.org/x?file=a.zip&access_token=s3cret": "https://example.org/x?file=a.zip&access_token=***",
     "https://example.org/x?api_key=s3cret&file=a": "https://example.org/x?api_key=***&file=a",
+    "https://example.org/x.zip?key=AIzaSyA_0123456789-abcdef&alt=media": (
+        "https://example.org/x.zip?key=***&alt=media"
+    ),
     "https://b.s3.amazonaws.com/x.zip?X-Amz-Date=2026&X-Amz-Signature=ab%2Fcd&part=1": (
         "https://b.s3.amazonaws.com/x.zip?X-Amz-Date=***&X-Amz-Signature=***&part=1"
     ),
