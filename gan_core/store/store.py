@@ -202,23 +202,11 @@ class Store:
     def problems(self, manifest: Manifest, *, hashes: bool) -> list[str]:
         """What is wrong with an artefact's files, in words: empty if all are there with the right size
         (and, with `hashes`, the right content)."""
-        found = []
-        for name, entry in manifest.files.items():
-            path = self.file_path(manifest, name)
-            try:
-                info = self.reading.info(path)
-            except ABSENT:
-                found.append(f"{path} is missing")
-                continue
-            except OSError as error:
-                raise self._failure("read", error) from error
-            if info["type"] != "file":
-                found.append(f"{path} is no file")
-            elif info["size"] != entry.size:
-                found.append(f"{path} has {info['size']:,} bytes, its manifest says {entry.size:,}")
-            elif hashes and (digest := self._sha256(path, entry.sha256)) != entry.sha256:
-                found.append(f"{path} has sha256 {digest}, its manifest says {entry.sha256}")
-        return found
+        looked = (
+            self._problem(self.file_path(manifest, name), entry, hashes)
+            for name, entry in manifest.files.items()
+        )
+        return [problem for problem in looked if problem]
 
     def local(self, manifest: Manifest, name: str, *, verify: bool = True) -> Path:
         """A local path of one file: the file itself in a local store, else a copy in the cache.
@@ -612,10 +600,28 @@ class Store:
         pointer = json.dumps({"fingerprint": manifest.fingerprint}).encode()
         self.write_atomically(f"{manifest.asset}/{manifest.partition}/{CURRENT}", pointer)
 
+    def _problem(self, path: str, entry: FileEntry, hashes: bool) -> str | None:
+        """What is wrong with one file; that a remote one cannot be read is raised, as it may pass."""
+        try:
+            info = self.reading.info(path)
+            if info["type"] != "file":
+                return f"{path} is no file"
+            if info["size"] != entry.size:
+                return f"{path} has {info['size']:,} bytes, its manifest says {entry.size:,}"
+            if hashes and (digest := self._sha256(path, entry.sha256)) != entry.sha256:
+                return f"{path} has sha256 {digest}, its manifest says {entry.sha256}"
+        except ABSENT:
+            return f"{path} is missing"
+        except OSError as error:
+            if not self.is_local:
+                raise self._failure("read", error) from error
+            return f"{path} cannot be read: {error.strerror or error}"
+        return None
+
     def _sha256(self, path: str, expected: str) -> str:
+        if self.is_local:
+            return sha256_of(Path(path))
         with self._telling("read"):
-            if self.is_local:
-                return sha256_of(Path(path))
             found = self.reading.sha256(path)
             return found if found == expected else self.reading.sha256(path)  # it may be the network's doing
 
