@@ -152,6 +152,10 @@ class Lease:
         if self._numbers()[-2:] != [n for n in (previous, number) if n]:
             self.store.remove(self._path(number))
             return False
+        # A store without conditional writes, or that looks and writes in two steps, lets two create a number.
+        found = self._read(number)
+        if found and found.owner != self.owner:
+            return False
         self.number, self._holder, self._beaten = number, holder, now
         if previous:
             self._remove_up_to(previous)
