@@ -1,5 +1,6 @@
 """How a process answers Ctrl-C, SIGTERM and SIGHUP: it stops once, says so, and ends as that signal's."""
 
+import atexit
 import contextlib
 import logging
 import os
@@ -11,6 +12,7 @@ import time
 TRAINING_THREAD = "training"
 # Terminals, shells and launchers pass one signal on in several ways: within this time it is one.
 SAME_SECONDS = 1.0
+NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stop:
@@ -24,9 +26,10 @@ class Stop:
         self.first: float | None = None
 
     def listen(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in NUMBERS:
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._receive)
+        atexit.register(_ignore)
 
     @property
     def status(self) -> int:
@@ -41,6 +44,12 @@ class Stop:
         if now - self.first > SAME_SECONDS:
             os.write(2, b"stopped at once, without saving\n")
             os._exit(128 + number)
+
+
+def _ignore() -> None:
+    """Python's exit puts the system's handlers back: a signal would make a failure of work that is done."""
+    for number in NUMBERS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def end(status: int) -> None:
