@@ -2,13 +2,16 @@
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 
 import dagster as dg
 
-LOOK_SECONDS = 1.0
+AGAIN_SECONDS = 5.0  # an interrupt that arrives during garbage collection is lost: Python only reports it
+LAST_WORDS_SECONDS = 10.0
 
 
 @contextlib.contextmanager
@@ -35,18 +38,23 @@ def stoppable(context: dg.AssetExecutionContext) -> Iterator[None]:
 
 
 def _interrupt_orphan(done: threading.Event, orphaned: threading.Event) -> None:
-    """Interrupt the main thread, as Ctrl-C would, once the process that this step belongs to is gone.
+    """Interrupt the main thread, as Ctrl-C would, once the process that this step belongs to is gone, and end
+    this process soon after its work: nobody takes its last events any more, and it would wait for that.
 
     That is the run worker, also where a fork server started this process on its behalf. The system's
     parent-death signal would tell of the fork server, and on Linux only. A run in one process has no such
     parent.
     """
     worker = multiprocessing.parent_process()
-    while worker is not None and not done.wait(LOOK_SECONDS):
-        if not worker.is_alive():
-            orphaned.set()
-            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-            return
+    if worker is None:
+        return
+    worker.join()
+    orphaned.set()
+    while not done.is_set():
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        done.wait(AGAIN_SECONDS)
+    time.sleep(LAST_WORDS_SECONDS)
+    os._exit(1)
 
 
 def _mark_as_canceling(context: dg.AssetExecutionContext) -> None:

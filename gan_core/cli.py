@@ -53,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     except GanError as error:
         return _refused(error)
     except KeyboardInterrupt as interrupt:
+        signals.stopping.set()
         notes = [f"{note}; " for note in getattr(interrupt, "__notes__", [])]
         _end_with(interrupt, f"{''.join(notes)}stopped; the same command goes on where this one stopped")
         signals.end(stop.status)
@@ -69,6 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _refused(error: GanError) -> int:
     _end_with(error, f"{type(error).__name__}: {error}")
+    signals.end(2)
     return 2
 
 

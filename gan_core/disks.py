@@ -60,14 +60,17 @@ def disk_error(error: BaseException, places: Mapping[str, str | os.PathLike]) ->
     number, name = found
     folders = {variable: Path(os.path.abspath(path)) for variable, path in _with_temporary(places).items()}
     path = Path(os.path.abspath(name)) if name else None
+    if number in OF_A_FILE and (path is None or _variable_of(path, folders) is None):
+        return None  # of something else than the places that are written to: a source, say
     variable = _variable_of(path, folders) if path else _narrowest(number, folders)
     place = path or folders.get(variable)
     if number == errno.EIO and place and _free(place) < ROOM:
         number = errno.ENOSPC  # as SQLite may put it
     room = f" ({_room(place)})" if place and number in OUT_OF_SPACE else ""
     another = f"name another place with {variable}" if variable else "choose another place"
+    verb = "read or written" if number in OF_A_FILE else "written"
     return StoreError(
-        f"{place or 'a file'} cannot be written: {os.strerror(number)}{room}; "
+        f"{place or 'a file'} cannot be {verb}: {os.strerror(number)}{room}; "
         f"{REMEDIES[number]}, or {another}. What was published before is whole"
     )
 
@@ -92,7 +95,7 @@ def _number(error: BaseException) -> int | None:
         return error.errno if error.filename or error.errno not in OF_A_FILE else None
     text = str(error)
     numbered = NUMBERED.search(text)
-    if numbered and int(numbered[1]) in REMEDIES:
+    if numbered and int(numbered[1]) in REMEDIES.keys() - set(OF_A_FILE):
         return int(numbered[1])
     if isinstance(error, OSError) and SHORT_WRITE.search(text):
         return errno.ENOSPC

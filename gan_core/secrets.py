@@ -17,8 +17,8 @@ USER = re.compile(
 SECRET_NAMES = (
     r"[\w.-]*(?:token|secret|password|passwd|pwd|signature|credential|api[_-]?key|access[_-]?key)[\w.-]*"
     r"|x-(?:amz|goog|oss|cos|ms)-[\w-]+|googleaccessid|key-pair-id|policy|authorization|auth|pass|jwt|sig"
-    # A key that authorises is long and has no `.` or `/`; others name what is fetched.
-    rf"|key(?==(?:{re.escape(MASK)}|[\w-]{{16,}})(?:[.,:;)]?(?:[&#{END}]|$)))"
+    # A key of Google's; others may name what is fetched.
+    rf"|key(?==(?:{re.escape(MASK)}|AIza[\w-]{{20,}}))"
 )
 # A point or colon at the end belongs to the sentence.
 VALUE = rf"(?:{re.escape(MASK)}|[^&#{END}]*[^&#{END}.,:;)])"
@@ -75,14 +75,14 @@ def hidden(text: str) -> str:
     return text
 
 
-def hidden_in(content):
-    """JSON-like content with every text in it `hidden`."""
+def masked_in(content):
+    """JSON-like content with the secrets of every URL in it hidden; nothing else is changed."""
     if isinstance(content, str):
-        return hidden(content)
+        return _mask(content, [])
     if isinstance(content, dict):
-        return {name: hidden_in(value) for name, value in content.items()}
+        return {name: masked_in(value) for name, value in content.items()}
     if isinstance(content, list | tuple):
-        return type(content)(hidden_in(value) for value in content)
+        return [masked_in(value) for value in content]
     return content
 
 

@@ -14,9 +14,14 @@ TRAINING_THREAD = "training"
 SAME_SECONDS = 1.0
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+# Set by who has caught an interrupt and stops: one that arrives during garbage collection is lost, as Python
+# only reports it.
+stopping = threading.Event()
+
 
 class Stop:
-    """`listen` lets the first signal raise `KeyboardInterrupt`; a second one ends the process at once.
+    """`listen` lets a signal raise `KeyboardInterrupt`; one that comes once that was caught ends the process
+    at once.
 
     What the caller told the system to ignore (`nohup`, a shell's background) stays ignored.
     """
@@ -26,6 +31,7 @@ class Stop:
         self.first: float | None = None
 
     def listen(self) -> None:
+        stopping.clear()
         for number in NUMBERS:
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._receive)
@@ -38,12 +44,13 @@ class Stop:
 
     def _receive(self, number: int, _) -> None:
         now = time.monotonic()
-        if self.first is None:
+        if self.first is not None and now - self.first <= SAME_SECONDS:
+            return
+        if self.first is None or not stopping.is_set():
             self.number, self.first = number, now
             raise KeyboardInterrupt
-        if now - self.first > SAME_SECONDS:
-            os.write(2, b"stopped at once, without saving\n")
-            os._exit(128 + number)
+        os.write(2, b"stopped at once, without saving\n")
+        os._exit(128 + number)
 
 
 def _ignore() -> None:

@@ -33,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
             return _backfill(options.experiments, options.force)
     except GanError as error:
         print(error, file=sys.stderr)
+        signals.end(2)
         return 2
     except KeyboardInterrupt:
         print("stopped; the same command goes on where this one stopped", file=sys.stderr)

@@ -8,6 +8,7 @@ import dagster as dg
 
 from gan_core.data.local_files import locked
 from gan_core.disks import telling_of_disks
+from gan_core.durable import replace_durably
 from gan_core.errors import ConfigError, GanError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -61,7 +62,7 @@ def _copy_settings(home: Path) -> None:
     temporary = home / f".{SETTINGS}.{os.getpid()}"
     try:
         shutil.copy(REPOSITORY / SETTINGS, temporary)
-        os.replace(temporary, home / SETTINGS)
+        replace_durably(temporary, home / SETTINGS)
     except OSError:
         temporary.unlink(missing_ok=True)
         raise

@@ -64,8 +64,8 @@ def collect_raw_images(
     if not force and _known_content(store, dataset, _Memory(store, dataset, sources)):
         return collect(force=False)
     before = _current(store, dataset)
-    with Lease(store, ASSET, dataset.name, "", emit):
-        return collect(force=force and _current(store, dataset) == before)
+    with Lease(store, ASSET, dataset.name, "", emit) as lease:
+        return collect(force=force and _current(store, dataset) == before, still_ours=lease.check)
 
 
 def _collect(
@@ -76,6 +76,7 @@ def _collect(
     *,
     force: bool,
     emit: Callable[[str], None],
+    still_ours: Callable[[], None] = lambda: None,
 ) -> Manifest:
     memory = _Memory(store, dataset, sources)
     parts = HashedParts(store, f"{ASSET}/{dataset.name}", memory.signature, force)
@@ -94,6 +95,7 @@ def _collect(
                     + how_to_make(ASSET, dataset.name, force=True)
                 )
             _describe(work, dataset, inventory(), sources, locations)
+            still_ours()
 
         content = (None if force else _known_content(store, dataset, memory)) or inventory().content
         produce = functools.partial(

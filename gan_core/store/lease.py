@@ -48,7 +48,7 @@ class Lease:
         stale_after: float = 60.0,
         wait: float = math.inf,
     ):
-        self.store, self.emit = store, emit
+        self.store, self.emit = store.impatient(heartbeat), emit
         self.heartbeat, self.stale_after, self.wait = heartbeat, stale_after, wait
         self.asset, self.partition, self.what = asset, partition, f"{asset}/{partition}"
         self.relative = "/".join(filter(None, (asset, partition, fingerprint)))
@@ -56,23 +56,25 @@ class Lease:
         self.owner = uuid.uuid4().hex
         self.number = 0
         self._beaten = 0.0  # when the store last took a heartbeat
+        self._failed = -math.inf  # when the store was last found out of reach
         self._done = threading.Event()
 
     def __enter__(self) -> "Lease":
         self._acquire()
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:  # an interrupt
+            self._give_back()
+            raise
         return self
 
     def __exit__(self, *_) -> None:
         self._done.set()
-        self._thread.join()
         try:
-            if not self.lost.is_set() and self._numbers()[-1:] == [self.number]:
-                self._remove_up_to(self.number)
-        except StoreError as error:
-            # Not worth failing for, nor hiding the error of the work: it is stale in a minute.
-            logger.warning("the lease on %s could not be given back: %s", self.what, error)
+            self._thread.join(2 * self.heartbeat)
+        finally:
+            self._give_back()
 
     def check(self) -> None:
         """Raise `LeaseError` if another has taken the lease. Costs nothing, so that every step can ask.
@@ -82,13 +84,24 @@ class Lease:
         """
         if not self.lost.is_set() and abs(time.time() - self._beaten) < 2 * self.heartbeat:
             return
+        if time.monotonic() - self._failed < self.heartbeat:
+            return
         try:
             self._look()
         except StoreError as error:
             # A store that is out of reach takes no checkpoint either: nothing can go wrong meanwhile.
+            self._failed = time.monotonic()
             logger.warning("the lease on %s could not be looked at: %s", self.what, error)
 
     # -- inside
+
+    def _give_back(self) -> None:
+        try:
+            if not self.lost.is_set() and self._numbers()[-1:] == [self.number]:
+                self._remove_up_to(self.number)
+        except StoreError as error:
+            # Not worth failing for, nor hiding the error of the work: it is stale in a minute.
+            logger.warning("the lease on %s could not be given back: %s", self.what, error)
 
     def _look(self) -> None:
         numbers = self._numbers()

@@ -12,6 +12,7 @@ What killed attempts left goes once an attempt at the same artefact succeeds, or
 """
 
 import contextlib
+import copy
 import datetime
 import hashlib
 import json
@@ -33,7 +34,7 @@ from gan_core.errors import DamagedError, GanError, StoreError
 from gan_core.places import default_folder
 from gan_core.remedies import how_to_make
 from gan_core.remote import RemoteFiles
-from gan_core.secrets import hidden_in, masked
+from gan_core.secrets import masked, masked_in
 from gan_core.store import attempts
 from gan_core.store.manifest import FileEntry, Manifest, NewerFormat, fingerprint, json_object
 from gan_core.store.provenance import provenance
@@ -103,6 +104,15 @@ class Store:
     def local_places(self) -> dict[str, Path]:
         """The local folders that are written to, by the environment variable that names another."""
         return {**({"GAN_STORE": Path(self.root)} if self.is_local else {}), "GAN_CACHE": self.cache}
+
+    def impatient(self, seconds: float) -> "Store":
+        """This store, but a read of a remote one that fails is tried again for so long only."""
+        if self.is_local:
+            return self
+        other = copy.copy(self)
+        other.reading = copy.copy(self.reading)
+        other.reading.patience = min(seconds, other.reading.patience)
+        return other
 
     # -- names
 
@@ -269,12 +279,12 @@ class Store:
                 partition=partition,
                 fingerprint=key,
                 code_version=code_version,
-                config=hidden_in(config),
+                config=masked_in(config),
                 inputs={name: manifest.fingerprint for name, manifest in inputs.items()},
                 input_versions={name: manifest.version for name, manifest in inputs.items()},
                 files=work.files | _describe_files(attempt, work.not_counting),
-                figures=hidden_in(work.figures),
-                details=hidden_in(work.details),
+                figures=masked_in(work.figures),
+                details=masked_in(work.details),
                 provenance=provenance(),
                 created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
                 seconds=round(time.monotonic() - began, 3),

@@ -34,22 +34,28 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("number", "remedy"),
+    ("number", "what", "remedy"),
     [
-        (errno.ENOSPC, "free space there"),
-        (errno.EDQUOT, "quota"),
-        (errno.EROFS, "mount it for writing"),
-        (errno.EACCES, "mend its permissions"),
+        (errno.ENOSPC, "written", "free space there"),
+        (errno.EDQUOT, "written", "quota"),
+        (errno.EROFS, "written", "mount it for writing"),
+        (errno.EACCES, "read or written", "mend its permissions"),
     ],
 )
-def test_each_cause_has_its_own_words_and_remedy(tmp_path, number, remedy):
+def test_each_cause_has_its_own_words_and_remedy(tmp_path, number, what, remedy):
     cause = OSError(number, os.strerror(number), str(tmp_path / "store" / "x.tar"))
     told = str(
         disk_error(cause, {"GAN_STORE": tmp_path / "store", "GAN_CACHE": tmp_path / "store" / "cache"})
     )
-    assert told.startswith(f"{tmp_path}/store/x.tar cannot be written: {os.strerror(number)}")
+    assert told.startswith(f"{tmp_path}/store/x.tar cannot be {what}: {os.strerror(number)}")
     assert remedy in told and "name another place with GAN_STORE" in told
     assert "\n" not in told
+
+
+def test_a_source_that_may_not_be_read_is_no_matter_of_the_places_that_are_written_to(tmp_path):
+    cause = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "photos" / "cat.png"))
+    assert disk_error(cause, {"GAN_STORE": tmp_path / "store"}) is None
+    assert disk_error(RuntimeError("os error 13 while reading"), {"GAN_STORE": tmp_path / "store"}) is None
 
 
 def test_the_innermost_place_is_named(tmp_path):

@@ -12,13 +12,14 @@ from gan_core import signals
 
 HOLDS_ON = """
 import sys, time
-from gan_core.signals import Stop
+from gan_core.signals import Stop, stopping
 stop = Stop()
 stop.listen()
 try:
     print("ready", flush=True)
     time.sleep(600)
 except KeyboardInterrupt:
+    stopping.set()
     print("stopping", flush=True)
     time.sleep(float(sys.argv[1]))
 sys.exit(stop.status)
@@ -54,6 +55,30 @@ def test_the_second_signal_ends_at_once_unless_it_is_the_first_passed_on():
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 143
     assert process.stderr.read() == "stopped at once, without saving\n"
+
+
+LOSES_ONE = """
+import os, signal, time, weakref
+from gan_core.signals import SAME_SECONDS, Stop
+stop = Stop()
+stop.listen()
+class Thing: pass
+thing = Thing()
+reference = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGINT))
+del thing
+time.sleep(SAME_SECONDS + 0.2)
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("stopping", flush=True)
+"""
+
+
+def test_a_signal_that_python_lost_does_not_make_the_next_one_the_second():
+    ended = subprocess.run([sys.executable, "-c", LOSES_ONE], capture_output=True, text=True, timeout=60)
+    assert "Exception ignored in" in ended.stderr
+    assert (ended.returncode, ended.stdout) == (0, "stopping\n")
 
 
 def test_what_is_ignored_stays_ignored():

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import TypeVar
 
-from gan_core.signals import TRAINING_THREAD
+from gan_core.signals import TRAINING_THREAD, stopping
 
 Result = TypeVar("Result")
 Post = Callable[[Callable[[], None]], None]
@@ -53,6 +53,7 @@ def run_interruptible(
         while (call := calls.get()) is not None:
             call()
     except BaseException as interrupt:
+        stopping.set()
         stop.set()
         _undisturbed(on_stop)
         if thread.ident is not None:

@@ -12,6 +12,7 @@ import torch
 import torch.distributed as distributed
 
 from gan_core.errors import ConfigError
+from gan_core.signals import stopping
 from gan_core.training.processes.launch import FOLDER, LAUNCHER, is_rank
 from gan_core.training.processes.ranks import Ranks
 
@@ -71,9 +72,8 @@ def _choose_backend(device: str | None) -> str:
 
 def _interrupt_once(*_) -> None:
     """A second signal (the launcher's, after one to the whole process group) must not disturb the saving."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
+    if not stopping.is_set():
+        raise KeyboardInterrupt
 
 
 def _end_with(launcher: int) -> None:
