@@ -53,7 +53,7 @@ def test_each_cause_has_its_own_words_and_remedy(tmp_path, number, what, remedy)
 
 
 def test_a_source_that_may_not_be_read_is_no_matter_of_the_places_that_are_written_to(tmp_path):
-    cause = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "photos" / "cat.png"))
+    cause = PermissionError(errno.EACCES, "Permission denied", "/data/photos/cat.png")
     assert disk_error(cause, {"GAN_STORE": tmp_path / "store"}) is None
     assert disk_error(RuntimeError("os error 13 while reading"), {"GAN_STORE": tmp_path / "store"}) is None
 

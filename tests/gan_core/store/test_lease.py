@@ -243,11 +243,12 @@ def test_one_that_wakes_up_asks_the_store_before_its_next_step(store):
 
 
 def test_a_store_that_fails_for_a_while_is_survived(store, monkeypatch, caplog):
+    def gone(*_, **__):
+        raise OSError("gone away")
+
     with make(store) as held:
         with monkeypatch.context() as patch:
-            patch.setattr(
-                held.store.reading, "ls", lambda *_, **__: (_ for _ in ()).throw(OSError("gone away"))
-            )
+            patch.setattr(held.store.reading, "ls", gone)
             wait_until(lambda: "could not be renewed, trying again" in caplog.text)
         beaten = held._beaten
         wait_until(lambda: held._beaten > beaten)
