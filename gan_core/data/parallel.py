@@ -85,8 +85,11 @@ def _connected(address: str) -> Iterator[Any]:
     remedy = f"start it, or correct or unset {CLUSTER}"
     try:
         client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:
-        raise ConfigError(f"no Dask scheduler answers at {address} ({CLUSTER}): {error}; {remedy}") from error
+    except (OSError, ValueError, TypeError, AssertionError) as error:
+        reason = str(error) or "the client's own event loop did not start"
+        raise ConfigError(
+            f"no Dask scheduler answers at {address} ({CLUSTER}): {reason}; {remedy}"
+        ) from error
     with client:
         try:
             client.wait_for_workers(1, timeout=WORKER_SECONDS)
