@@ -65,6 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
         bug = without_secrets(error)  # its traceback is printed
     else:
         return 0
+    finally:
+        signals.ignore_at_exit()
     raise bug
 
 

@@ -35,7 +35,6 @@ class Stop:
         for number in NUMBERS:
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._receive)
-        atexit.register(_ignore)
 
     @property
     def status(self) -> int:
@@ -53,10 +52,12 @@ class Stop:
         os._exit(128 + number)
 
 
-def _ignore() -> None:
-    """Python's exit puts the system's handlers back: a signal would make a failure of work that is done."""
-    for number in NUMBERS:
-        signal.signal(number, signal.SIG_IGN)
+def ignore_at_exit() -> None:
+    """Called when the work is done: from Python's exit on, a signal would only make a failure of it.
+
+    The last that is registered is the first that is called, before what imported libraries clean up.
+    """
+    atexit.register(lambda: [signal.signal(number, signal.SIG_IGN) for number in NUMBERS])
 
 
 def end(status: int) -> None:
