@@ -31,23 +31,14 @@ from PIL import Image
 
 from gan_core.cli import main
 from gan_core.store import Store
+from tests.breaking import processes
+from tests.breaking.processes import STEPS
 from tests.breaking.trials import Case, run_trials
 from tests.small_project import DATASET, EXPERIMENT, write_config
 
 DISK_MB = 48
-STEPS = {
-    "shard": "shard few-digits",
-    "reference": "reference few-digits",
-    "train": "train plain",
-    "sample": "sample plain",
-    "evaluate": "evaluate plain",
-    "report": "report",
-}
 MADE_BY = {
-    "shard": ("raw_images", "image_shards"),
-    "reference": ("classifier", "reference_statistics"),
-    "train": ("trained_gan",),
-    "sample": ("samples",),
+    **processes.MADE_BY,
     "evaluate": ("evaluation", "untrained"),
     "report": ("leaderboard", "report"),
 }
