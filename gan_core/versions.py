@@ -12,6 +12,6 @@ CODE_VERSIONS = {
     "samples": "1",
     "evaluation": "2",
     "untrained": "1",
-    "leaderboard": "3",
-    "report": "3",
+    "leaderboard": "4",
+    "report": "4",
 }

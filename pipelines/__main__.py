@@ -64,7 +64,8 @@ def _backfill(patterns: list[str], force: bool) -> int:
 
 
 def _print_tables() -> None:
-    from gan_core.report.leaderboard import leaderboard_text, read_leaderboard
+    from gan_core.report.leaderboard import read_leaderboard
+    from gan_core.report.tables import leaderboard_text
 
     store = default_store()
     manifest = store.current("leaderboard", "all")

@@ -10,7 +10,8 @@ from gan_core.store import Manifest
 
 
 def shown(run: StepRun, manifest: Manifest) -> dict[str, Any]:
-    from gan_core.report.leaderboard import leaderboard_markdown, read_leaderboard
+    from gan_core.report.leaderboard import read_leaderboard
+    from gan_core.report.tables import leaderboard_markdown
 
     frame = read_leaderboard(run.store, manifest)
     return {"table": dg.MetadataValue.md(leaderboard_markdown(frame)), "rows": len(frame)}

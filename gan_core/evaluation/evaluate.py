@@ -16,6 +16,7 @@ from gan_core.data.loading import load_resident
 from gan_core.data.pixels import decode_png
 from gan_core.data.tars import read_tar
 from gan_core.errors import EvaluationError
+from gan_core.evaluation.evidence import write_evidence
 from gan_core.evaluation.extraction import (
     Accumulator,
     KeyedImage,
@@ -29,7 +30,6 @@ from gan_core.evaluation.measuring import Measured, measure, open_extractor, spl
 from gan_core.evaluation.metrics import (
     Comparison,
     ImageSet,
-    ImagesOf,
     Metric,
     chosen_metrics,
     statistics_needed,
@@ -84,7 +84,7 @@ def evaluate_samples(
                 store, dataset, extractor, metrics, generated, reference
             )
             found.add(Measured(untrained[name]["figures"], untrained[name]["protocols"]))
-            write_evidence(work.folder, name, found, metrics, drawn.chosen, train.chosen)
+            write_evidence(work.folder, name, found.evidence, metrics, drawn.chosen, train.chosen)
             figures = {figure: found.figures.get(figure) for figure in _figures(metrics)}
             measured[name] = {**figures, "protocol": protocol, "protocols": found.protocols}
         first = measured[dataset.evaluation.extractors[0]]
@@ -278,48 +278,6 @@ def measure_against_reference(
         )
     )
     return found, str(protocols["train"])
-
-
-def write_evidence(
-    folder: Path,
-    extractor: str,
-    found: Measured,
-    metrics: dict[str, Metric],
-    generated: ImagesOf,
-    train: ImagesOf,
-) -> None:
-    """Write what stands behind the figures of one extractor into the artefact's folder.
-
-    `evidence-<extractor>.npz` has the arrays of each metric, as `kid.cross`; `<metric>-<extractor>.png` is
-    the picture of a metric that draws one.
-    """
-    arrays = {f"{name}.{key}": array for name, of in found.evidence.items() for key, array in of.items()}
-    np.savez(folder / evidence_file(extractor), **arrays)
-    for name, evidence in found.evidence.items():
-        draw = metrics[name].picture
-        if draw and (png := draw(evidence, generated, train)):
-            (folder / picture_file(name, extractor)).write_bytes(png)
-
-
-def evidence_file(extractor: str) -> str:
-    return f"evidence-{extractor}.npz"
-
-
-def picture_file(metric: str, extractor: str) -> str:
-    return f"{metric}-{extractor}.png"
-
-
-def read_evidence(store: Store, evaluation: Manifest, metric: str) -> dict[str, np.ndarray]:
-    """The arrays of one metric by the evaluation's first extractor; empty where there are none.
-
-    Raises `StoreError` for a damaged file.
-    """
-    file = evidence_file(next(iter(evaluation.details.get("extractors", {})), ""))
-    if file not in evaluation.files:
-        return {}
-    with np.load(store.local(evaluation, file), allow_pickle=False) as arrays:
-        prefix = f"{metric}."
-        return {name.removeprefix(prefix): arrays[name] for name in arrays.files if name.startswith(prefix)}
 
 
 def _untrained(

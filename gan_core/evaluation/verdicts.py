@@ -7,6 +7,7 @@ that the guards cannot give, because it takes the final FID or the length of the
 from typing import Any
 
 from gan_core.evaluation.figures import figure_of, is_missing
+from gan_core.evaluation.impostors import DEMOTING, findings_of_samples
 from gan_core.store import Manifest
 
 HEALTHY, UNKNOWN = "healthy", "unknown"
@@ -59,12 +60,24 @@ def steps_of(trained: Manifest) -> int | None:
     return None if is_missing(seen) or not batch_size else int(seen) // int(batch_size)
 
 
+def findings_of_evaluation(evaluation: Manifest) -> list[dict[str, Any]]:
+    """What its samples are called, by their figures alone: records like those of the guards."""
+    figures = {name: figure_of(evaluation, name) for name in evaluation.figures}
+    return findings_of_samples(figures, evaluation.details)
+
+
+def demoting_verdicts(evaluation: Manifest) -> list[str]:
+    """Those of them that rank samples below all that have none."""
+    found = [finding["verdict"] for finding in findings_of_evaluation(evaluation)]
+    return [verdict for verdict in found if verdict in DEMOTING]
+
+
 def final_findings(trained: Manifest, evaluation: Manifest | None) -> list[dict[str, Any]]:
     """What the guards could not see, as records like theirs.
 
     `evaluation` is that of the training's samples; without it the FID is not judged.
     """
-    found = []
+    found = findings_of_evaluation(evaluation) if evaluation else []
     if evaluation and is_better_than_untrained(evaluation) is False:
         fid, untrained = evaluation.figures["fid"], evaluation.figures["fid_untrained"]
         found.append(

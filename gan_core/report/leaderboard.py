@@ -1,21 +1,26 @@
-"""The leaderboard: one row per evaluated experiment, each figure beside its protocol."""
+"""The leaderboard: one row per configuration, its seeds folded, each figure beside its interval and protocol;
+and the table of seeds behind it."""
 
+import contextlib
 import io
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pandas
-from tabulate import tabulate
 
-from gan_core.config import Experiment, config_changes
-from gan_core.errors import DamagedError, EvaluationError, GanError, StoreError
-from gan_core.evaluation.figures import FIGURES, escape_markdown, figure_of, write_figure
-from gan_core.evaluation.metrics import METRICS
+from gan_core.config import Experiment
+from gan_core.errors import GanError, StoreError
+from gan_core.evaluation.evidence import read_evidence
+from gan_core.evaluation.metrics import METRICS, interval_names
 from gan_core.evaluation.verdicts import UNKNOWN
-from gan_core.objectives import objective_name
+from gan_core.report.folding import RANKED_BY, TESTED_BY, Fold, fold, folded_rows
 from gan_core.report.publishing import NOTHING, produce_table, prune
-from gan_core.report.verdicts import verdict_text
+from gan_core.report.rows import Entry, entry_of, entry_of_external, evaluated_training, staleness
 from gan_core.store import Build, Manifest, Store
 from gan_core.store.reading import reading
 from gan_core.versions import CODE_VERSIONS
@@ -23,28 +28,56 @@ from gan_core.versions import CODE_VERSIONS
 CODE_VERSION = CODE_VERSIONS["leaderboard"]
 ASSET, PARTITION = "leaderboard", "all"
 CSV, PARQUET = "leaderboard.csv", "leaderboard.parquet"
-# What rows are sorted by, and what every table shows.
-RANKED_BY = "fid"
+SEEDS_CSV, SEEDS_PARQUET = "leaderboard_seeds.csv", "leaderboard_seeds.parquet"
+NO_MANIFESTS: Mapping[str, Manifest] = MappingProxyType({})
 
 logger = logging.getLogger("gan_core")
 
 
-def column_types() -> dict[str, str]:
-    """The columns in order, with their types: what was trained, all figures of all metrics, the protocol."""
-    figures = [figure for metric in METRICS.values() for figure in metric.all_figures]
+def seed_column_types() -> dict[str, str]:
+    """The columns of the table of seeds, with their types: what was trained, all figures of all metrics, the
+    protocol. `group` is the row of the leaderboard."""
     return {
         "experiment": "str",
-        "dataset": "str",
-        "architecture": "str",
-        "objective": "str",
-        "conditioning": "str",
-        "seed": "int64",
+        "group": "str",
+        **_described(),
+        "seed": "Int64",
         "verdict": "str",
         "images_seen": "Int64",
-        **dict.fromkeys(figures, "float64"),
+        **dict.fromkeys(_figures(), "float64"),
         "protocol": "str",
         "images_per_second": "float64",
     }
+
+
+def column_types() -> dict[str, str]:
+    """The columns of the leaderboard, with their types. Figures are means over `seeds`, `<figure>_low` and
+    `_high` the 95% interval of a metric's main figure: over the seeds or, of one seed, over its samples."""
+    return {
+        "rank": "Int64",
+        "experiment": "str",
+        **_described(),
+        "seeds": "int64",
+        "verdict": "str",
+        "note": "str",
+        "images_seen": "Int64",
+        **dict.fromkeys(_figures(), "float64"),
+        "protocol": "str",
+        "images_per_second": "float64",
+        "members": "str",
+    }
+
+
+def _described() -> dict[str, str]:
+    return dict.fromkeys(("dataset", "architecture", "objective", "conditioning"), "str")
+
+
+def _figures() -> list[str]:
+    """All figures of all metrics, each metric's main one followed by the ends of its interval."""
+    found: dict[str, None] = {}
+    for metric in METRICS.values():
+        found |= dict.fromkeys((metric.main, *interval_names(metric.main), *metric.all_figures))
+    return list(found)
 
 
 def build_leaderboard(
@@ -52,51 +85,45 @@ def build_leaderboard(
     experiments: dict[str, Experiment],
     trained: dict[str, Manifest],
     evaluations: dict[str, Manifest],
+    external: Mapping[str, Manifest] = NO_MANIFESTS,
     *,
     unreadable: Mapping[str, str] = NOTHING,
     force: bool = False,
     emit: Callable[[str], None] = logger.info,
 ) -> Manifest:
-    """Publish the leaderboard of all evaluated `experiments` as CSV and Parquet.
+    """Publish the leaderboard of all evaluated `experiments` and `external` samples, as CSV and Parquet, and
+    beside it the table of seeds behind it.
 
-    A row describes the training that was really evaluated, found through the lineage evaluation → samples →
-    trained_gan, with the verdict on it; where that is not today's configuration or today's training,
-    `details["stale"]` says so by experiment. An experiment whose manifests were edited or state no protocol
-    has no row: `details["damaged"]` says why; so does one whose evaluation is `unreadable` (what
-    `Store.all_current` calls damaged). Evaluations of experiments that are no longer configured are
-    named in `details["left_out"]`. Both files also go, atomically, to `STORE/leaderboard/`; old versions of
-    the artefact are removed.
+    A row of the table of seeds describes the training that was really evaluated, found through the lineage
+    evaluation → samples → trained_gan, with the verdict on it; where that is not today's configuration or
+    today's training, `details["stale"]` says so by experiment. An experiment whose manifests were edited or
+    state no protocol has no row: `details["damaged"]` says why; so does one whose evaluation is `unreadable`
+    (what `Store.all_current` calls damaged). Evaluations of experiments that are no longer configured are
+    named in `details["left_out"]`. How seeds are folded and rows ranked: see `folding`. All files also go,
+    atomically, to `STORE/leaderboard/`; old versions of the artefact are removed.
     """
-    listed = {name: evaluations[name] for name in sorted(experiments) if name in evaluations}
-    evaluated: dict[str, Manifest | None] = {}
-    rows, stale = [], {}
-    damaged = {
-        name: unreadable[f"evaluation/{name}"]
-        for name in sorted(experiments)
-        if f"evaluation/{name}" in unreadable
-    }
-    for name, evaluation in listed.items():
-        try:
-            with reading(f"experiment {name}"):
-                evaluated[name] = _evaluated_training(store, evaluation, trained.get(name))
-                row = _row(store, experiments[name], evaluated[name], evaluation)
-                reason = _staleness(store, experiments[name], evaluation, evaluated[name], trained.get(name))
-        except GanError as error:
-            damaged[name] = str(error)
-            emit(f"left out of the leaderboard: {error}")
-            continue
-        rows.append(row)
-        stale |= {name: reason} if reason else {}
+    found = _collect(store, experiments, trained, evaluations, external, unreadable, emit)
     left_out = sorted(set(evaluations) - set(experiments))
-    inputs = {f"evaluation/{name}": manifest for name, manifest in listed.items()}
-    inputs |= {f"trained_gan/{name}": manifest for name, manifest in evaluated.items() if manifest}
 
     def build(work: Build) -> None:
-        frame = leaderboard_frame(rows)
-        (work.folder / CSV).write_bytes(leaderboard_csv(frame))
-        frame.to_parquet(work.folder / PARQUET, index=False)
-        work.figures = {"experiments": len(frame), "stale": len(stale), "damaged": len(damaged)}
-        work.details = {"stale": stale, "damaged": damaged, "left_out": left_out}
+        tables = [fold(entries) for entries in _tables(found.entries)]
+        evidence = _evidence(store, tables, emit)
+        rows = [row for folds in tables for row in folded_rows(folds, evidence)]
+        seeds = [
+            {**entry.values, "group": item.name}
+            for folds in tables
+            for item in folds
+            for entry in item.entries
+        ]
+        _write(work.folder, leaderboard_frame(rows), CSV, PARQUET)
+        _write(work.folder, seeds_frame(seeds), SEEDS_CSV, SEEDS_PARQUET)
+        work.figures = {
+            "rows": len(rows),
+            "experiments": len(found.entries),
+            "stale": len(found.stale),
+            "damaged": len(found.damaged),
+        }
+        work.details = {"stale": found.stale, "damaged": found.damaged, "left_out": left_out}
 
     # The rows themselves are the configuration: an input that was made again with `force` keeps its
     # fingerprint, but may bring other figures.
@@ -104,16 +131,24 @@ def build_leaderboard(
         store,
         ASSET,
         PARTITION,
-        config={"rows": rows, "stale": stale, "damaged": damaged, "left_out": left_out},
-        inputs=inputs,
+        config={
+            "rows": [[entry.values, entry.group, entry.demoted, entry.spaces] for entry in found.entries],
+            "stale": found.stale,
+            "damaged": found.damaged,
+            "left_out": left_out,
+        },
+        inputs=found.inputs,
         code_version=CODE_VERSION,
         build=build,
         force=force,
     )
-    for name in (CSV, PARQUET):
+    for name in (CSV, PARQUET, SEEDS_CSV, SEEDS_PARQUET):
         store.write_atomically(f"{ASSET}/{name}", store.local(manifest, name).read_bytes())
     prune(store, manifest, read_by=("report",))
-    emit(f"leaderboard: {len(rows):,} experiments, {len(stale):,} of them stale")
+    emit(
+        f"leaderboard: {manifest.figures['rows']:,} rows of {len(found.entries):,} experiments, "
+        f"{len(found.stale):,} of them stale"
+    )
     return manifest
 
 
@@ -122,26 +157,35 @@ def read_leaderboard(store: Store, leaderboard: Manifest) -> pandas.DataFrame:
 
     Raises `StoreError` for a table that does not name experiments, datasets and protocols.
     """
-    frame = pandas.read_parquet(store.local(leaderboard, PARQUET))
-    lacking = [name for name in ("experiment", "dataset", "protocol") if name not in frame]
-    if lacking:
-        raise StoreError(
-            f"{store.file_path(leaderboard, PARQUET)} has no column {', '.join(lacking)}: it is no "
-            "leaderboard; make it again with force"
-        )
+    frame = _read(store, leaderboard, PARQUET)
     if "verdict" not in frame:  # made before there were verdicts
         frame["verdict"] = UNKNOWN
-    types = column_types()
-    frame = frame.reindex(columns=list(types))
-    words = [name for name, kind in types.items() if kind == "str"]
-    return frame.fillna(dict.fromkeys(words, "") | {"seed": 0}).astype(types)
+    if "members" not in frame:  # made before seeds were folded
+        frame["members"] = frame["experiment"]
+    return _typed(frame, column_types(), {"seeds": 1})
+
+
+def read_seeds(store: Store, leaderboard: Manifest) -> pandas.DataFrame:
+    """The table of seeds behind a published leaderboard; empty for one from before there was one."""
+    if SEEDS_PARQUET not in leaderboard.files:
+        return seeds_frame([])
+    return _typed(_read(store, leaderboard, SEEDS_PARQUET), seed_column_types(), {})
 
 
 def leaderboard_frame(rows: list[dict[str, Any]]) -> pandas.DataFrame:
-    """A frame of `rows` with all columns, sorted by dataset, protocol and FID; a missing FID comes last."""
+    """A frame of `rows` with all columns, sorted by dataset, protocol, rank and FID; a missing one comes
+    last."""
     types = column_types()
     frame = pandas.DataFrame(rows, columns=list(types)).astype(types)
-    order = ["dataset", "protocol", RANKED_BY, "experiment"]
+    order = ["dataset", "protocol", "rank", RANKED_BY, "experiment"]
+    return frame.sort_values(order, na_position="last", ignore_index=True)
+
+
+def seeds_frame(rows: list[dict[str, Any]]) -> pandas.DataFrame:
+    """The table of seeds, sorted by dataset, protocol, row of the leaderboard and seed."""
+    types = seed_column_types()
+    frame = pandas.DataFrame(rows, columns=list(types)).astype(types)
+    order = ["dataset", "protocol", "group", "seed", "experiment"]
     return frame.sort_values(order, na_position="last", ignore_index=True)
 
 
@@ -152,147 +196,98 @@ def leaderboard_csv(frame: pandas.DataFrame) -> bytes:
     return text.getvalue().encode()
 
 
-def leaderboard_groups(frame: pandas.DataFrame) -> Iterator[tuple[str, str, pandas.DataFrame]]:
-    """The rows that may be compared with each other: (dataset, protocol, rows), in the frame's order."""
-    for (dataset, protocol), rows in frame.groupby(["dataset", "protocol"], sort=True):
-        yield dataset, protocol, rows
-
-
-def leaderboard_markdown(frame: pandas.DataFrame) -> str:
-    """The leaderboard as Markdown: a heading and a table for each dataset and protocol."""
-    parts = []
-    for dataset, protocol, rows in leaderboard_groups(frame):
-        table = _table(rows, "pipe", escape_markdown)
-        note = f"Protocol: {escape_markdown(protocol)}"
-        parts.append("\n\n".join([f"#### {escape_markdown(dataset)}", table, note]))
-    return "\n\n".join(parts) or NO_ROWS
-
-
-def leaderboard_text(frame: pandas.DataFrame) -> str:
-    """The leaderboard for a terminal: an aligned table for each dataset and protocol, its protocol below."""
-    parts = [
-        f"{dataset}\n\n{_table(rows, 'simple')}\n\nprotocol: {protocol}"
-        for dataset, protocol, rows in leaderboard_groups(frame)
-    ]
-    return "\n\n\n".join(parts) or NO_ROWS
-
-
-def shown_figures(rows: pandas.DataFrame, *, variants: bool) -> list[str]:
-    """The figures that have a column in a table of these rows: of each metric the main one, with `variants`
-    also those that the metric shows. A figure that no row has is left out, but for the one that ranks."""
-    names = [
-        name
-        for metric in METRICS.values()
-        for name in (
-            metric.main,
-            *(f"{metric.main}_{variant}" for variant in metric.columns if variants),
-        )
-    ]
-    return [name for name in names if name == RANKED_BY or not rows[name].isna().all()]
-
-
 # --- inside -----------------------------------------------------------------------------------------------
 
-NO_ROWS = "No experiment is evaluated yet: evaluate at least one."
-WORDS = ["experiment", "architecture", "objective", "conditioning", "verdict"]
+
+@dataclass
+class _Collected:
+    """Everything that can be shown, what is wrong with it and with the rest, and what it was read from."""
+
+    entries: list[Entry] = field(default_factory=list)
+    stale: dict[str, str] = field(default_factory=dict)
+    damaged: dict[str, str] = field(default_factory=dict)
+    inputs: dict[str, Manifest] = field(default_factory=dict)
 
 
-def _evaluated_training(store: Store, evaluation: Manifest, latest: Manifest | None) -> Manifest | None:
-    """The training whose samples were evaluated, or the latest where the store no longer knows."""
-    samples_fingerprint = evaluation.inputs.get("samples")
-    if samples_fingerprint is None:
-        return latest
-    samples = store.read_manifest("samples", evaluation.partition, samples_fingerprint)
-    fingerprint = samples and samples.inputs.get("trained_gan")
-    if not fingerprint or (latest and latest.fingerprint == fingerprint):
-        return latest
-    return store.read_manifest("trained_gan", evaluation.partition, fingerprint)
-
-
-def _is_the_evaluated_one(store: Store, evaluation: Manifest, trained: Manifest) -> bool:
-    """Whether `trained` still is what was evaluated: made again with `force`, it takes the place of it."""
-    samples_fingerprint = evaluation.inputs.get("samples")
-    if samples_fingerprint is None:
-        return True
-    samples = store.read_manifest("samples", evaluation.partition, samples_fingerprint)
-    if samples is None:
-        return True
-    return store.is_made_from(evaluation, samples=samples) and store.is_made_from(
-        samples, trained_gan=trained
-    )
-
-
-def _staleness(
+def _collect(
     store: Store,
-    experiment: Experiment,
-    evaluation: Manifest,
-    evaluated: Manifest | None,
-    latest: Manifest | None,
-) -> str | None:
-    """Why a row is not what the experiment would give today, or None."""
-    if evaluated is None:
-        return "the training that was evaluated is no longer in the store: train it again"
-    changes = config_changes(evaluated.config, experiment)
-    if changes:
-        return f"the configuration has changed since ({'; '.join(changes)}): train it again"
-    if latest and latest.fingerprint != evaluated.fingerprint:
-        return "trained again since: draw its samples and evaluate them again"
+    experiments: dict[str, Experiment],
+    trained: dict[str, Manifest],
+    evaluations: dict[str, Manifest],
+    external: Mapping[str, Manifest],
+    unreadable: Mapping[str, str],
+    emit: Callable[[str], None],
+) -> _Collected:
+    found = _Collected()
+    for name in sorted(experiments):
+        if f"evaluation/{name}" in unreadable:
+            found.damaged[name] = unreadable[f"evaluation/{name}"]
+        if name not in evaluations:
+            continue
+        evaluation = found.inputs[f"evaluation/{name}"] = evaluations[name]
+        with _leaving_out(name, found, emit), reading(f"experiment {name}"):
+            latest = trained.get(name)
+            evaluated = evaluated_training(store, evaluation, latest)
+            if evaluated:
+                found.inputs[f"trained_gan/{name}"] = evaluated
+            entry = entry_of(store, experiments[name], evaluated, evaluation)
+            reason = staleness(store, experiments[name], evaluation, evaluated, latest)
+            found.entries.append(entry)
+            found.stale |= {name: reason} if reason else {}
+    for name, evaluation in sorted(external.items()):
+        found.inputs[f"{evaluation.asset}/{name}"] = evaluation
+        with _leaving_out(name, found, emit), reading(f"{evaluation.asset}/{name}"):
+            found.entries.append(entry_of_external(evaluation))
+    return found
+
+
+@contextlib.contextmanager
+def _leaving_out(name: str, found: _Collected, emit: Callable[[str], None]) -> Iterator[None]:
     try:
-        shards = store.current("image_shards", experiment.dataset)
-    except DamagedError as error:  # the row is of another artefact, which is whole
-        return str(error)
-    if not store.is_made_from(evaluated, image_shards=shards):
-        return "the shards of its dataset have changed since: train it again"
-    samples = store.current("samples", experiment.name)
-    if samples and not (
-        store.is_made_from(samples, trained_gan=latest) and store.is_made_from(evaluation, samples=samples)
-    ):
-        return "trained or sampled again since: draw its samples and evaluate them again"
-    return None
+        yield
+    except GanError as error:
+        found.damaged[name] = str(error)
+        emit(f"left out of the leaderboard: {error}")
 
 
-def _row(
-    store: Store, experiment: Experiment, trained: Manifest | None, evaluation: Manifest
-) -> dict[str, Any]:
-    protocol = evaluation.details.get("protocol")
-    if not protocol or not isinstance(protocol, str):
-        raise EvaluationError(
-            f"evaluation/{experiment.name} ({evaluation.fingerprint[:12]}) states no protocol, so its "
-            "figures compare with nothing: evaluate it again with force"
+def _tables(entries: list[Entry]) -> list[list[Entry]]:
+    """The entries that may be compared with each other."""
+    tables: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        tables.setdefault((entry.values["dataset"], entry.values["protocol"]), []).append(entry)
+    return [tables[key] for key in sorted(tables)]
+
+
+def _evidence(
+    store: Store, tables: list[list[Fold]], emit: Callable[[str], None]
+) -> dict[str, dict[str, np.ndarray]]:
+    """What stands behind the KID of all who are compared with another; without it, of a damaged file."""
+    found = {}
+    entries = [item.seeds[0] for folds in tables if len(folds) > 1 for item in folds]
+    for entry in entries:
+        try:
+            found[entry.name] = read_evidence(store, entry.evaluation, TESTED_BY)
+        except StoreError as error:
+            emit(f"the ranks do without the evidence of {entry.name}: {error}")
+    return found
+
+
+def _write(folder: Path, frame: pandas.DataFrame, csv: str, parquet: str) -> None:
+    (folder / csv).write_bytes(leaderboard_csv(frame))
+    frame.to_parquet(folder / parquet, index=False)
+
+
+def _read(store: Store, leaderboard: Manifest, name: str) -> pandas.DataFrame:
+    frame = pandas.read_parquet(store.local(leaderboard, name))
+    lacking = [name for name in ("experiment", "dataset", "protocol") if name not in frame]
+    if lacking:
+        raise StoreError(
+            f"{store.file_path(leaderboard, name)} has no column {', '.join(lacking)}: it is no "
+            "leaderboard; make it again with force"
         )
-    config = trained.config if trained else experiment.training_config()
-    known = trained if trained and _is_the_evaluated_one(store, evaluation, trained) else None
-    speed = ("images_seen", "images_per_second")
-    return {
-        "experiment": experiment.name,
-        "dataset": config["dataset"],
-        "architecture": config["architecture"]["name"],
-        "objective": objective_name(config["objective"]),
-        "conditioning": config["conditioning"]["name"],
-        "seed": int(config["seed"]),
-        "verdict": verdict_text(known, evaluation),
-        **{
-            figure: figure_of(evaluation, figure)
-            for metric in METRICS.values()
-            for figure in metric.all_figures
-        },
-        "protocol": protocol,
-        **{name: figure_of(known, name) for name in speed},
-    }
+    return frame
 
 
-def _table(rows: pandas.DataFrame, style: str, escape: Callable[[str], str] = lambda text: text) -> str:
-    """One group as text; words on the left, numbers right-aligned."""
-    numbers = [*shown_figures(rows, variants=False), "images_seen", "images_per_second"]
-    headings = [*WORDS, "seed", *(FIGURES[name].heading for name in numbers)]
-    cells = [
-        [row[word] for word in WORDS] + [str(row["seed"])] + [write_figure(name, row) for name in numbers]
-        for row in rows.to_dict("records")
-    ]
-    return tabulate(
-        [[escape(cell) for cell in row] for row in cells],
-        [escape(heading) for heading in headings],
-        tablefmt=style,
-        colalign=["left"] * len(WORDS) + ["right"] * (len(headings) - len(WORDS)),
-        disable_numparse=True,
-    )
+def _typed(frame: pandas.DataFrame, types: dict[str, str], absent: dict[str, Any]) -> pandas.DataFrame:
+    words = [name for name, kind in types.items() if kind == "str"]
+    return frame.reindex(columns=list(types)).fillna(dict.fromkeys(words, "") | absent).astype(types)

@@ -12,8 +12,9 @@ from markupsafe import Markup
 from gan_core.config import Configs
 from gan_core.evaluation.figures import FIGURES, MISSING
 from gan_core.evaluation.metrics import METRICS
-from gan_core.report.leaderboard import leaderboard_groups, read_leaderboard
+from gan_core.report.leaderboard import read_leaderboard, read_seeds
 from gan_core.report.publishing import NOTHING, produce_table, prune
+from gan_core.report.tables import leaderboard_groups
 from gan_core.report.training_figures import TRAINING_FIGURES
 from gan_core.report.verdicts import NOT_RECORDED
 from gan_core.report.views import (
@@ -99,11 +100,13 @@ def build_report(
 def render_report(store: Store, configs: Configs, artefacts: Artefacts) -> bytes:
     """The page as UTF-8 HTML: no request leaves it, all pictures are inside."""
     frame = read_leaderboard(store, artefacts.leaderboard)
+    seeds = read_seeds(store, artefacts.leaderboard)
     groups = [
-        group_view(artefacts, configs.datasets.get(dataset), dataset, protocol, rows)
+        group_view(artefacts, configs.datasets.get(dataset), dataset, protocol, rows, seeds)
         for dataset, protocol, rows in leaderboard_groups(frame)
     ]
-    order = {name: position for position, name in enumerate(frame["experiment"])}
+    members = [name for names in frame["members"] for name in names.split()]
+    order = {name: position for position, name in enumerate(members)}
     started = sorted(artefacts.started, key=lambda name: (order.get(name, len(order)), name))
     experiments = [experiment_view(store, artefacts, configs.experiments[name]) for name in started]
     shown_datasets = sorted({configs.experiments[name].dataset for name in started})

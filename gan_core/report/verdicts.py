@@ -9,7 +9,9 @@ from gan_core.evaluation.verdicts import (
     HEALTHY,
     STOPPED,
     UNKNOWN,
+    demoting_verdicts,
     final_findings,
+    findings_of_evaluation,
     in_words,
     listed,
 )
@@ -25,12 +27,18 @@ def verdict_text(trained: Manifest | None, evaluation: Manifest | None = None) -
     training is not called healthy where nothing was learned.
     """
     if trained is None:
-        return UNKNOWN
+        of_samples = findings_of_evaluation(evaluation) if evaluation else []
+        return listed([finding["verdict"] for finding in of_samples]) if of_samples else UNKNOWN
     of_guards = str(trained.figures.get("verdict", UNKNOWN))
     final = [finding["verdict"] for finding in final_findings(trained, evaluation)]
     if not final:
         return of_guards
     return listed(final) if of_guards in (HEALTHY, UNKNOWN) else f"{of_guards}, {listed(final)}"
+
+
+def demoting(evaluation: Manifest) -> list[str]:
+    """What ranks these samples below all others, in words: `copies training images`."""
+    return [in_words(verdict) for verdict in demoting_verdicts(evaluation)]
 
 
 def verdict_level(text: str) -> Level:

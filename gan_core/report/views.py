@@ -9,15 +9,17 @@ from pydantic import BaseModel
 
 from gan_core.config import Dataset, Experiment, config_changes, foreign_settings
 from gan_core.errors import DamagedError, StoreError
+from gan_core.evaluation.evidence import pictures_of
 from gan_core.evaluation.extractors import EXTRACTORS
 from gan_core.evaluation.figures import FIGURES, MISSING, figure_of, is_missing, percent, write_figure
-from gan_core.evaluation.metrics import METRICS, metric_of_figure
+from gan_core.evaluation.metrics import METRICS, interval_names, metric_of_figure
 from gan_core.evaluation.verdicts import STOPPED
 from gan_core.objectives import objective_name
 from gan_core.progress import format_seconds
-from gan_core.report.leaderboard import RANKED_BY, shown_figures
+from gan_core.report.folding import RANKED_BY
 from gan_core.report.pictures import Picture, curves, stored_picture, svg_picture
 from gan_core.report.plots import FidBar, fid_comparison_svg
+from gan_core.report.tables import shown_figures, with_interval
 from gan_core.report.verdicts import (
     Level,
     course,
@@ -71,6 +73,16 @@ class Cell:
     text: str
     order: str = ""
     best: bool = False
+
+
+@dataclass(frozen=True)
+class Member:
+    """One seed of a row: its name, its FID, whether it has a section of its own, why it is out of date."""
+
+    name: str
+    fid: str
+    shown: bool
+    stale: str | None
 
 
 @dataclass(frozen=True)
@@ -133,6 +145,8 @@ class ExperimentView:
     grid: Picture | None = None
     progress: Picture | None = None
     curves: list[tuple[str, Picture]] = field(default_factory=list)
+    behind: list[tuple[str, Picture]] = field(default_factory=list)
+    """Pictures that a metric draws, with what they show."""
 
 
 @dataclass(frozen=True)
@@ -149,14 +163,22 @@ SPEED = ("images_seen", "images_per_second")
 
 
 def group_view(
-    artefacts: Artefacts, dataset: Dataset | None, name: str, protocol: str, frame: pandas.DataFrame
+    artefacts: Artefacts,
+    dataset: Dataset | None,
+    name: str,
+    protocol: str,
+    frame: pandas.DataFrame,
+    seeds: pandas.DataFrame,
 ) -> Group:
-    """The table and the chart of the rows of one dataset and protocol."""
+    """The table and the chart of the rows of one dataset and protocol; `seeds`: the table of seeds."""
     shown = [*shown_figures(frame, variants=True), *SPEED]
     rows = frame.to_dict("records")
     for row in rows:
         row["badge"] = Badge(row["verdict"], verdict_level(row["verdict"]))
-        row["stale"] = artefacts.leaderboard.details.get("stale", {}).get(row["experiment"])
+        row["rank"] = MISSING if is_missing(row["rank"]) else int(row["rank"])
+        row["members"] = _members(artefacts, row["members"].split(), seeds)
+        stale = [f"{member.name}: {member.stale}" for member in row["members"] if member.stale]
+        row["stale"] = "; ".join(stale)
     best = {column: _best(column, rows) for column in shown if column not in SPEED}
     floors = _floors(shown, rows)
     return Group(
@@ -191,28 +213,55 @@ def _floors(shown: list[str], rows: list[dict[str, Any]]) -> dict[str, str]:
     return floors
 
 
-def _best(column: str, rows: list[dict[str, Any]]) -> float | None:
-    """The best value of a column, or None where there is nothing to compare.
+def _members(artefacts: Artefacts, names: list[str], seeds: pandas.DataFrame) -> list[Member]:
+    """The seeds behind a row, each with its own figure and where it is shown."""
+    fids = dict(zip(seeds["experiment"], seeds[RANKED_BY], strict=True))
+    stale = artefacts.leaderboard.details.get("stale", {})
+    return [
+        Member(
+            name,
+            write_figure(RANKED_BY, {RANKED_BY: fids.get(name)}),
+            name in artefacts.started,
+            stale.get(name),
+        )
+        for name in names
+    ]
 
-    What a training began with is no achievement, so the best one of it is not looked for.
+
+def _best(column: str, rows: list[dict[str, Any]]) -> float | None:
+    """The best value of a column that is shown to be the best: its interval meets no other row's.
+
+    None where there is none. What a training began with is no achievement, so the best one of it is not
+    looked for; nor is one among what ranks last for what its samples are.
     """
-    better = FIGURES[column].better
-    values = [row[column] for row in rows if not is_missing(row[column])]
-    if len(set(values)) < 2 or better is None or column.endswith("_untrained"):
+    better, ends = FIGURES[column].better, interval_names(column)
+    rows = [row for row in rows if not is_missing(row[column])]
+    if len(rows) < 2 or better is None or any(is_missing(row.get(end)) for row in rows for end in ends):
         return None
-    return min(values) if better == "lower" else max(values)
+    first = (min if better == "lower" else max)(rows, key=lambda row: row[column])
+    low, high = (first[end] for end in ends)
+    others = [row for row in rows if row is not first]
+    apart = all(row[ends[0]] > high or row[ends[1]] < low for row in others)
+    return first[column] if apart and first["rank"] == 1 else None
 
 
 def _cell(column: str, row: dict[str, Any], best: float | None) -> Cell:
     value = row[column]
     if is_missing(value):
         return Cell(MISSING)
-    return Cell(write_figure(column, row), repr(float(value)), best is not None and value == best)
+    text = write_figure(column, row) if column in SPEED else with_interval(column, row)
+    return Cell(text, repr(float(value)), best is not None and value == best)
 
 
 def _fid_chart(rows: list[dict[str, Any]]) -> Picture | None:
     bars = [
-        FidBar(_chart_label(row), row["fid"], _first([row["fid_untrained"]]))
+        FidBar(
+            _chart_label(row),
+            row["fid"],
+            _first([row["fid_untrained"]]),
+            tuple(None if is_missing(row[end]) else row[end] for end in interval_names(RANKED_BY)),
+            best=row["rank"] == 1,
+        )
         for row in rows
         if not is_missing(row["fid"])
     ]
@@ -261,6 +310,10 @@ def _whole_view(store: Store, artefacts: Artefacts, experiment: Experiment) -> E
     grid = shown(stored_picture, samples, "grid.png")
     progress = shown(stored_picture, trained, "progress.png")
     drawn = shown(curves, trained) if trained else None
+    pictures = [
+        (METRICS[metric].figures[METRICS[metric].main].label, shown(stored_picture, evaluation, file))
+        for metric, file in (pictures_of(evaluation) if evaluation else {}).items()
+    ]
     # Only an evaluation of this very training says whether it learned anything.
     judged = evaluation if _is_of(evaluation, samples, trained) else None
     return ExperimentView(
@@ -279,6 +332,7 @@ def _whole_view(store: Store, artefacts: Artefacts, experiment: Experiment) -> E
         grid=grid,
         progress=progress,
         curves=drawn or [],
+        behind=[(title, picture) for title, picture in pictures if picture],
     )
 
 
@@ -350,12 +404,13 @@ def _status(trained: Manifest | None, evaluation: Manifest | None, problems: lis
 
 
 def _figure_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
-    """(heading, text) of every figure that was to be measured; a spread stands behind its figure."""
-    spreads = {FIGURES[name].spread for name in _metric_figures()}
+    """(heading, text) of every figure that was to be measured; spread and interval stand behind it."""
+    behind = {FIGURES[name].spread for name in _metric_figures()}
+    behind |= {end for metric in METRICS.values() for end in metric.bounds}
     return [
-        (FIGURES[name].heading, write_figure(name, figures))
+        (FIGURES[name].heading, with_interval(name, figures))
         for name in _metric_figures()
-        if name in figures and name not in spreads
+        if name in figures and name not in behind
     ]
 
 

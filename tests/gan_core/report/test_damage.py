@@ -43,7 +43,8 @@ def project(tmp_path) -> Iterator[Path]:
     write_config(tmp_path / "configs", DATASET)
     workshop = Workshop(Store(tmp_path / "whole"))
     for name in ("first", "second"):
-        write_config(tmp_path / "configs", {**EXPERIMENT, "name": name})
+        own = {"latent": {"size": len(name)}}  # seeds of one configuration would be one row
+        write_config(tmp_path / "configs", {**EXPERIMENT, "name": name, **own})
         workshop.whole(load_configs(tmp_path / "configs").experiments[name])
     for asset in ("raw_images", "classifier", "reference_statistics"):
         workshop.make(asset, DATASET["name"], files={"content": b"content"})
@@ -84,7 +85,7 @@ def test_the_others_are_reported_and_the_damage_is_named(project, tmp_path, turn
         report(project, store)
         what = f"{damage.__name__} {path}"
         page = shown(store)
-        assert "\nsecond," in (store / "leaderboard" / "leaderboard.csv").read_text(), what
+        assert ",second," in (store / "leaderboard" / "leaderboard.csv").read_text(), what
         section = page.partition('id="experiment-second"')[2].partition("</section>")[0]
         assert section.count("<figure") == untouched.count("<figure") // 2, what
         missing = damage is Path.unlink and path.suffix == ".json"  # said in other words

@@ -1,4 +1,3 @@
-import io
 import json
 import re
 
@@ -7,43 +6,24 @@ import pytest
 
 from gan_core.config import Experiment
 from gan_core.errors import StoreError
+from gan_core.objectives import objective_name
 from gan_core.report.leaderboard import (
-    NO_ROWS,
     build_leaderboard,
+    column_types,
     leaderboard_csv,
-    leaderboard_frame,
-    leaderboard_groups,
-    leaderboard_markdown,
-    leaderboard_text,
-    objective_name,
     read_leaderboard,
+    read_seeds,
+    seed_column_types,
 )
+from gan_core.report.tables import NO_ROWS, leaderboard_markdown, leaderboard_text
 from gan_core.store import Store
 from tests.gan_core.report.conftest import MODE_COLLAPSE, STAGNATION, parquet
 
-COLUMNS = [
-    "experiment",
-    "dataset",
-    "architecture",
-    "objective",
-    "conditioning",
-    "seed",
-    "verdict",
-    "images_seen",
-    "fid",
-    "fid_untrained",
-    "fid_test",
-    "fid_floor",
-    "kid",
-    "kid_test",
-    "kid_floor",
-    "kid_std",
-    "inception_score",
-    "inception_score_std",
-    "class_accuracy",
-    "protocol",
-    "images_per_second",
-]
+# Names that scripts rely on.
+RELIED_ON = {
+    *("rank", "experiment", "dataset", "seeds", "fid", "fid_low", "fid_high", "kid", "kid_low", "kid_high"),
+    *("inception_score", "verdict", "protocol"),
+}
 
 
 def experiment(name="one", **changes) -> Experiment:
@@ -66,18 +46,6 @@ def leaderboard_of(workshop, figures_by_name, **options):
     return build(workshop, experiments, trained, evaluations, **options)
 
 
-def row(name, dataset="digits", protocol="p", fid=None):
-    values = dict.fromkeys(COLUMNS)
-    values |= {
-        "architecture": "dcgan",
-        "objective": "wasserstein-gp",
-        "conditioning": "none",
-        "seed": 0,
-        "verdict": "healthy",
-    }
-    return {**values, "experiment": name, "dataset": dataset, "protocol": protocol, "fid": fid}
-
-
 def test_columns_and_values_are_those_of_the_manifests(workshop):
     item = experiment(
         "one",
@@ -88,47 +56,54 @@ def test_columns_and_values_are_those_of_the_manifests(workshop):
     trained, _, evaluation = workshop.whole(item, fid=12.345678901234567, kid=None)
     build(workshop, [item], {"one": trained}, {"one": evaluation})
     root = workshop.store.root
-    table = pandas.read_csv(f"{root}/leaderboard/leaderboard.csv", float_precision="round_trip")
-    assert list(table.columns) == COLUMNS
-    values = table.iloc[0].to_dict()
-    assert all(pandas.isna(values.pop(name)) for name in ("kid", "kid_std", "class_accuracy"))
-    assert values == {
+    described = {
         "experiment": "one",
         "dataset": "digits",
         "architecture": "dcgan",
         "objective": "wasserstein-gp",
         "conditioning": "acgan",
-        "seed": 3,
         "verdict": "healthy",
         "images_seen": 60000,
         "fid": 12.345678901234567,
         "fid_untrained": 310.0,
         "fid_test": 24.0,
         "fid_floor": 1.31,
-        "kid_test": 0.025,
-        "kid_floor": 0.0004,
         "inception_score": 8.1,
-        "inception_score_std": 0.12,
         "protocol": evaluation.details["protocol"],
         "images_per_second": 1523.456789012345,
     }
-    parquet = pandas.read_parquet(f"{root}/leaderboard/leaderboard.parquet")
-    assert list(parquet.columns) == COLUMNS
-    assert parquet["fid"][0] == 12.345678901234567
-    assert parquet["images_seen"][0] == 60000
+    folded = {**described, "rank": 1, "seeds": 1, "note": "one seed: spread unknown", "members": "one"}
+    of_seeds = {**described, "group": "one", "seed": 3}
+    for name, expected, types in (
+        ("leaderboard", folded, column_types()),
+        ("leaderboard_seeds", of_seeds, seed_column_types()),
+    ):
+        table = pandas.read_csv(f"{root}/leaderboard/{name}.csv", float_precision="round_trip")
+        parquet = pandas.read_parquet(f"{root}/leaderboard/{name}.parquet")
+        assert list(table.columns) == list(parquet.columns) == list(types)
+        assert {key: table[key][0] for key in expected} == expected
+        assert pandas.isna(table["kid"][0]) and pandas.isna(table["class_accuracy"][0])
+        assert parquet["fid"][0] == 12.345678901234567 and parquet["images_seen"][0] == 60000
+    assert set(column_types()) > RELIED_ON
 
 
-def test_rows_are_sorted_by_dataset_protocol_and_fid_with_missing_last():
-    rows = [
-        row("e", "digits", "b", 1.0),
-        row("d", "digits", "a", None),
-        row("c", "digits", "a", 30.0),
-        row("b", "digits", "a", 4.0),
-        row("a", "mnist", "a", 0.5),
-    ]
-    expected = ["b", "c", "d", "e", "a"]
-    assert list(leaderboard_frame(rows)["experiment"]) == expected
-    assert list(leaderboard_frame(rows[::-1])["experiment"]) == expected
+def test_seeds_are_one_row_and_can_be_opened(workshop):
+    """Mean and interval of three FIDs, by the closed form of Student's t with two degrees of freedom."""
+    items = [experiment(f"one-seed-{seed}", seed=seed) for seed in range(3)]
+    items.append(experiment("two", batch_size=128))
+    trained, evaluations = {}, {}
+    for item, fid in zip(items, (4.0, 5.0, 6.0, 5.5), strict=True):
+        trained[item.name], _, evaluations[item.name] = workshop.whole(item, fid=fid)
+    manifest = build(workshop, items, trained, evaluations)
+    frame, seeds = read_leaderboard(workshop.store, manifest), read_seeds(workshop.store, manifest)
+    one, two = (frame[frame["experiment"] == name].iloc[0] for name in ("one", "two"))
+    assert (one["seeds"], one["fid"], one["note"]) == (3, 5.0, "")
+    half = 4.302652729911275 / 3**0.5  # t(0.975, 2) times the standard error of a spread of 1
+    assert (one["fid_low"], one["fid_high"]) == pytest.approx((5 - half, 5 + half))
+    assert two["note"] == "one seed: spread unknown; known of others: one ± 1.00"
+    assert one["members"].split() == ["one-seed-0", "one-seed-1", "one-seed-2"]
+    assert list(seeds["group"]) == ["one", "one", "one", "two"]
+    assert list(seeds["fid"]) == [4.0, 5.0, 6.0, 5.5]
 
 
 def test_same_inputs_give_the_same_bytes_and_are_reused(workshop):
@@ -171,7 +146,7 @@ def test_an_input_made_again_with_other_figures_gives_a_new_leaderboard(workshop
 def test_no_evaluation_gives_an_empty_table_with_its_columns(workshop):
     manifest = build(workshop, [experiment()], {}, {})
     frame = read_leaderboard(workshop.store, manifest)
-    assert leaderboard_csv(frame).decode() == ",".join(COLUMNS) + "\n"
+    assert leaderboard_csv(frame).decode() == ",".join(column_types()) + "\n"
     assert leaderboard_text(frame) == leaderboard_markdown(frame) == NO_ROWS
 
 
@@ -191,7 +166,7 @@ def test_a_changed_configuration_is_listed_as_stale_with_what_was_really_trained
     trained, _, evaluation = workshop.whole(experiment(seed=1))
     changed = experiment(seed=2, batch_size=128)
     manifest = build(workshop, [changed], {"one": trained}, {"one": evaluation})
-    frame = read_leaderboard(workshop.store, manifest)
+    frame = read_seeds(workshop.store, manifest)
     assert frame["seed"][0] == 1
     assert "batch_size 64 → 128" in manifest.details["stale"]["one"]
     assert "seed 1 → 2" in manifest.details["stale"]["one"]
@@ -201,7 +176,7 @@ def test_a_row_keeps_the_training_that_was_evaluated_when_a_newer_one_exists(wor
     _, _, evaluation = workshop.whole(experiment(seed=1))
     newer = workshop.train(experiment(seed=2), images_seen=99)
     manifest = build(workshop, [experiment(seed=2)], {"one": newer}, {"one": evaluation})
-    frame = read_leaderboard(workshop.store, manifest)
+    frame = read_seeds(workshop.store, manifest)
     assert (frame["seed"][0], frame["images_seen"][0]) == (1, 60000)
     assert "one" in manifest.details["stale"]
 
@@ -265,40 +240,33 @@ def test_an_edited_manifest_costs_its_row_and_no_other(workshop, edit):
 def test_a_leaderboard_from_before_its_columns_is_read(workshop):
     """As the first release left it: no verdict, and fewer figures."""
     manifest = leaderboard_of(workshop, {"one": {"fid": 3.5}})
-    gone = ["verdict", "fid_test", "fid_floor", "fid_untrained", "kid_std", "class_accuracy", "images_seen"]
+    gone = [
+        "rank",
+        "seeds",
+        "note",
+        "members",
+        "verdict",
+        "fid_test",
+        "fid_floor",
+        "fid_untrained",
+        "kid_std",
+        "class_accuracy",
+        "images_seen",
+    ]
     frame = read_leaderboard(workshop.store, manifest).drop(columns=gone)
     old = workshop.make(
         "leaderboard", "all", config={"old": True}, files={"leaderboard.parquet": parquet(frame)}
     )
     read = read_leaderboard(workshop.store, old)
-    assert list(read.columns) == COLUMNS
-    assert (read["verdict"][0], read["fid"][0]) == ("unknown", 3.5)
+    assert list(read.columns) == list(column_types())
+    assert (read["verdict"][0], read["fid"][0], read["seeds"][0]) == ("unknown", 3.5, 1)
+    assert read["members"][0] == "one" and read_seeds(workshop.store, old).empty
     assert pandas.isna(read["fid_test"][0]) and pandas.isna(read["images_seen"][0])
     assert "unknown" in leaderboard_text(read) and "3.50" in leaderboard_markdown(read)
     with pytest.raises(StoreError, match="leaderboard.parquet has no column protocol: it is no leaderboard"):
         broken = frame.drop(columns="protocol")
         files = {"leaderboard.parquet": parquet(broken)}
         read_leaderboard(workshop.store, workshop.make("leaderboard", "all", config={"a": 1}, files=files))
-
-
-def test_groups_never_mix_datasets_or_protocols():
-    frame = leaderboard_frame(
-        [
-            row("a", "digits", "p", 1),
-            row("b", "digits", "q", 2),
-            row("c", "mnist", "p", 3),
-            row("d", "mnist", "p", 4),
-        ]
-    )
-    groups = [
-        (dataset, protocol, list(rows["experiment"])) for dataset, protocol, rows in leaderboard_groups(frame)
-    ]
-    assert groups == [("digits", "p", ["a"]), ("digits", "q", ["b"]), ("mnist", "p", ["c", "d"])]
-    for write in (leaderboard_markdown, leaderboard_text):
-        text = write(frame)
-        tables = text.split("rotocol: ")[:-1]
-        assert len(tables) == 3
-        assert text.index("rotocol: q") > text.index("rotocol: p")
 
 
 def test_the_verdict_is_that_of_the_training_that_was_evaluated(workshop):
@@ -353,37 +321,6 @@ def test_an_objective_is_named_with_what_tells_it_from_others(objective, name):
     assert objective_name(config["objective"]) == name
 
 
-def test_markdown_and_text_show_missing_figures_as_dashes():
-    frame = leaderboard_frame([row("a", fid=1.5)])
-    for write in (leaderboard_markdown, leaderboard_text):
-        text = write(frame)
-        assert "—" in text and "1.50" in text
-        assert not any(word in text.lower() for word in ("nan", "<na>", "none|", "null"))
-
-
-def test_markdown_escapes_what_would_break_a_table():
-    text = leaderboard_markdown(leaderboard_frame([row("a", protocol="x | <b>y</b>", fid=1)]))
-    assert "x \\| \\<b\\>y\\</b\\>" in text
-    table = [line for line in text.splitlines() if line.startswith("|")]
-    assert len({line.count("|") for line in table}) == 1
-
-
-def test_text_columns_are_aligned():
-    frame = leaderboard_frame([row("short", fid=1.0), row("a-much-longer-name", fid=1234.5)])
-    heading, rule, *rows = [
-        line for line in leaderboard_text(frame).splitlines() if "  " in line or "--" in line
-    ]
-    end = heading.index("FID ↓") + len("FID ↓")
-    assert [line[:end].split()[-1] for line in rows[:2]] == ["1.00", "1,234.50"]
-    assert len(rule) >= end
-
-
-def test_csv_reads_back_as_the_same_frame():
-    frame = leaderboard_frame([row("a", fid=1 / 3), row("b", fid=2e-17)])
-    back = pandas.read_csv(io.BytesIO(leaderboard_csv(frame)), float_precision="round_trip")
-    assert list(back["fid"]) == list(frame["fid"])
-
-
 def test_a_store_that_is_not_a_local_folder_gets_the_same_bytes(workshop, tmp_path):
     local = leaderboard_of(workshop, {"one": {}})
     remote = Store(f"memory://{tmp_path.name}", cache=tmp_path / "cache")
@@ -408,4 +345,5 @@ def test_manifest_is_plain_json(workshop):
     manifest = leaderboard_of(workshop, {"one": {"fid": None}})
     stored = workshop.store.current("leaderboard", "all")
     assert stored.fingerprint == manifest.fingerprint
-    assert json.loads(stored.model_dump_json())["figures"] == {"experiments": 1, "stale": 0, "damaged": 0}
+    figures = {"rows": 1, "experiments": 1, "stale": 0, "damaged": 0}
+    assert json.loads(stored.model_dump_json())["figures"] == figures

@@ -1,0 +1,84 @@
+"""The leaderboard as tables of text: Markdown for Dagster's UI, aligned columns for a terminal."""
+
+from collections.abc import Callable, Iterator
+
+import pandas
+from tabulate import tabulate
+
+from gan_core.evaluation.figures import FIGURES, escape_markdown, is_missing, write_figure
+from gan_core.evaluation.metrics import METRICS, interval_names
+from gan_core.report.folding import RANKED_BY
+
+NO_ROWS = "No experiment is evaluated yet: evaluate at least one."
+WORDS = ["experiment", "objective", "conditioning", "verdict"]
+
+
+def leaderboard_groups(frame: pandas.DataFrame) -> Iterator[tuple[str, str, pandas.DataFrame]]:
+    """The rows that may be compared with each other: (dataset, protocol, rows), in the frame's order."""
+    for (dataset, protocol), rows in frame.groupby(["dataset", "protocol"], sort=True):
+        yield dataset, protocol, rows
+
+
+def leaderboard_markdown(frame: pandas.DataFrame) -> str:
+    """The leaderboard as Markdown: a heading and a table for each dataset and protocol."""
+    parts = []
+    for dataset, protocol, rows in leaderboard_groups(frame):
+        table = _table(rows, "pipe", escape_markdown)
+        note = f"Protocol: {escape_markdown(protocol)}"
+        parts.append("\n\n".join([f"#### {escape_markdown(dataset)}", table, note]))
+    return "\n\n".join(parts) or NO_ROWS
+
+
+def leaderboard_text(frame: pandas.DataFrame) -> str:
+    """The leaderboard for a terminal: an aligned table for each dataset and protocol, its protocol below."""
+    parts = [
+        f"{dataset}\n\n{_table(rows, 'simple')}\n\nprotocol: {protocol}"
+        for dataset, protocol, rows in leaderboard_groups(frame)
+    ]
+    return "\n\n\n".join(parts) or NO_ROWS
+
+
+def shown_figures(rows: pandas.DataFrame, *, variants: bool) -> list[str]:
+    """The figures that have a column in a table of these rows: of each metric the main one, with `variants`
+    also those that the metric shows. A figure that no row has is left out, but for the one that ranks."""
+    names = [
+        name
+        for metric in METRICS.values()
+        for name in (
+            metric.main,
+            *(f"{metric.main}_{variant}" for variant in metric.columns if variants),
+        )
+    ]
+    return [name for name in names if name == RANKED_BY or not rows[name].isna().all()]
+
+
+def with_interval(name: str, row) -> str:
+    """A main figure with its interval: `4.36 [4.12, 4.60]`."""
+    text = write_figure(name, row)
+    low, high = (row.get(end) for end in interval_names(name))
+    write = FIGURES[name].write
+    return text if is_missing(low) or is_missing(high) else f"{text} [{write(low)}, {write(high)}]"
+
+
+# --- inside -----------------------------------------------------------------------------------------------
+
+
+def _table(rows: pandas.DataFrame, style: str, escape: Callable[[str], str] = lambda text: text) -> str:
+    """One group as text; words on the left, numbers right-aligned."""
+    numbers = shown_figures(rows, variants=False)
+    notes = ["note"] if rows["note"].any() else []
+    headings = ["rank", *WORDS, "seeds", *(FIGURES[name].heading for name in numbers), *notes]
+    cells = [
+        [str(row["rank"]), *(row[word] for word in WORDS), str(row["seeds"])]
+        + [with_interval(name, row) for name in numbers]
+        + [row[name] for name in notes]
+        for row in rows.to_dict("records")
+    ]
+    left = ["left"] * len(WORDS)
+    return tabulate(
+        [[escape(cell) for cell in row] for row in cells],
+        [escape(heading) for heading in headings],
+        tablefmt=style,
+        colalign=["right", *left, *["right"] * (1 + len(numbers)), *["left"] * len(notes)],
+        disable_numparse=True,
+    )

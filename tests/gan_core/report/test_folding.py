@@ -1,0 +1,76 @@
+"""Seeds folded into rows, and what stands beside a row."""
+
+import pytest
+
+from gan_core.evaluation.metrics import METRICS
+from gan_core.report.folding import fold, folded_rows
+from gan_core.report.rows import Entry
+
+FIGURES = [figure for metric in METRICS.values() for figure in metric.all_figures]
+
+
+def entry(name, group=None, seed=0, demoted=(), spaces=None, **values):
+    described = dict.fromkeys(
+        ("dataset", "architecture", "objective", "conditioning", "protocol", "images_seen"), "same"
+    )
+    own = {**dict.fromkeys(FIGURES), **described, "images_per_second": 1.0, "verdict": "healthy"}
+    values = {**own, "experiment": name, "seed": seed, **values}
+    return Entry(values, group or name, tuple(demoted), spaces or {})
+
+
+def rows_of(*entries, **options):
+    return {row["experiment"]: row for row in folded_rows(fold(entries), **options)}
+
+
+def test_seeds_fold_by_their_group_and_are_called_by_what_they_share():
+    grid = [entry(f"cats-seed-{seed}", "cats", seed, fid=float(seed)) for seed in (2, 0, 1)]
+    others = [entry("first-try", "dogs", 7, fid=1.0), entry("first-tries", "dogs", 8, fid=2.0)]
+    rows = rows_of(*grid, *others, entry("alone", fid=3.0))
+    assert set(rows) == {"cats", "first-tr", "alone"}
+    assert rows["cats"]["members"] == "cats-seed-0 cats-seed-1 cats-seed-2"
+    assert (rows["cats"]["seeds"], rows["cats"]["fid"]) == (3, 1.0)
+
+
+def test_two_configurations_never_share_a_name():
+    first = [entry(f"cats-seed-{seed}", "first", seed, fid=1.0) for seed in (0, 1)]
+    second = [entry(f"cats-seed-{seed}", "second", seed, fid=1.0) for seed in (2, 3)]
+    assert set(rows_of(*first, *second)) == {"cats-seed-0", "cats-seed-2"}
+
+
+def test_one_training_under_two_names_is_one_seed():
+    row = rows_of(entry("a-1", "a", 0, fid=4.0), entry("a-2", "a", 0, fid=4.0))["a"]
+    assert row["seeds"] == 1 and row["note"].startswith("one seed: spread unknown")
+    assert row["members"] == "a-1 a-2"
+
+
+def test_the_verdict_counts_its_seeds():
+    seeds = [entry(f"a-seed-{seed}", "a", seed, fid=1.0) for seed in (0, 1)]
+    seeds.append(entry("a-seed-2", "a", 2, fid=1.0, verdict="mode collapse"))
+    assert rows_of(*seeds)["a"]["verdict"] == "healthy (2 of 3); mode collapse (1 of 3)"
+
+
+def test_what_is_called_an_impostor_ranks_behind_all_others():
+    rows = rows_of(entry("honest", fid=20.0), entry("copier", fid=0.1, demoted=["copies training images"]))
+    assert rows["honest"]["rank"] == 1 and rows["copier"]["rank"] == 2
+
+
+@pytest.mark.parametrize(("failing", "rank"), [(1, 1), (2, 2)])
+def test_a_configuration_fails_where_half_of_its_seeds_do(failing, rank):
+    seeds = [
+        entry(f"a-seed-{seed}", "a", seed, fid=1.0, demoted=["repeats"] if seed < failing else [])
+        for seed in range(3)
+    ]
+    rows = rows_of(*seeds, *[entry(f"b-seed-{seed}", "b", seed, fid=1.0 + seed / 10) for seed in range(3)])
+    assert rows["a"]["rank"] == rank
+
+
+def test_another_space_that_disagrees_is_named():
+    """Only where the table has an order: rows of one rank say nothing that could be disagreed with."""
+    rows = rows_of(
+        entry("a", fid=1.0, fid_low=0.9, fid_high=1.1, spaces={"inception": 9.0}),
+        entry("b", fid=5.0, fid_low=4.9, fid_high=5.1, spaces={"inception": 3.0}),
+        entry("c", fid=9.0, fid_low=8.9, fid_high=9.1, spaces={"inception": 12.0}),
+    )
+    assert [rows[name]["rank"] for name in "abc"] == [1, 2, 3]
+    assert "by inception behind b" in rows["a"]["note"]
+    assert "behind" not in rows["b"]["note"] + rows["c"]["note"]
