@@ -7,11 +7,11 @@ CODE_VERSIONS = {
     "raw_images": "1",
     "image_shards": "1",
     "classifier": "1",
-    "reference_statistics": "2",
+    "reference_statistics": "3",
     "trained_gan": "3",
     "samples": "1",
     "evaluation": "2",
-    "untrained": "1",
+    "untrained": "2",
     "leaderboard": "3",
     "report": "3",
 }

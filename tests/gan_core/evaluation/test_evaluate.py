@@ -23,7 +23,7 @@ from gan_core.evaluation.metrics import METRICS
 from gan_core.evaluation.metrics.base import FEATURES, MOMENTS
 from gan_core.evaluation.reference import compute_reference_statistics, load_reference
 from gan_core.evaluation.statistics import Moments, frechet_distance
-from gan_core.sampling import generate, untrained_generator
+from gan_core.sampling import draw_labels, generate, untrained_generator
 from gan_core.store import FileEntry, Manifest, Store
 
 
@@ -158,7 +158,8 @@ def test_it_is_measured_as_samples_are(trained, make_training, make_samples):
     training = make_training(trained.store, "measured")
     manifest = evaluate(trained, make_samples(trained.store, "measured", trained=training))
     generator = untrained_generator(training, seed=0)
-    images = torch.cat([images for images, _ in generate(generator, 60, seed=0)])
+    labels = draw_labels("data", [80, 80, 80], 60, seed=0)
+    images = torch.cat([images for images, _ in generate(generator, 60, seed=0, labels=labels)])
     moments = Moments()
     moments.update(load_classifier(trained.store, trained.classifier).extract(images)[0])
     real = load_reference(trained.store, trained.reference, "classifier", "train", (MOMENTS,))
@@ -171,7 +172,7 @@ def test_it_is_measured_once_per_architecture_and_dataset(trained, make_training
     original = untrained.generate
 
     def counted(generator, count, **options):
-        drawn.append(count)
+        drawn.append(options["labels"])
         return original(generator, count, **options)
 
     monkeypatch.setattr(untrained, "generate", counted)
@@ -184,6 +185,7 @@ def test_it_is_measured_once_per_architecture_and_dataset(trained, make_training
     wide = {"architecture": {"width": 5}}
     first = fid_untrained("first", **wide)
     assert len(drawn) == 1
+    assert torch.equal(drawn[0], draw_labels("data", [80, 80, 80], 60, seed=0))
     # What is trained otherwise is not another generator: the seed, the loss, the length.
     other = {"seed": 1, "objective": {"name": "hinge"}, "length": {"images": 7}, "batch_size": 9}
     assert fid_untrained("second", **wide, **other) == first
