@@ -10,7 +10,7 @@ CODE_VERSIONS = {
     "reference_statistics": "3",
     "trained_gan": "3",
     "samples": "1",
-    "evaluation": "2",
+    "evaluation": "3",
     "untrained": "2",
     "leaderboard": "3",
     "report": "3",

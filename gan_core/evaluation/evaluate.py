@@ -25,7 +25,7 @@ from gan_core.evaluation.extraction import (
     progress_of,
 )
 from gan_core.evaluation.extractors import FeatureExtractor
-from gan_core.evaluation.measuring import Measured, measure, open_extractor, split_protocol
+from gan_core.evaluation.measuring import Measured, labels_of, measure, open_extractor, split_protocol
 from gan_core.evaluation.metrics import (
     Comparison,
     ImageSet,
@@ -81,7 +81,7 @@ def evaluate_samples(
             _check_classes(extractor, samples)
             generated = _gather(dataset, extractor, metrics, drawn, emit)
             found, protocol = measure_against_reference(
-                store, dataset, extractor, metrics, generated, reference
+                store, dataset, extractor, metrics, generated, reference, labels=labels_of(samples, dataset)
             )
             found.add(Measured(untrained[name]["figures"], untrained[name]["protocols"]))
             write_evidence(work.folder, name, found, metrics, drawn.chosen, train.chosen)
@@ -246,11 +246,13 @@ def measure_against_reference(
     metrics: dict[str, Metric],
     generated: ImageSet,
     reference: Manifest,
+    **arrival: str | None,
 ) -> tuple[Measured, str]:
     """All figures of one extractor but `_untrained`, and the protocol against the train images.
 
-    `generated` holds what `statistics_needed(metrics.values(), real=False)` says. The floor stands on as many
-    real images as samples, or is None: of fewer an FID is higher, and no floor.
+    `arrival` says how the images came, where not as the dataset says: `labels`, `shape` and `resize` of
+    `split_protocol`. `generated` holds what `statistics_needed(metrics.values(), real=False)` says. The floor
+    stands on as many real images as samples, or is None: of fewer an FID is higher, and no floor.
     """
     with reading(f"reference_statistics/{dataset.name}", _make_reference(dataset)):
         described = reference.details["extractors"][extractor.name]
@@ -262,7 +264,7 @@ def measure_against_reference(
     statistics = statistics_needed(metrics.values(), real=True)
     real = {split: load_reference(store, reference, extractor.name, split, statistics) for split in splits}
     protocols = {
-        split: split_protocol(extractor, dataset, real_hash, split, generated.count, images.count)
+        split: split_protocol(extractor, dataset, real_hash, split, generated.count, images.count, **arrival)
         for split, images in real.items()
     }
     seed = dataset.evaluation.seed

@@ -7,7 +7,7 @@ from typing import Any
 from gan_core.errors import EvaluationError
 from gan_core.evaluation.extraction import Accumulator, Part, batched, extract_into, progress_of
 from gan_core.evaluation.extractors import ExtractorSources, FeatureExtractor, extractor_named
-from gan_core.evaluation.measuring import measure
+from gan_core.evaluation.measuring import measure, protocol_of
 from gan_core.evaluation.metrics import (
     METRICS,
     Comparison,
@@ -18,7 +18,6 @@ from gan_core.evaluation.metrics import (
     statistics_needed,
 )
 from gan_core.evaluation.paths import PathImages
-from gan_core.evaluation.protocol import Protocol
 from gan_core.store import Manifest, Store, default_store
 
 logger = logging.getLogger("gan_core")
@@ -69,14 +68,15 @@ def evaluate_paths(
     generated = gather(fake_images, statistics_needed(chosen.values(), real=False))
     needed = statistics_needed(chosen.values(), real=True)
     compared = gather(real_images, needed).prepared(needed) if needed else None
-    protocol = Protocol(
-        extractor=network.name,
-        weights=network.fingerprint[:12],
+    protocol = protocol_of(
+        network,
         samples=len(fake_images),
         real=real_images.name,
         real_images=len(real_images),
         real_hash=real_images.content_hash[:8],
-        resize=_resize(network, image_size),
+        shape="mixed",
+        given_channels=network.channels,
+        resize=f"{image_size}-bicubic-crop" if image_size else "none",
         seed=seed,
     )
     found = measure(chosen, Comparison(generated, compared), protocol)
@@ -124,9 +124,3 @@ def _gather(
     decoded = batched(images.decoded(extractor.channels, image_size))
     extract_into([Part(accumulator)], extractor, decoded, progress)
     return accumulator.finish()
-
-
-def _resize(extractor: FeatureExtractor, image_size: int | None) -> str:
-    steps = [f"{image_size}-bicubic-crop"] if image_size else []
-    steps += [extractor.resize] if extractor.resize != "none" else []
-    return ",".join(steps) or "none"
