@@ -67,7 +67,7 @@ def evaluate_samples(
     """
     step = steps.evaluation(dataset, samples, reference, classifier)
     _check_newest(store, samples)
-    _check_same_weights(dataset, step.config["extractors"], reference)
+    check_same_weights(dataset, step.config["extractors"], reference)
     metrics = chosen_metrics(dataset.evaluation.metrics)
 
     def build(work: Build) -> None:
@@ -183,7 +183,8 @@ def _check_sample_count(samples: Manifest, drawn: SampleSet, metrics: dict[str, 
         )
 
 
-def _check_same_weights(dataset: Dataset, fingerprints: dict[str, str], reference: Manifest) -> None:
+def check_same_weights(dataset: Dataset, fingerprints: dict[str, str], reference: Manifest) -> None:
+    """An `EvaluationError` where an extractor's weights (sha256) are not those of the reference."""
     with reading(f"reference_statistics/{dataset.name}", _make_reference(dataset)):
         made = {name: item["fingerprint"] for name, item in reference.details["extractors"].items()}
     for name, found in fingerprints.items():

@@ -336,7 +336,7 @@ def test_images_of_several_sizes_need_an_image_size(trained, tmp_path):
         "store": trained.store,
         "classifier": trained.classifier,
     }
-    with pytest.raises(EvaluationError, match="01.jpg is 24x21 .* but 00.jpg is 24x20.*image_size"):
+    with pytest.raises(EvaluationError, match="01.jpg is 24x21, but 00.jpg is 24x20.*image_size"):
         evaluate_paths(str(place), str(place), **options)
     result = evaluate_paths(str(place), str(place), image_size=16, **options)
     assert result["fid"] == pytest.approx(0, abs=1e-6)
