@@ -134,12 +134,24 @@ def _parser() -> argparse.ArgumentParser:
         commands, "evaluate", _evaluate, "measure an experiment's samples, or any images against any others"
     )
     evaluate.add_argument("experiment", nargs="?", help="an experiment whose samples were drawn")
-    evaluate.add_argument("--real", help="folder, archive or shards (train-*.tar) of real images")
-    evaluate.add_argument("--fake", help="folder, archive or shards of generated images")
-    evaluate.add_argument("--extractor", choices=list(EXTRACTORS), default="inception")
+    evaluate.add_argument(
+        "--real",
+        help="real images: DATASET/train or DATASET/test, whose statistics the store holds; or a folder, "
+        "archive, shards (train-*.tar), array (.npy, .npz), or statistics (.npz with mu and sigma)",
+    )
+    evaluate.add_argument("--fake", help="folder, archive, shards or array of generated images")
+    evaluate.add_argument("--held-out", help="real images that were not trained on, for metrics of both")
+    evaluate.add_argument(
+        "--save-statistics", type=Path, help="write the real images' mean and covariance to this .npz file"
+    )
+    evaluate.add_argument(
+        "--extractor", choices=list(EXTRACTORS), help="default: the dataset's first one, or inception"
+    )
     evaluate.add_argument("--metrics", help=f"a choice of {','.join(METRICS)} (default: all that apply)")
     evaluate.add_argument("--weights", help="the extractor's weights, where they are not downloaded")
-    evaluate.add_argument("--classifier", help="the dataset whose classifier the store holds")
+    evaluate.add_argument(
+        "--classifier", help="the dataset whose classifier the store holds, or a classifier.safetensors"
+    )
     evaluate.add_argument("--image-size", type=int, help="bring images of different sizes to this one")
 
     _command(commands, "report", _report, "make the leaderboard and the report from what the store holds")
@@ -265,7 +277,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         raise ConfigError("evaluate needs an experiment's name, or --real and --fake")
     if options.experiment:
         _evaluate_experiment(options)
-    elif not (options.real and options.fake):
+    elif not (options.real and (options.fake or options.save_statistics)):
         raise ConfigError("evaluate needs both --real and --fake: folders, archives or shards of images")
     else:
         _evaluate_images(options)
@@ -287,23 +299,50 @@ def _evaluate_experiment(options: argparse.Namespace) -> None:
 
 
 def _evaluate_images(options: argparse.Namespace) -> None:
-    from gan_core.evaluation.evaluate_paths import evaluate_paths
+    from gan_core.evaluation.evaluate_paths import evaluate_paths, save_statistics
 
-    classifier = None
-    store = _existing_store(options) if options.store or options.classifier else _store(options)
-    if options.classifier:
-        classifier = store.require("classifier", options.classifier)
-    result = evaluate_paths(
-        options.real,
-        options.fake,
-        extractor=options.extractor,
-        metrics=options.metrics and [name.strip() for name in options.metrics.split(",") if name.strip()],
-        weights=options.weights,
-        store=store,
-        classifier=classifier,
-        image_size=options.image_size,
-    )
+    store, real = _store(options), options.real
+    split = _named_split(options)
+    if options.store or split or options.classifier:
+        store = _existing_store(options)
+    if split:
+        from gan_core.evaluation.inputs.splits import stored_split
+
+        real = stored_split(options.real, store, load_configs(options.configs))
+    classifier = options.classifier
+    if classifier and not _is_path(classifier):
+        classifier = store.require("classifier", classifier)
+    how = {
+        "extractor": options.extractor,
+        "weights": options.weights,
+        "store": store,
+        "classifier": classifier,
+        "image_size": options.image_size,
+    }
+    result = {}
+    if options.save_statistics:
+        result |= save_statistics(real, options.save_statistics, **how)
+    if options.fake:
+        metrics = options.metrics and [name.strip() for name in options.metrics.split(",") if name.strip()]
+        result |= evaluate_paths(real, options.fake, held_out=options.held_out, metrics=metrics, **how)
     _say(json.dumps(result, indent=1))
+
+
+def _named_split(options: argparse.Namespace) -> bool:
+    """Whether `--real` has the form DATASET/train or DATASET/test, and the dataset is one of ours."""
+    dataset, _, split = options.real.partition("/")
+    if split not in ("train", "test"):
+        return False
+    try:
+        return dataset in load_configs(options.configs).datasets
+    except ConfigError:
+        if os.path.exists(options.real):
+            return False  # images can be measured without any configuration
+        raise
+
+
+def _is_path(text: str) -> bool:
+    return text.endswith(".safetensors") or os.sep in text
 
 
 def _report(options: argparse.Namespace) -> None:

@@ -2,18 +2,22 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from gan_core import steps
 from gan_core.config import Dataset, Experiment, config_changes, recorded_experiment
+from gan_core.config.datasets import LabelPolicy
+from gan_core.data.loading import ShardFiles
 from gan_core.data.pixels import encode_png
-from gan_core.data.tars import write_tar
+from gan_core.data.tars import read_tar, write_tar
 from gan_core.devices import default_device
-from gan_core.errors import ConfigError
+from gan_core.errors import ConfigError, EvaluationError
 from gan_core.images import grid_png, to_uint8
 from gan_core.models import build_generator
 from gan_core.models.common import draw_latents
@@ -30,6 +34,7 @@ BATCH_SIZE = 128
 SAMPLES_PER_TAR = 10_000
 GRID_SIDE = 48  # pixels that an image takes at least
 WEIGHTS = "generator.safetensors"
+LABEL_STREAM = 1
 
 
 def load_generator(store: Store, trained: Manifest, *, device: str | torch.device = "cpu") -> nn.Module:
@@ -89,6 +94,36 @@ def generate(
         yield to_uint8(images, generator.image_range).cpu().contiguous(), of_batch
 
 
+def count_classes(store: Store, shards: Manifest) -> list[int]:
+    """How many train images each class has: as the manifest says, else as the shards' labels do."""
+    if counts := steps.class_counts(shards):
+        return counts
+    files = ShardFiles(store, shards, "train")
+    found = Counter(label for name in files.names for _, _, label in read_tar(files.locate(name)))
+    return [found[index] for index in range(files.format.classes)]
+
+
+def draw_labels(policy: LabelPolicy, counts: list[int], count: int, seed: int) -> Tensor:
+    """The classes, int64 (count,), that a conditional generator is asked for.
+
+    `data`: each drawn for itself, a class with the probability of its share of `counts`. Fixed numbers of
+    each class would have the spread within classes alone, and with it a smaller variance than images drawn
+    from the data: unbiased estimates such as KID would come out too low. `even`: all classes in turn. Label i
+    depends on `seed`, i and the shares alone. Raises `EvaluationError` where `counts` are all 0.
+    """
+    if policy == "even":
+        return torch.arange(count) % len(counts)
+    if not sum(counts):
+        raise EvaluationError(
+            "the train split has no labels, so that there are no shares of classes to draw by: set "
+            "`evaluation.labels: even`, or make the shards with `classes`"
+        )
+    limits = np.cumsum(counts) / np.sum(counts)
+    # A stream of its own: the latents are drawn by the same seed.
+    chances = np.random.default_rng([seed, LABEL_STREAM]).random(count)
+    return torch.from_numpy(np.searchsorted(limits, chances, side="right"))
+
+
 def draw_samples(
     store: Store,
     experiment: Experiment,
@@ -99,10 +134,12 @@ def draw_samples(
     force: bool = False,
     emit: Callable[[str], None] = logger.info,
 ) -> Manifest:
-    """Draw what evaluation measures: as many images as `steps.sample_count` says, conditional ones by class.
+    """Draw what evaluation measures: as many images as `steps.sample_count` says, conditional ones of classes
+    by the dataset's `evaluation.labels`.
 
     Files: grid.png (of the same seed; conditional: one row per class) and samples-NNNNNN.tar. Figures:
-    samples, images_per_second. Details: samples (the tars), classes, conditional, grid_classes.
+    samples, images_per_second. Details: samples (the tars), classes, conditional, grid_classes, and `labels`,
+    the policy (None of a generator that is asked for no class).
     """
     if trained.partition != experiment.name:
         raise ConfigError(
@@ -117,10 +154,11 @@ def draw_samples(
 
     def build(work: Build) -> None:
         generator = load_generator(store, trained, device=default_device())
+        labels = _labels(store, dataset, shards, generator, count) if generator.n_classes else None
         (work.folder / "grid.png").write_bytes(_grid(generator, seed))
         began = time.monotonic()
         progress = Progress(f"drawing {experiment.name} samples", count, emit=emit)
-        tars = _write_tars(generator, count, seed, work.folder, progress)
+        tars = _write_tars(generator, count, seed, labels, work.folder, progress)
         seconds = time.monotonic() - began
         work.figures = {"samples": count, "images_per_second": round(count / max(seconds, 1e-9), 1)}
         work.details = {
@@ -128,6 +166,7 @@ def draw_samples(
             "classes": trained.details["classes"],
             "conditional": generator.n_classes > 0,
             "grid_classes": _grid_classes(generator),
+            "labels": dataset.evaluation.labels if generator.n_classes else None,
         }
 
     return steps.samples(experiment, dataset, trained, shards).produce(store, build, force=force, emit=emit)
@@ -145,8 +184,23 @@ def _latent_batches(generator: nn.Module, count: int, seed: int, batch_size: int
         waiting, count = waiting[size:], count - size
 
 
-def _write_tars(generator: nn.Module, count: int, seed: int, folder: Path, progress: Progress) -> list[str]:
-    samples = _encoded(generator, count, seed, progress)
+def _labels(store: Store, dataset: Dataset, shards: Manifest, generator: nn.Module, count: int) -> Tensor:
+    policy, seed = dataset.evaluation.labels, dataset.evaluation.seed
+    if policy == "even":
+        return draw_labels(policy, [1] * generator.n_classes, count, seed)
+    counts = count_classes(store, shards)
+    if len(counts) != generator.n_classes:
+        raise ConfigError(
+            f"the generator knows {generator.n_classes} classes, but the shards of {dataset.name} have "
+            f"{len(counts)}: train it on these shards"
+        )
+    return draw_labels(policy, counts, count, seed)
+
+
+def _write_tars(
+    generator: nn.Module, count: int, seed: int, labels: Tensor | None, folder: Path, progress: Progress
+) -> list[str]:
+    samples = _encoded(generator, count, seed, labels, progress)
     names = []
     for first in range(0, count, SAMPLES_PER_TAR):
         names.append(f"samples-{len(names):06d}.tar")
@@ -156,12 +210,12 @@ def _write_tars(generator: nn.Module, count: int, seed: int, folder: Path, progr
 
 
 def _encoded(
-    generator: nn.Module, count: int, seed: int, progress: Progress
+    generator: nn.Module, count: int, seed: int, labels: Tensor | None, progress: Progress
 ) -> Iterator[tuple[str, bytes, int | None]]:
     index = 0
-    for images, labels in generate(generator, count, seed=seed):
+    for images, asked in generate(generator, count, seed=seed, labels=labels):
         for position, image in enumerate(images.numpy()):
-            yield f"{index:06d}", encode_png(image), None if labels is None else int(labels[position])
+            yield f"{index:06d}", encode_png(image), None if asked is None else int(asked[position])
             index += 1
         progress.update(index)
 

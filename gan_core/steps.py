@@ -166,7 +166,29 @@ def samples(experiment: Experiment, dataset: Dataset, trained: Manifest, shards:
         "seed": dataset.evaluation.seed,
         "grid": {"rows": GRID_ROWS, "columns": GRID_COLUMNS},
     }
-    return Step("samples", experiment.name, config, {"trained_gan": trained})
+    inputs = {"trained_gan": trained}
+    identity = config | label_identity(dataset, shards) if experiment.conditional else config
+    if experiment.conditional:
+        config = config | {"labels": dataset.evaluation.labels}
+    return Step("samples", experiment.name, config, inputs, identity)
+
+
+def label_identity(dataset: Dataset, shards: Manifest) -> dict[str, Any]:
+    """What decides the labels that a conditional generator is asked for; nothing where all come in turn, as
+    they did before there was a choice."""
+    if dataset.evaluation.labels == "even":
+        return {}
+    return {"labels": dataset.evaluation.labels, "class_counts": class_counts(shards)}
+
+
+def class_counts(shards: Manifest) -> list[int] | None:
+    """How many train images each class has, in the order of the classes; None where it is not said."""
+    with reading(
+        f"image_shards/{shards.partition}", how_to_make("image_shards", shards.partition, force=True)
+    ):
+        counts = shards.details["splits"]["train"].get("classes") or {}
+        classes = shards.details.get("classes") or []
+        return [int(counts[name]) for name in classes] if classes and set(counts) == set(classes) else None
 
 
 def evaluation(dataset: Dataset, samples: Manifest, reference: Manifest, classifier: Manifest | None) -> Step:
@@ -205,6 +227,8 @@ def untrained(
         "metrics": _metric_versions(dataset),
         "seed": dataset.evaluation.seed,
     }
+    if generator["n_classes"]:
+        config["labels"] = dataset.evaluation.labels
     built_from = fingerprint(generator, {}, "")[:12]
     inputs = {"reference_statistics": reference, **_classifier_input(dataset, classifier)}
     return Step("untrained", f"{dataset.name}-{built_from}", config, inputs)

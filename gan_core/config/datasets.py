@@ -6,12 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from gan_core.config.base import Config, Description, Images, Name, Seed
+from gan_core.config.base import AbsentMeans, Config, Description, Images, Name, Seed
 from gan_core.config.mistakes import unknown
 from gan_core.evaluation.extractors import EXTRACTORS
 from gan_core.evaluation.metrics import METRICS
 
 Split = Literal["train", "test"]
+LabelPolicy = Literal["data", "even"]
 
 
 def _source_kinds() -> dict:
@@ -57,13 +58,16 @@ class EvaluationConfig(Config):
 
     `extractors`: the first one fills the leaderboard. `metrics`: null is all there are. `samples` images are
     drawn from every generator; null is as many as there are train images, at most 10,000. `weights` is, by
-    the name of an extractor, a path or URL of its weights, which are otherwise downloaded once.
+    the name of an extractor, a path or URL of its weights, which are otherwise downloaded once. `labels` says
+    which classes conditional generators are asked for: `data`, drawn one by one in the proportions of the
+    train split, or `even`, all in turn.
     """
 
     extractors: tuple[str, ...] = Field(("classifier",), min_length=1)
     metrics: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     samples: Annotated[int, Field(ge=1, le=10**7)] | None = None
     weights: dict[str, str] = {}
+    labels: Annotated[LabelPolicy, AbsentMeans("even")] = "data"
     seed: Seed = 0
 
     @field_validator("extractors", "metrics", "weights")

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -18,6 +19,8 @@ RESAMPLING = Image.Resampling.BICUBIC
 LARGEST_RESIZED = 64 * 2**20
 # Low levels are as small on images of this size, and faster.
 PNG_LEVEL = 3
+# The marker that ends a JPEG, and where it is looked for: some programs write on behind it.
+JPEG_END, JPEG_TAIL = b"\xff\xd9", 1024
 # Pixels of a large image that are laid over white together, so that this takes no further copies of it.
 STRIP = 2**22
 
@@ -29,6 +32,43 @@ def open_image(content: bytes) -> Image.Image:
 
     One with more pixels than `GAN_MAX_IMAGE_MEGAPIXELS` allows is a `ValueError`, before it is decoded.
     """
+    image = _opened(content)
+    image.load()
+    return image
+
+
+@dataclass(frozen=True)
+class Look:
+    """What can be told of an image file without decoding it: its upright size, and 1 channel (grey), 2 (grey
+    with transparency), 3 or 4 (colour, with transparency)."""
+
+    width: int
+    height: int
+    channels: int
+
+
+def look_at(content: bytes) -> Look:
+    """Look at an image file as cheaply as its format allows; raises what Pillow raises where it is damaged.
+
+    A PNG is checked by its checksums, a JPEG by its end; one that looks cut off, and any other format, is
+    decoded.
+    """
+    image = _opened(content)
+    # Of a PNG without an orientation Pillow would decode the pixels to look behind them.
+    turned = (image.format != "PNG" or "exif" in image.info) and image.getexif().get(
+        ExifTags.Base.Orientation, 1
+    ) in (5, 6, 7, 8)
+    width, height = image.size[::-1] if turned else image.size
+    grey = image.mode in ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F")
+    channels = (1 if grey else 3) + image.has_transparency_data
+    if image.format == "PNG":
+        image.verify()
+    elif image.format != "JPEG" or JPEG_END not in content[-JPEG_TAIL:]:
+        image.load()
+    return Look(width, height, channels)
+
+
+def _opened(content: bytes) -> Image.Image:
     if not content:
         raise ValueError("the file is empty")
     limit = largest_image_pixels()
@@ -43,7 +83,6 @@ def open_image(content: bytes) -> Image.Image:
         raise ValueError(f"it has more pixels than {allowed}") from error
     if image.width * image.height > limit:
         raise ValueError(f"{image.width:,} x {image.height:,} pixels are more than {allowed}")
-    image.load()
     return image
 
 

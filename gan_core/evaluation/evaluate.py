@@ -26,7 +26,7 @@ from gan_core.evaluation.extraction import (
     progress_of,
 )
 from gan_core.evaluation.extractors import FeatureExtractor
-from gan_core.evaluation.measuring import Measured, measure, open_extractor, split_protocol
+from gan_core.evaluation.measuring import Measured, labels_of, measure, open_extractor, split_protocol
 from gan_core.evaluation.metrics import (
     Comparison,
     ImageSet,
@@ -67,7 +67,7 @@ def evaluate_samples(
     """
     step = steps.evaluation(dataset, samples, reference, classifier)
     _check_newest(store, samples)
-    _check_same_weights(dataset, step.config["extractors"], reference)
+    check_same_weights(dataset, step.config["extractors"], reference)
     metrics = chosen_metrics(dataset.evaluation.metrics)
 
     def build(work: Build) -> None:
@@ -81,7 +81,7 @@ def evaluate_samples(
             _check_classes(extractor, samples)
             generated = _gather(dataset, extractor, metrics, drawn, emit)
             found, protocol = measure_against_reference(
-                store, dataset, extractor, metrics, generated, reference
+                store, dataset, extractor, metrics, generated, reference, labels=labels_of(samples, dataset)
             )
             found.add(Measured(untrained[name]["figures"], untrained[name]["protocols"]))
             write_evidence(work.folder, name, found.evidence, metrics, drawn.chosen, train.chosen)
@@ -183,7 +183,8 @@ def _check_sample_count(samples: Manifest, drawn: SampleSet, metrics: dict[str, 
         )
 
 
-def _check_same_weights(dataset: Dataset, fingerprints: dict[str, str], reference: Manifest) -> None:
+def check_same_weights(dataset: Dataset, fingerprints: dict[str, str], reference: Manifest) -> None:
+    """An `EvaluationError` where an extractor's weights (sha256) are not those of the reference."""
     with reading(f"reference_statistics/{dataset.name}", _make_reference(dataset)):
         made = {name: item["fingerprint"] for name, item in reference.details["extractors"].items()}
     for name, found in fingerprints.items():
@@ -246,11 +247,13 @@ def measure_against_reference(
     metrics: dict[str, Metric],
     generated: ImageSet,
     reference: Manifest,
+    **arrival: str | None,
 ) -> tuple[Measured, str]:
     """All figures of one extractor but `_untrained`, and the protocol against the train images.
 
-    `generated` holds what `statistics_needed(metrics.values(), real=False)` says. The floor stands on as many
-    real images as samples, or is None: of fewer an FID is higher, and no floor.
+    `arrival` says how the images came, where not as the dataset says: `labels`, `shape` and `resize` of
+    `split_protocol`. `generated` holds what `statistics_needed(metrics.values(), real=False)` says. The floor
+    stands on as many real images as samples, or is None: of fewer an FID is higher, and no floor.
     """
     with reading(f"reference_statistics/{dataset.name}", _make_reference(dataset)):
         described = reference.details["extractors"][extractor.name]
@@ -262,7 +265,7 @@ def measure_against_reference(
     statistics = statistics_needed(metrics.values(), real=True)
     real = {split: load_reference(store, reference, extractor.name, split, statistics) for split in splits}
     protocols = {
-        split: split_protocol(extractor, dataset, real_hash, split, generated.count, images.count)
+        split: split_protocol(extractor, dataset, real_hash, split, generated.count, images.count, **arrival)
         for split, images in real.items()
     }
     seed = dataset.evaluation.seed

@@ -1,13 +1,16 @@
 """Metrics over one comparison: figures, each with its protocol."""
 
+import functools
+import importlib.metadata
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gan_core.config import Dataset
 from gan_core.evaluation.extractors import EXTRACTORS, ExtractorSources, FeatureExtractor
 from gan_core.evaluation.metrics import Comparison, Figures, Metric, Variant, compute_metrics
 from gan_core.evaluation.protocol import Protocol
 from gan_core.store import Manifest, Store
+from gan_core.versions import CODE_VERSIONS
 
 if TYPE_CHECKING:
     import numpy
@@ -67,18 +70,94 @@ def split_protocol(
     split: str,
     samples: int,
     real_images: int,
+    *,
+    labels: str | None = None,
+    shape: str | None = None,
+    resize: str = "none",
 ) -> Protocol:
-    """The protocol of a comparison of `samples` images with a split of the dataset."""
-    return Protocol(
-        extractor=extractor.name,
-        weights=extractor.fingerprint[:12],
+    """The protocol of a comparison of `samples` images with a split of the dataset.
+
+    `labels` is how the samples' classes were asked for, by default as the dataset says; `shape` what the
+    images were as they came, by default as the dataset's, and `resize` how they became as large as those.
+    """
+    own = shape_word(dataset.image_size, dataset.image_size, dataset.channels)
+    return protocol_of(
+        extractor,
         samples=samples,
         real=f"{dataset.name}/{split}",
         real_images=real_images,
         real_hash=real_hash,
-        resize=extractor.resize,
         seed=dataset.evaluation.seed,
+        labels=labels or dataset.evaluation.labels,
+        shape=shape or own,
+        real_shape=own,
+        given_channels=dataset.channels,
+        resize=resize,
     )
+
+
+def protocol_of(
+    extractor: FeatureExtractor, *, shape: str, given_channels: int, resize: str = "none", **values: Any
+) -> Protocol:
+    """The protocol of anything that this extractor measures; `values` are other fields of `Protocol`.
+
+    `shape` (see `Protocol`) is what the images were as they came; `resize` and `given_channels` are the size
+    and the channels that they had been brought to when the extractor got them.
+    """
+    resizes = [step for step in (resize, extractor.resize) if step != "none"]
+    return Protocol(
+        extractor=extractor.name,
+        weights=extractor.fingerprint[:12],
+        resize=",".join(resizes) or "none",
+        shape=shape,
+        channels=_channels(extractor, shape, given_channels),
+        dtype=_arithmetic(extractor),
+        versions=_versions(extractor),
+        **values,
+    )
+
+
+def shape_word(width: int, height: int, channels: int) -> str:
+    """The size and channels of images, as protocols have them."""
+    return f"{width}x{height}x{channels}"
+
+
+def labels_of(samples: Manifest, dataset: Dataset) -> str:
+    """How the classes of these samples were asked for; those without classes stand beside those of the
+    dataset's policy, which they are to be compared with."""
+    if not samples.details.get("conditional"):
+        return dataset.evaluation.labels
+    return samples.details.get("labels") or "even"  # before there was a choice, all classes came in turn
+
+
+def _channels(extractor: FeatureExtractor, shape: str, given: int) -> str:
+    own = shape.rpartition("x")[2]
+    if own == "1" and (given == 3 or extractor.repeats_grey):
+        return "grey-to-rgb"
+    if own in ("3", "4") and given == 1:
+        return "rgb-to-grey,repeated" if extractor.repeats_grey else "rgb-to-grey"
+    return ""
+
+
+def _arithmetic(extractor: FeatureExtractor) -> str:
+    """float32, and whether a GPU may round the factors of its products to TensorFloat-32."""
+    import torch
+
+    device = getattr(extractor, "device", None)
+    on_gpu = device is not None and torch.device(device).type == "cuda"
+    rounded = on_gpu and (torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32)
+    return "float32+tf32" if rounded else "float32"
+
+
+@functools.cache
+def _version(library: str) -> str:
+    """Without what tells apart builds of one version, such as `+cpu`."""
+    return importlib.metadata.version(library).partition("+")[0]
+
+
+def _versions(extractor: FeatureExtractor) -> tuple[tuple[str, str], ...]:
+    libraries = ("torch", "numpy", *extractor.libraries)
+    return (*((name, _version(name)) for name in libraries), ("code", CODE_VERSIONS["evaluation"]))
 
 
 def open_extractor(

@@ -26,6 +26,7 @@ from gan_core.evaluation.metrics import (
 )
 from gan_core.evaluation.protocol import Protocol
 from gan_core.remedies import how_to_make
+from gan_core.sampling import count_classes
 from gan_core.store import Build, Manifest, Store
 from gan_core.store.reading import reading
 
@@ -44,9 +45,10 @@ def compute_reference_statistics(
     """Statistics of every split by every extractor of the dataset: the asset `reference_statistics`.
 
     Files: `<extractor>-<split>.npz` with the arrays of each statistic that a metric needs of real images, as
-    `moments.mu`. Details: `extractors[name]` with fingerprint, splits (images, file), `figures` (of the train
-    images by the metrics that compare with nothing), and `floor`, which holds for each of the following
-    `samples` and the figures of the metrics that have a floor, each with its protocol in `protocols`:
+    `moments.mu`. Details: `class_counts` (how many train images each class has), and `extractors[name]` with
+    fingerprint, splits (images, file), `figures` (of the train images by the metrics that compare with
+    nothing), and `floor`, which holds for each of the following `samples` and the figures of the metrics that
+    have a floor, each with its protocol in `protocols`:
 
     - `test_against_train`: all test images against all train images (if there is a test split),
     - `train_halves`: one half of the train images, drawn by the seed, against the other,
@@ -69,7 +71,11 @@ def compute_reference_statistics(
             floor = described[name]["floor"]["at_samples"]["figures"]
             work.figures |= {f"{name}_{figure}_floor": value for figure, value in floor.items()}
             work.figures |= {f"{name}_{key}": value for key, value in described[name]["figures"].items()}
-        work.details = {"real_hash": shards.fingerprint[:8], "extractors": described}
+        work.details = {
+            "real_hash": shards.fingerprint[:8],
+            "class_counts": count_classes(store, shards) if shards.details["classes"] else [],
+            "extractors": described,
+        }
 
     return step.produce(store, build, force=force, emit=emit)
 

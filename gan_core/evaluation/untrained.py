@@ -2,10 +2,11 @@
 and dataset, whatever the number of experiments and seeds."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import nn
 
 from gan_core import steps
 from gan_core.config import Dataset
@@ -15,7 +16,7 @@ from gan_core.evaluation.extraction import Accumulator, Part, extract_into, prog
 from gan_core.evaluation.measuring import measure, open_extractor, split_protocol
 from gan_core.evaluation.metrics import Comparison, chosen_metrics, statistics_needed
 from gan_core.evaluation.reference import load_reference
-from gan_core.sampling import generate, untrained_generator
+from gan_core.sampling import draw_labels, generate, untrained_generator
 from gan_core.store import Build, Manifest, Store
 
 logger = logging.getLogger("gan_core")
@@ -51,13 +52,15 @@ def measure_untrained(
 
     def build(work: Build) -> None:
         generator = untrained_generator(trained, dataset.evaluation.seed, default_device())
+        labels = _labels(generator, count, dataset, reference)
         measured = {}
         for name in dataset.evaluation.extractors:
             extractor = open_extractor(name, store, dataset, classifier)
             needed = statistics_needed(metrics.values(), real=False)
             accumulator = Accumulator(needed, count, seed=dataset.evaluation.seed)
             progress = progress_of(extractor, f"{count:,} images of the untrained generator", count, emit)
-            extract_into([Part(accumulator)], extractor, _images(generator, count, dataset), progress)
+            images = generate(generator, count, seed=dataset.evaluation.seed, labels=labels)
+            extract_into([Part(accumulator)], extractor, ((image, None) for image, _ in images), progress)
             statistics = statistics_needed(metrics.values(), real=True)
             real = load_reference(store, reference, name, "train", statistics)
             protocol = split_protocol(
@@ -80,9 +83,13 @@ def no_figures(dataset: Dataset) -> dict[str, dict[str, Any]]:
     return {name: {"figures": figures, "protocols": {}} for name in dataset.evaluation.extractors}
 
 
-def _images(generator, count: int, dataset: Dataset) -> Iterator[tuple[torch.Tensor, None]]:
-    for images, _ in generate(generator, count, seed=dataset.evaluation.seed):
-        yield images, None
+def _labels(generator: nn.Module, count: int, dataset: Dataset, reference: Manifest) -> torch.Tensor | None:
+    """The classes that the trained generator is asked for, too."""
+    if not generator.n_classes:
+        return None
+    return draw_labels(
+        dataset.evaluation.labels, reference.details["class_counts"], count, dataset.evaluation.seed
+    )
 
 
 def _is_damaged(store: Store, step: steps.Step) -> bool:

@@ -57,7 +57,18 @@ def test_every_step_without_dagster(run, tmp_path):
     assert anew["fid"] == pytest.approx(evaluated["fid"], rel=1e-6)
     assert anew["kid"] == pytest.approx(evaluated["kid"], rel=1e-6)
     assert anew["inception_score"] == pytest.approx(evaluated["inception_score"], rel=1e-6)
-    assert "classifier-" in anew["protocol"]
+    assert anew["is"] == anew["inception_score"] and "classifier-" in anew["protocol"]
+    evaluation = store.current("evaluation", "plain")
+    split = run(f"evaluate --real few-digits/train --fake {fake} --metrics fid")
+    assert split["protocol"] == evaluation.details["protocol"]
+    assert split["fid"] == pytest.approx(evaluated["fid"], rel=1e-9)
+    network = store.local(store.current("classifier", "few-digits"), "classifier.safetensors")
+    by_path = f"evaluate --real {real} --extractor classifier --classifier {network}"
+    told = run(f"{by_path} --save-statistics {tmp_path / 'real.npz'}")
+    assert told["real_images"] == 300 and "fid" not in told
+    by_file = run(f"evaluate --real {tmp_path / 'real.npz'} --fake {fake} {by_path.partition(str(real))[2]}")
+    assert by_file["fid"] == pytest.approx(evaluated["fid"], rel=1e-6)
+    assert "image_size is 0" in run(f"{by_path} --fake {fake} --image-size 0", status=2)
 
     write_config(tmp_path / "configs", {**EXPERIMENT, "seed": 1})
     assert "trained with another configuration than it has now" in run("sample plain", status=2)

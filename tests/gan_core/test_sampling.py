@@ -10,13 +10,23 @@ import webdataset
 from PIL import Image
 from safetensors.torch import save_file
 
+from gan_core import steps
 from gan_core.config import Dataset, Experiment
 from gan_core.data.decoding import ShardFormat, decode_into
-from gan_core.data.tars import read_tar
-from gan_core.errors import ConfigError, StoreError
+from gan_core.data.pixels import encode_png
+from gan_core.data.tars import read_tar, write_tar
+from gan_core.errors import ConfigError, EvaluationError, StoreError
 from gan_core.images import grid_array, grid_png, to_network_range, to_uint8
 from gan_core.models import build_generator
-from gan_core.sampling import draw_samples, generate, load_generator, untrained_generator
+from gan_core.sampling import (
+    count_classes,
+    draw_labels,
+    draw_samples,
+    generate,
+    load_generator,
+    untrained_generator,
+)
+from gan_core.steps import Step
 from gan_core.store import Build, Manifest, Store
 
 CLASSES = ["a", "b", "c"]
@@ -35,7 +45,7 @@ def make_experiment(conditioning: str, size: int = 6) -> Experiment:
     )
 
 
-def make_dataset(samples: int | None = 45, channels: int = 3) -> Dataset:
+def make_dataset(samples: int | None = 45, channels: int = 3, labels: str = "data") -> Dataset:
     return Dataset.model_validate(
         {
             "name": "tiny",
@@ -43,7 +53,7 @@ def make_dataset(samples: int | None = 45, channels: int = 3) -> Dataset:
             "image_size": 16,
             "channels": channels,
             "classes": CLASSES,
-            "evaluation": {"samples": samples, "seed": 3},
+            "evaluation": {"samples": samples, "seed": 3, "labels": labels},
         }
     )
 
@@ -81,10 +91,14 @@ def make_trained(store: Store, experiment: Experiment, channels: int = 3) -> Man
     )
 
 
+COUNTS = {"a": 18, "b": 0, "c": 12}
+
+
 def make_shards(images: int = 30) -> Manifest:
-    """What sampling reads of the shards: how many train images there are."""
+    """What sampling reads of the shards: how many train images there are, and of which classes."""
     values = {"asset": "image_shards", "partition": "tiny", "fingerprint": "0" * 64, "code_version": "1"}
-    return Manifest(**values, config={}, inputs={}, details={"splits": {"train": {"images": images}}})
+    details = {"splits": {"train": {"images": images, "classes": COUNTS}}, "classes": CLASSES}
+    return Manifest(**values, config={}, inputs={}, details=details)
 
 
 def drawn(generator, count, **options) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -168,10 +182,79 @@ def test_a_damaged_generator_is_refused(tmp_path):
         load_generator(store, trained)
 
 
-@pytest.mark.parametrize(("conditioning", "channels"), [("none", 1), ("acgan", 3)])
-def test_samples_artefact(tmp_path, conditioning, channels):
+def test_labels_are_drawn_one_by_one_in_the_proportions_of_the_data():
+    counts, count = [100, 0, 1, 899], 20_000
+    labels = draw_labels("data", counts, count, seed=0)
+    shares = np.bincount(labels.numpy(), minlength=4) / count
+    expected = np.array(counts) / 1000
+    assert (np.abs(shares - expected) <= 5 * np.sqrt(expected * (1 - expected) / count)).all()
+    assert torch.equal(draw_labels("data", counts, 100, seed=0), labels[:100])
+    assert not torch.equal(draw_labels("data", counts, count, seed=1), labels)
+    # Drawn for themselves: the number of a class in 100 labels spreads binomially; fixed numbers would not.
+    of_class = (labels.view(-1, 100) == 0).sum(dim=1).double()
+    assert of_class.var().item() == pytest.approx(100 * 0.1 * 0.9, rel=0.35)
+    assert draw_labels("even", counts, 6, seed=0).tolist() == [0, 1, 2, 3, 0, 1]
+    with pytest.raises(EvaluationError, match="no shares of classes.*evaluation.labels: even"):
+        draw_labels("data", [0, 0], 3, seed=0)
+
+
+def test_the_label_policy_counts_for_conditional_generators_only(tmp_path):
+    """Images of an unconditional one are the same: neither they nor what was drawn in turn is drawn again."""
+    shards, store = make_shards(), Store(tmp_path)
+    by_conditioning = {}
+    for conditioning in ("none", "acgan"):
+        experiment = make_experiment(conditioning)
+        trained = make_trained(store, experiment)
+        by_conditioning[conditioning] = [
+            steps.samples(experiment, make_dataset(labels=policy), trained, shards)
+            for policy in ("data", "even")
+        ]
+    data, even = by_conditioning["none"]
+    assert data.fingerprint == even.fingerprint and "labels" not in data.config
+    data, even = by_conditioning["acgan"]
+    assert data.fingerprint != even.fingerprint
+    assert (data.config["labels"], even.config["labels"]) == ("data", "even")
+    before = {name: value for name, value in even.config.items() if name != "labels"}
+    assert even.fingerprint == Step("samples", "small", before, even.inputs).fingerprint
+    shards.details["splits"]["train"]["classes"] = {"a": 1, "b": 1, "c": 28}
+    other = steps.samples(make_experiment("acgan"), make_dataset(), trained, shards)
+    assert other.fingerprint != data.fingerprint
+
+
+def test_shards_that_do_not_say_how_many_are_of_each_class_are_counted(tmp_path):
+    store = Store(tmp_path)
+
+    def build(work: Build) -> None:
+        for number, labels in enumerate(([0, 2, 2], [2])):
+            png = encode_png(np.zeros((1, 16, 16), np.uint8))
+            samples = [(f"{index:06d}", png, label) for index, label in enumerate(labels)]
+            write_tar(work.folder / f"train-{number:06d}.tar", samples)
+        names = ["train-000000.tar", "train-000001.tar"]
+        split = {"images": 4, "shards": names, "images_per_shard": [3, 1]}
+        work.details = {"splits": {"train": split}, "classes": CLASSES, "image_size": 16, "channels": 1}
+
+    shards = store.produce("image_shards", "tiny", config={}, inputs={}, code_version="1", build=build)
+    assert count_classes(store, shards) == [1, 0, 3]
+    assert count_classes(store, make_shards()) == list(COUNTS.values())
+
+
+def test_shards_of_other_classes_are_refused(tmp_path):
+    store, experiment, shards = Store(tmp_path), make_experiment("acgan"), make_shards()
+    shards.details["classes"] = ["a", "b"]
+    shards.details["splits"]["train"]["classes"] = {"a": 10, "b": 20}
+    with pytest.raises(ConfigError, match="knows 3 classes, but the shards of tiny have 2"):
+        draw_samples(store, experiment, make_dataset(), make_trained(store, experiment), shards)
+
+
+@pytest.mark.parametrize(
+    ("conditioning", "channels", "policy"), [("none", 1, "data"), ("acgan", 3, "even"), ("acgan", 3, "data")]
+)
+def test_samples_artefact(tmp_path, conditioning, channels, policy):
     store, experiment = Store(tmp_path), make_experiment(conditioning)
-    trained, dataset = make_trained(store, experiment, channels), make_dataset(channels=channels)
+    trained, dataset = (
+        make_trained(store, experiment, channels),
+        make_dataset(channels=channels, labels=policy),
+    )
     lines: list[str] = []
     manifest = draw_samples(store, experiment, dataset, trained, make_shards(), emit=lines.append)
     assert sorted(manifest.files) == ["grid.png", "samples-000000.tar"]
@@ -179,13 +262,18 @@ def test_samples_artefact(tmp_path, conditioning, channels):
     assert manifest.details["conditional"] == (conditioning == "acgan")
     assert manifest.figures["samples"] == 45
 
-    expected, _ = drawn(load_generator(store, trained), 45, seed=3)
+    assert manifest.details["labels"] == (policy if conditioning == "acgan" else None)
+
+    asked = {"even": None, "data": draw_labels("data", [18, 0, 12], 45, seed=3)}[policy]
+    expected, _ = drawn(load_generator(store, trained), 45, seed=3, labels=asked)
     images, labels = np.empty(expected.shape, np.uint8), np.empty(45, np.int64)
     one = ShardFormat("tiny", expected.shape[1:], classes=3 if conditioning == "acgan" else 0)
     decode_into(store.local(manifest, "samples-000000.tar"), None, images, labels, one)
     assert np.array_equal(images, expected.numpy())
-    classes = [0, 1, 2] * 15 if conditioning == "acgan" else [-1] * 45
-    assert labels.tolist() == classes
+    if conditioning == "none":
+        assert labels.tolist() == [-1] * 45
+    else:
+        assert labels.tolist() == ([0, 1, 2] * 15 if asked is None else asked.tolist())
 
     grid = Image.open(io.BytesIO(store.local(manifest, "grid.png").read_bytes()))
     rows = 3 if conditioning == "acgan" else 10
@@ -196,7 +284,7 @@ def test_samples_artefact(tmp_path, conditioning, channels):
 def test_samples_read_back_with_webdataset(tmp_path):
     store, experiment = Store(tmp_path), make_experiment("acgan")
     manifest = draw_samples(
-        store, experiment, make_dataset(6), make_trained(store, experiment), make_shards(), emit=print
+        store, experiment, make_dataset(6, labels="even"), make_trained(store, experiment), make_shards()
     )
     path = store.local(manifest, "samples-000000.tar")
     samples = list(webdataset.WebDataset(str(path), shardshuffle=False))

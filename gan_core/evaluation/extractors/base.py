@@ -38,8 +38,9 @@ class FeatureExtractor(abc.ABC):
     """An extractor; the class knows what can be told without its network, an object has it loaded.
 
     Class attributes: `name`, as YAML files and protocols have it; `feature_dim`; `resize`, what `extract`
-    does to sizes other than the network's (`none`: such images are refused); `compares_with_papers`; and
-    `needs_classifier`, whether its weights are the dataset's classifier.
+    does to sizes other than the network's (`none`: such images are refused); `repeats_grey`, whether it makes
+    three channels of one; `libraries`, whose versions decide its features beside those of torch and numpy;
+    `compares_with_papers`; and `needs_classifier`, whether its weights are the dataset's classifier.
     Attributes of an object: `fingerprint`, the sha256 of the weights (64 hex digits); `n_classes`, None where
     the logits are not of classes; `classes`, their names where they are the dataset's own; `channels`, of the
     images that it is best given.
@@ -48,6 +49,8 @@ class FeatureExtractor(abc.ABC):
     name: ClassVar[str]
     feature_dim: ClassVar[int]
     resize: ClassVar[str] = "none"
+    repeats_grey: ClassVar[bool] = False
+    libraries: ClassVar[tuple[str, ...]] = ()
     compares_with_papers: ClassVar[bool] = False
     needs_classifier: ClassVar[bool] = False
 

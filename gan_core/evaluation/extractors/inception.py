@@ -38,6 +38,8 @@ class InceptionExtractor(FeatureExtractor):
     name = "inception"
     feature_dim = 2048
     resize = "299-tf1-bilinear"
+    repeats_grey = True
+    libraries = ("torch-fidelity",)
     compares_with_papers = True
     n_classes = 1008
 

@@ -128,7 +128,11 @@ def make_samples(make_training):
         def build(work):
             images, labels = draw(count, noise=noise, seed=7)
             write_images(work.folder / "samples-000000.tar", images, labels if conditional else None)
-            work.details = {"conditional": conditional, "classes": classes if conditional else []}
+            work.details = {
+                "conditional": conditional,
+                "classes": classes if conditional else [],
+                "labels": "data" if conditional else None,
+            }
 
         if trained == "new":
             trained = make_training(store, name, len(classes) if conditional else 0)

@@ -23,7 +23,7 @@ from gan_core.evaluation.metrics import METRICS
 from gan_core.evaluation.metrics.base import FEATURES, MOMENTS
 from gan_core.evaluation.reference import compute_reference_statistics, load_reference
 from gan_core.evaluation.statistics import Moments, frechet_distance
-from gan_core.sampling import generate, untrained_generator
+from gan_core.sampling import draw_labels, generate, untrained_generator
 from gan_core.store import FileEntry, Manifest, Store
 
 
@@ -78,14 +78,16 @@ def test_every_figure_has_its_protocol(trained, evaluation):
     details = manifest.details
     short = trained.classifier.files[CLASSIFIER_FILE].sha256[:12]
     shards = trained.shards.fingerprint[:8]
-    assert details["protocol"] == f"classifier-{short} n=60 vs halves/train(240)@{shards} seed=0"
+    beginning = f"classifier-{short} n=60 vs halves/train(240)@{shards} seed=0 labels=data images=16x16x1 "
+    assert details["protocol"].startswith(beginning)
     block = details["extractors"]["classifier"]
     assert block["protocol"] == details["protocol"]
-    assert block["protocols"]["fid_test"] == f"classifier-{short} n=60 vs halves/test(90)@{shards} seed=0"
+    assert block["protocols"]["fid_test"] == details["protocol"].replace("train(240)", "test(90)")
     assert block["protocols"]["kid"].endswith("kid=100x60")
     assert block["protocols"]["fid_untrained"] == block["protocols"]["fid"]
     assert "n=60 vs halves/train(240)@" in block["protocols"]["fid_floor"]
-    assert block["protocols"]["inception_score"] == f"classifier-{short} n=60 seed=0"
+    alone = details["protocol"].replace(f" vs halves/train(240)@{shards}", "")
+    assert block["protocols"]["inception_score"] == alone
     assert list(manifest.figures) == [name for metric in METRICS.values() for name in metric.all_figures]
     assert set(manifest.figures) == set(block["protocols"])
     assert details["samples_per_class"] == {"left": 20, "right": 20, "top": 20}
@@ -158,7 +160,8 @@ def test_it_is_measured_as_samples_are(trained, make_training, make_samples):
     training = make_training(trained.store, "measured")
     manifest = evaluate(trained, make_samples(trained.store, "measured", trained=training))
     generator = untrained_generator(training, seed=0)
-    images = torch.cat([images for images, _ in generate(generator, 60, seed=0)])
+    labels = draw_labels("data", [80, 80, 80], 60, seed=0)
+    images = torch.cat([images for images, _ in generate(generator, 60, seed=0, labels=labels)])
     moments = Moments()
     moments.update(load_classifier(trained.store, trained.classifier).extract(images)[0])
     real = load_reference(trained.store, trained.reference, "classifier", "train", (MOMENTS,))
@@ -171,7 +174,7 @@ def test_it_is_measured_once_per_architecture_and_dataset(trained, make_training
     original = untrained.generate
 
     def counted(generator, count, **options):
-        drawn.append(count)
+        drawn.append(options["labels"])
         return original(generator, count, **options)
 
     monkeypatch.setattr(untrained, "generate", counted)
@@ -184,6 +187,7 @@ def test_it_is_measured_once_per_architecture_and_dataset(trained, make_training
     wide = {"architecture": {"width": 5}}
     first = fid_untrained("first", **wide)
     assert len(drawn) == 1
+    assert torch.equal(drawn[0], draw_labels("data", [80, 80, 80], 60, seed=0))
     # What is trained otherwise is not another generator: the seed, the loss, the length.
     other = {"seed": 1, "objective": {"name": "hinge"}, "length": {"images": 7}, "batch_size": 9}
     assert fid_untrained("second", **wide, **other) == first
@@ -332,7 +336,7 @@ def test_images_of_several_sizes_need_an_image_size(trained, tmp_path):
         "store": trained.store,
         "classifier": trained.classifier,
     }
-    with pytest.raises(EvaluationError, match="01.jpg is 24x21 .* but 00.jpg is 24x20.*image_size"):
+    with pytest.raises(EvaluationError, match="01.jpg is 24x21, but 00.jpg is 24x20.*image_size"):
         evaluate_paths(str(place), str(place), **options)
     result = evaluate_paths(str(place), str(place), image_size=16, **options)
     assert result["fid"] == pytest.approx(0, abs=1e-6)

@@ -8,8 +8,8 @@ from PIL import Image
 
 from gan_core.data.pixels import encode_png, open_image, to_square
 from gan_core.errors import EvaluationError, SourceError
-from gan_core.evaluation import paths as module
-from gan_core.evaluation.paths import PathImages
+from gan_core.evaluation.inputs import paths as module
+from gan_core.evaluation.inputs.paths import PathImages
 from tests.gan_core.evaluation.conftest import draw, write_images
 
 

@@ -1,23 +1,24 @@
 """The images of a folder, an archive (zip, tar) or WebDataset shards, for `evaluate --real … --fake …`."""
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from gan_core.data.pixels import open_image, to_mode, to_square, upright
+from gan_core.data.pixels import Look, look_at, open_image, to_mode, to_square, upright
 from gan_core.data.sources.file_collections import file_system, is_local, open_files
 from gan_core.data.sources.files import Files
 from gan_core.data.sources.folders import FolderFiles
 from gan_core.data.sources.images import IMAGE_EXTENSIONS, check_left_out, find_images
-from gan_core.errors import EvaluationError
-from gan_core.evaluation.extraction import KeyedImage
+from gan_core.errors import EvaluationError, GanError
+from gan_core.evaluation.extraction import KeyedImage, in_order
+from gan_core.evaluation.inputs.base import Images, leave_out
+from gan_core.progress import Progress
 from gan_core.secrets import masked
 
 
-class PathImages:
+class PathImages(Images):
     """The images under `location` (a path or fsspec URL), in the order of their names.
 
     `location` is a folder of images at any depth, a folder of tars, a zip or a tar, or several of these by a
@@ -28,6 +29,7 @@ class PathImages:
     """
 
     def __init__(self, location: str, cache: Path, emit: Callable[[str], None]):
+        super().__init__()
         self.location = masked(location)
         self.name = self.location.rstrip("/").rpartition("/")[2]
         places = _matches(location) if "*" in location else [location]
@@ -37,36 +39,52 @@ class PathImages:
                 f"{location} holds no images ({' '.join(IMAGE_EXTENSIONS)}), nor tars that hold some: "
                 "name a folder, an archive or shards of images"
             )
-        self._digest = hashlib.sha256()
 
     def __len__(self) -> int:
         return len(self.images)
 
-    @property
-    def content_hash(self) -> str:
-        """sha256 of the pixels that the last `decoded` has given, as 64 hex digits."""
-        return self._digest.hexdigest()
+    def look(self, emit: Callable[[str], None]) -> None:
+        """See `Images.look` and `look_at`."""
+        whole = []
+        self.looks, self.left_out = {}, []
+        progress = Progress(f"looking at {self.name}", len(self.images), emit=emit)
+        for image, found in zip(self.images, in_order(_look, self.images), strict=True):
+            if isinstance(found, Look):
+                self.looks.setdefault(found, image[1])
+                whole.append(image)
+            else:
+                self.left_out.append((image[1], found))
+            progress.advance(1)
+        self.images = whole
+        leave_out(self, emit)
 
-    def decoded(self, channels: int, image_size: int | None = None) -> Iterator[KeyedImage]:
-        """(name, uint8 (channels, H, W), None), one image in memory.
+    def _decoded(self, channels: int, image_size: int | None) -> Iterator[KeyedImage]:
+        """EXIF orientation is applied, as in shards."""
 
-        With `image_size` an image becomes a square of that side (short side resized, centre cut out);
-        without, it keeps its own size. EXIF orientation is applied, as in shards. An image that does not
-        decode is an `EvaluationError`.
-        """
-        self._digest = hashlib.sha256()
-        for files, name in self.images:
+        def read(image: tuple[Files, str]) -> KeyedImage:
+            files, name = image
             content = files.read(name)
             try:
-                image = _decode(content, channels, image_size)
+                return name, _decode(content, channels, image_size), None
             except MemoryError:
                 raise
             except Exception as error:  # a damaged file makes Pillow raise almost anything
                 raise EvaluationError(
                     f"{files.location}: image {name} does not decode ({error}): repair or remove it"
                 ) from error
-            self._digest.update(repr(image.shape).encode() + image.tobytes())
-            yield name, image, None
+
+        return in_order(read, self.images)
+
+
+def _look(image: tuple[Files, str]) -> Look | str:
+    """What an image is, or why it is left out."""
+    files, name = image
+    try:
+        return look_at(files.read(name))
+    except (MemoryError, GanError):
+        raise
+    except Exception as error:
+        return str(error) or type(error).__name__
 
 
 def _decode(content: bytes, channels: int, image_size: int | None) -> np.ndarray:
