@@ -9,12 +9,14 @@ from gan_core.evaluation.metrics.base import (
     Comparison,
     Figures,
     Gatherer,
+    Interval,
     Metric,
     Statistic,
     add_metric,
 )
 
 if TYPE_CHECKING:
+    import numpy
     import torch
 
 # The settings of torch-fidelity and of the paper.
@@ -23,7 +25,7 @@ SPLITS = 10
 
 
 class InceptionScore(Gatherer):
-    """exp of the mean KL(p(y|x) || p(y)) of each split: (mean, standard deviation (population)) over splits.
+    """exp of the mean KL(p(y|x) || p(y)) of each split: the scores (splits,) in float64.
 
     Agrees with torch-fidelity's `isc_features_to_metric`, which needs the logits of all images at once: here
     only a sum of p and of p log p is kept for each split, with KL = mean(sum p log p) - sum q log q where
@@ -61,22 +63,28 @@ class InceptionScore(Gatherer):
         self.negative_entropy_sums.index_add_(0, split, (p * log_p).sum(dim=1))
         self.seen += len(p)
 
-    def finish(self) -> tuple[float, float]:
+    def finish(self) -> "numpy.ndarray":
         import torch
 
         sizes = torch.from_numpy(self.sizes).double()
         q = self.probability_sums.cpu() / sizes[:, None]
         kl = self.negative_entropy_sums.cpu() / sizes - torch.xlogy(q, q).sum(dim=1)
-        scores = kl.exp()
-        return float(scores.mean()), float(scores.std(correction=0))
+        return kl.exp().numpy()
 
 
 SCORE = Statistic("inception_score", lambda count, seed: InceptionScore(count), needs="classes")
 
 
 def compute(comparison: Comparison) -> Figures:
-    mean, deviation = comparison.generated[SCORE]
-    return {"inception_score": mean, "inception_score_std": deviation}
+    scores = comparison.generated[SCORE]
+    return {"inception_score": float(scores.mean()), "inception_score_std": float(scores.std())}
+
+
+def interval(comparison: Comparison) -> Interval | None:
+    """The parts are of other samples each, and so independent: Student's t of nine degrees of freedom."""
+    from gan_core.evaluation.intervals import mean_interval
+
+    return mean_interval(comparison.generated[SCORE])
 
 
 add_metric(
@@ -87,7 +95,8 @@ add_metric(
                 "Inception Score",
                 "higher",
                 "High when each image clearly shows one class and all classes occur equally often "
-                "(Salimans et al. 2016); ± is the spread over ten parts of the samples. Higher is better.",
+                "(Salimans et al. 2016); ± is the spread over ten parts of the samples. Higher is better. It "
+                "never sees a real image: one image of each class, repeated, scores best.",
                 spread="inception_score_std",
             ),
             "inception_score_std": Figure(
@@ -98,7 +107,9 @@ add_metric(
         },
         compute=compute,
         generated=(SCORE,),
+        interval=interval,
         least_images=SPLITS,
+        version="2",
         position=30,
     ),
 )

@@ -57,10 +57,48 @@ def test_merge_is_the_same_as_one_accumulator():
     np.testing.assert_allclose(empty.gaussian().sigma, whole.sigma, rtol=1e-12)
 
 
+def tensors(thing):
+    for value in vars(thing).values():
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif hasattr(value, "__dict__"):
+            yield from tensors(value)
+
+
 def test_memory_does_not_grow_with_the_number_of_images():
     moments = gathered(features(5000, 4, seed=4), 100)
-    held = [value for value in vars(moments).values() if isinstance(value, torch.Tensor)]
-    assert sum(tensor.numel() for tensor in held) == 4 + 16
+    assert sum(tensor.numel() for tensor in tensors(moments)) == Moments.BLOCK * 4 + 4 + 16
+
+
+@pytest.mark.parametrize("count", [1023, 1024, 1025, 3000])
+def test_the_batches_change_no_bit(count):
+    array = features(count, 6, seed=8, offset=5)
+    one, other = gathered(array, 1).gaussian(), gathered(array, 50).gaussian()
+    assert np.array_equal(one.sigma, other.sigma) and np.array_equal(one.mu, other.mu)
+    assert np.array_equal(one.sigma, one.sigma.T)
+    np.testing.assert_allclose(one.sigma, np.cov(array, rowvar=False), rtol=1e-10, atol=1e-12)
+
+
+def test_what_was_gathered_can_be_read_and_added_to():
+    array = features(1500, 5, seed=9)
+    moments = gathered(array[:700], 3)
+    first = moments.gaussian()
+    kept = first.sigma.copy(), first.mu.copy()
+    moments.update(torch.from_numpy(array[700:]))
+    np.testing.assert_allclose(moments.gaussian().sigma, np.cov(array, rowvar=False), rtol=1e-10)
+    assert np.array_equal(first.sigma, kept[0]) and np.array_equal(first.mu, kept[1])
+
+
+def test_float32_features_with_an_offset_of_1e4_keep_their_distance():
+    array = features(3000, 8, seed=10).astype(np.float32) + np.float32(1e4)
+    other = features(3000, 8, seed=11).astype(np.float32) + np.float32(1e4)
+    exact = [
+        Gaussian(a.mean(axis=0), np.cov(a, rowvar=False), len(a))
+        for a in (array.astype(np.float64) - 1e4, other.astype(np.float64) - 1e4)
+    ]
+    ours = [gathered(a, 60).gaussian() for a in (array, other)]
+    expected = frechet_distance(FrechetReference.of(exact[0]), exact[1])
+    assert frechet_distance(FrechetReference.of(ours[0]), ours[1]) == pytest.approx(expected, abs=1e-10)
 
 
 @pytest.mark.parametrize("count, dimensions", [(800, 24), (300, 64), (40, 64)])

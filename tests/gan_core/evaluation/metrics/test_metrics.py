@@ -36,8 +36,25 @@ def test_kid_agrees_with_torch_fidelity(fake, real, subsets, size):
     x, y = normal(fake, 32, 0, offset=0.2), normal(real, 32, 1, scale=1.2)
     theirs = kid_features_to_metric(x, y, kid_subsets=subsets, kid_subset_size=size, verbose=False)
     mean, deviation = kernel_inception_distance(x, y, subsets=subsets, subset_size=size)
-    assert mean == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-6)
-    assert deviation == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-6)
+    assert mean == pytest.approx(theirs["kernel_inception_distance_mean"], abs=1e-8)
+    assert deviation == pytest.approx(theirs["kernel_inception_distance_std"], abs=1e-8)
+
+
+def test_kid_of_features_with_an_offset_keeps_its_value():
+    # float32 products of the features themselves are off by 4e-4 here.
+    x, y = normal(400, 16, 0, offset=20.2).float(), normal(400, 16, 1, offset=20).float()
+    theirs = kid_features_to_metric(x.double(), y.double(), kid_subsets=9, kid_subset_size=90, verbose=False)
+    found = kernel_inception_distance(x, y, subsets=9, subset_size=90)
+    assert found[0] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-8)
+
+
+def test_the_settings_of_kid_say_how_many_features_there_were(monkeypatch):
+    def settings(generated, real):
+        sets = [ImageSet(count, {"features": torch.zeros(count, 1)}) for count in (generated, real)]
+        return METRICS["kid"].settings(Comparison(*sets))
+
+    assert settings(2000, 1412) == "kid=100x1000 of 2000/1412"
+    assert settings(300, 50_000) == "kid=100x300 of 300/10000"
 
 
 def test_kid_of_two_draws_of_one_distribution_is_near_zero():
@@ -69,16 +86,16 @@ def test_inception_score_agrees_with_torch_fidelity(count, shuffle, seed):
     score = InceptionScore(count, shuffle=shuffle, seed=seed)
     for part in logits.split(64):
         score.update(of_logits(part))
-    mean, deviation = score.finish()
-    assert mean == pytest.approx(theirs["inception_score_mean"], rel=1e-9)
-    assert deviation == pytest.approx(theirs["inception_score_std"], abs=1e-9)
+    scores = score.finish()
+    assert scores.mean() == pytest.approx(theirs["inception_score_mean"], rel=1e-9)
+    assert scores.std() == pytest.approx(theirs["inception_score_std"], abs=1e-9)
 
 
 def test_inception_score_of_certain_and_balanced_predictions_is_the_number_of_classes():
     logits = torch.eye(5).repeat(20, 1) * 2000
     score = InceptionScore(100, shuffle=False)
     score.update(of_logits(logits))
-    assert score.finish() == (pytest.approx(5), pytest.approx(0, abs=1e-9))
+    assert score.finish() == pytest.approx([5] * 10)
 
 
 def test_inception_score_needs_an_image_a_split():
@@ -126,10 +143,10 @@ def test_the_registry_gives_every_figure():
 def test_only_what_the_chosen_metrics_need_is_gathered():
     features, logits = normal(50, 8, 6), normal(50, 3, 5)
     for names, gathered in (
-        (["fid"], {"moments"}),
+        (["fid"], {"moments", "features"}),
         (["kid"], {"features"}),
         (["is"], {"inception_score"}),
-        (["fid", "is", "accuracy"], {"moments", "inception_score"}),  # no image has a label
+        (["fid", "is", "accuracy"], {"moments", "features", "inception_score"}),  # no image has a label
     ):
         assert set(accumulated(features, logits, metrics=names).values) == gathered
 
