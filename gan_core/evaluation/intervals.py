@@ -164,9 +164,10 @@ def kernel_error(sums: "KernelSums", subsets: int, size: int) -> float:
 
     The unbiased squared MMD is a U-statistic of the samples: its variance is 4 v / n + 2 w / n^2 with v the
     variance of E k(x, x') - E k(x, z) over x, and w that of what is left of k(x, x') (Serfling 1980,
-    chapter 5; Sutherland 2019). `own` is a mean of n - 1 and adds w / (n - 1) to the observed v. A mean over subsets
-    does not use all pairs equally: a pair, and a sample, count as often as they were drawn. Each subset has
-    its own real images, which adds 4 u / (S m), with u the variance of a subset's mean of k(x, z) about `cross`.
+    chapter 5; Sutherland 2019). `own` is a mean of n - 1 and adds w / (n - 1) to the observed v. A mean over
+    subsets does not use all pairs equally: a pair, and a sample, count as often as they were drawn. Each
+    subset has its own real images, which adds 4 u / (S m), with u the variance of a subset's mean of k(x, z)
+    about `cross`.
     """
     n, m = len(sums.own), len(sums.real)
     left_own = sums.own_square - 2 * np.square(sums.own).mean() + sums.own.mean() ** 2
@@ -193,5 +194,15 @@ def _uneven(share: float, subsets: int) -> float:
 
 
 def kernel_interval(value: float, sums: "KernelSums", *, subsets: int, size: int) -> Interval:
-    """The interval of the expected KID of as many samples and the same subsets, around its `value`."""
-    return _around(value, kernel_error(sums, subsets, size))
+    """The interval of the expected KID of as many samples and the same subsets, around its `value`.
+
+    The squared distance of two means in the kernel's space is the KID and a bias c that the KID leaves out.
+    The error of its root hardly depends on its size, while that of the KID grows with the KID: so the
+    interval is symmetric about the root of KID + c, and squared.
+    """
+    bias = (sums.of_self - float(sums.own.mean())) * (1 / len(sums.own) + 1 / len(sums.real))
+    if value + bias <= 0:
+        return _around(value, kernel_error(sums, subsets, size))
+    distance = float(np.sqrt(value + bias))
+    low, high = _around(distance, kernel_error(sums, subsets, size) / (2 * distance))
+    return max(low, 0.0) ** 2 - bias, high**2 - bias

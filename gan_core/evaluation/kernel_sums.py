@@ -17,6 +17,7 @@ class KernelSums:
 
     `own` (n,): mean over j != i of k(x_i, x_j); `cross` (n,): mean over j of k(x_i, z_j); `real` (m,): mean
     over i of k(x_i, z_j). `own_square` and `cross_square`: the mean of k^2 over the same pairs.
+    `of_self`: the mean of k(x_i, x_i).
     """
 
     own: np.ndarray
@@ -24,6 +25,7 @@ class KernelSums:
     real: np.ndarray
     own_square: float
     cross_square: float
+    of_self: float
 
 
 def kernel_sums(generated: torch.Tensor, real: torch.Tensor) -> KernelSums:
@@ -38,6 +40,7 @@ def kernel_sums(generated: torch.Tensor, real: torch.Tensor) -> KernelSums:
         real=(cross.columns / n).numpy(),
         own_square=own_square / (n * (n - 1)),
         cross_square=cross.squares / (n * m),
+        of_self=float(x.diagonal().mean()),
     )
 
 

@@ -36,8 +36,8 @@ add_metric(
                 "lower",
                 "Fréchet distance between the features of generated images and of the training images "
                 "(Heusel et al. 2017). Lower is better; 0 would be the same distribution. Few samples raise "
-                "it, and it is blind to repetition: a few training images, repeated, have a low one too. Read "
-                "recall and coverage beside it.",
+                "it, and it is blind to repetition: a few training images, repeated, have a low one, too. "
+                "Read recall and coverage beside it.",
             )
         },
         compute=compute,
