@@ -1,9 +1,9 @@
 """Nearest neighbours and balls around points, worked through in blocks of pairs.
 
-The squared distances of a block come from one float32 matrix product, |x|² + |y|² - 2 x.y of centred rows, with a
-proven bound of its rounding error. The product only proposes pairs: whatever its error could decide otherwise
-is computed again in float64 from the difference of the two rows, so that results are those of float64, ties
-included, and memory does not grow with the number of pairs.
+The squared distances of a block come from one float32 matrix product, |x|² + |y|² - 2 x.y of centred rows,
+with a proven bound of its rounding error. The product only proposes pairs: whatever its error could decide
+otherwise is computed again in float64 from the difference of the two rows, so that results are those of
+float64, ties included. Memory does not grow with the number of pairs.
 """
 
 from collections.abc import Iterator
@@ -35,8 +35,8 @@ class Pairs:
 def nearest(
     queries: torch.Tensor, points: torch.Tensor, k: int, *, same: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The `k` nearest of `points` (N, D) to each of `queries` (M, D): distances float64 (M, k), ascending, and
-    their numbers int64 (M, k); of equal distances in any order.
+    """The `k` nearest of `points` (N, D) to each of `queries` (M, D): distances float64 (M, k), ascending,
+    and their numbers int64 (M, k); equal distances in any order.
 
     `same`: both are one set, and no row is a neighbour of itself. More neighbours than there are points, rows
     of different lengths, NaN and infinity are an `EvaluationError`.
@@ -69,7 +69,7 @@ def pairs_in_balls(
     point_radii: np.ndarray | None = None,
     same: bool = False,
 ) -> Iterator[Pairs]:
-    """All pairs that may be nearer than the query's radius or than the point's, block by block; `within` decides.
+    """All pairs that may be nearer than the query's radius or the point's, block by block: `within` decides.
 
     Radii are float64 (M,) and (N,); of one side, or of both. `same` leaves out a row's pair with itself.
     """
@@ -171,9 +171,7 @@ class _Blocks:
             high = low + 2 * self.error * (norms[0][i] + norms[1][j])
             yield Pairs(i + rows.start, j + columns.start, low, high)
 
-    def _bounds(
-        self, rows: slice
-    ) -> Iterator[tuple[slice, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]]:
+    def _bounds(self, rows: slice) -> Iterator[tuple[slice, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]]:
         """Blocks of columns: a lower bound of each squared distance (rows, columns), and both sides' squared
         norms, float64: the upper bound is 2 `error` (|x|² + |y|²) above it."""
         x, x_norms = self._centred(self.queries[rows])
@@ -203,9 +201,7 @@ class _Blocks:
         return centred, norms
 
 
-def _direct(
-    queries: torch.Tensor, points: torch.Tensor, i: torch.Tensor, j: torch.Tensor
-) -> torch.Tensor:
+def _direct(queries: torch.Tensor, points: torch.Tensor, i: torch.Tensor, j: torch.Tensor) -> torch.Tensor:
     """Squared distances (P,) in float64 of the differences of rows."""
     device, step = i.device, max(1, DIRECT_VALUES // queries.shape[1])
     parts = [
