@@ -112,7 +112,7 @@ def accumulated(features, logits=None, labels=None, batch=17, metrics=None, **op
         part = slice(start, start + batch)
         accumulator.update(
             Batch(
-                torch.empty(0),
+                torch.zeros(len(features[part]), 1, 2, 2, dtype=torch.uint8),
                 features[part],
                 None if logits is None else logits[part],
                 None if labels is None else labels[part],
