@@ -75,10 +75,17 @@ def extract_into(
     batches: Iterable[tuple[torch.Tensor, torch.Tensor | None]],
     progress: Progress,
 ) -> None:
-    """Extract the features of batches (see `batched`) once; give each part its share."""
+    """Extract the features of batches (see `batched`) once; give each part its share.
+
+    Features or logits that are not finite are an `EvaluationError`, and so are features that are the same of
+    images that differ: such a network sees nothing, and every distance would be 0.
+    """
     start = 0
+    sameness = _Sameness()
     for images, labels in batches:
         batch = Batch(images, *extractor.extract(images), labels)
+        _require_finite(batch, extractor, start)
+        sameness.update(batch)
         for part in parts:
             if part.chosen is None:
                 part.accumulator.update(batch)
@@ -88,6 +95,37 @@ def extract_into(
                 part.accumulator.update(batch.chosen(chosen))
         start += len(batch)
         progress.update(start)
+    if sameness.of_features and not sameness.of_images:
+        raise EvaluationError(
+            f"the features by {extractor.name} are the same for {start:,} images that differ: its weights "
+            f"{extractor.fingerprint[:12]} see nothing; train or fetch them again"
+        )
+
+
+def _require_finite(batch: Batch, extractor: FeatureExtractor, start: int) -> None:
+    for what, values in (("features", batch.features), ("logits", batch.logits)):
+        if values is not None and not torch.isfinite(values).all():
+            bad = (~torch.isfinite(values).all(dim=1)).nonzero().flatten()
+            raise EvaluationError(
+                f"the {what} by {extractor.name} of {len(bad)} of {len(batch)} images, from image "
+                f"{start + int(bad[0]):,} on, are NaN or infinite: look at the images and at its weights "
+                f"{extractor.fingerprint[:12]}"
+            )
+
+
+class _Sameness:
+    """Whether all images that came were the same, and all features."""
+
+    def __init__(self) -> None:
+        self.of_images = self.of_features = True
+        self.first: Batch | None = None
+
+    def update(self, batch: Batch) -> None:
+        if not self.of_features:
+            return  # what there is to find out is known, mostly after the first batch
+        self.first = self.first or batch
+        self.of_features = bool((batch.features == self.first.features[:1]).all())
+        self.of_images = self.of_images and bool((batch.images == self.first.images[:1]).all())
 
 
 def batched(

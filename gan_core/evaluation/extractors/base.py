@@ -1,6 +1,7 @@
 """What a feature extractor is, and what several of them share."""
 
 import abc
+import functools
 import os
 import sys
 import tempfile
@@ -37,20 +38,21 @@ class ExtractorSources:
 class FeatureExtractor(abc.ABC):
     """An extractor; the class knows what can be told without its network, an object has it loaded.
 
-    Class attributes: `name`, as YAML files and protocols have it; `feature_dim`; `resize`, what `extract`
-    does to sizes other than the network's (`none`: such images are refused); `repeats_grey`, whether it makes
-    three channels of one; `libraries`, whose versions decide its features beside those of torch and numpy;
-    `compares_with_papers`; and `needs_classifier`, whether its weights are the dataset's classifier.
+    Class attributes (of an object, where they depend on the weights): `name`, as YAML files and protocols
+    have it; `feature_dim`; `resize`, what `extract` does to sizes other than the network's (`none`: such
+    images are refused); `repeats_grey`, whether it makes three channels of one; `libraries`, whose versions
+    decide its features beside those of torch and numpy; `compares_with_papers`; and `needs_classifier`,
+    whether its weights are the dataset's classifier.
     Attributes of an object: `fingerprint`, the sha256 of the weights (64 hex digits); `n_classes`, None where
     the logits are not of classes; `classes`, their names where they are the dataset's own; `channels`, of the
     images that it is best given.
     """
 
     name: ClassVar[str]
-    feature_dim: ClassVar[int]
-    resize: ClassVar[str] = "none"
+    feature_dim: int
+    resize: str = "none"
     repeats_grey: ClassVar[bool] = False
-    libraries: ClassVar[tuple[str, ...]] = ()
+    libraries: tuple[str, ...] = ()
     compares_with_papers: ClassVar[bool] = False
     needs_classifier: ClassVar[bool] = False
 
@@ -87,6 +89,50 @@ def check_images(images: "torch.Tensor") -> None:
         )
 
 
+# How the values of 0 to 255 come to a network.
+VALUES = ("unit", "symmetric", "bytes", "imagenet")
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def as_colour(images: "torch.Tensor") -> "torch.Tensor":
+    """uint8 (B, 1 or 3, H, W) as (B, 3, H, W), grey repeated; anything else is an `EvaluationError`."""
+    check_images(images)
+    return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
+
+
+def resized(images: "torch.Tensor", side: int) -> "torch.Tensor":
+    """uint8 (B, C, H, W) as (B, C, side, side), bicubic and antialiased as Pillow does it, in 8 bits."""
+    import torch
+    from torch.nn import functional
+
+    if tuple(images.shape[-2:]) == (side, side):
+        return images
+    pixels = images.float()
+    for size in ((images.shape[-2], side), (side, side)):  # across, then down, each to whole levels of grey
+        pixels = functional.interpolate(pixels, size, mode="bicubic", antialias=True)
+        pixels = pixels.clamp(0, 255).round()
+    return pixels.to(torch.uint8)
+
+
+def normalised(images: "torch.Tensor", values: str) -> "torch.Tensor":
+    """uint8 (B, 3, H, W) as float32 with one of `VALUES`: 0 to 1 (`unit`), -1 to 1 (`symmetric`), 0 to 255
+    (`bytes`), or 0 to 1 less the mean and over the deviation of ImageNet's pixels (`imagenet`)."""
+    import torch
+
+    if values == "bytes":
+        return images.float()
+    unit = images.float() / 255
+    if values == "symmetric":
+        return unit * 2 - 1
+    if values == "unit":
+        return unit
+    mean, deviation = (
+        torch.tensor(numbers, device=images.device).view(3, 1, 1)
+        for numbers in (IMAGENET_MEAN, IMAGENET_DEVIATION)
+    )
+    return (unit - mean) / deviation
+
+
 def shape_in_words(shape: Any) -> str:
     """(C, H, W) as `32x32 pixels in 3 channels`."""
     channels, height, width = shape
@@ -96,13 +142,17 @@ def shape_in_words(shape: Any) -> str:
 # --- weights that are downloaded --------------------------------------------------------------------------
 
 
-def weights_file(name: str, given: str | os.PathLike | None, url: str) -> Path:
+def weights_file(name: str, given: str | os.PathLike | None, url: str | None = None) -> Path:
     """The local file of an extractor's weights: GAN_<NAME>_WEIGHTS before `given`, each a path or URL;
     without them `url`, downloaded once into the cache of torch.hub.
 
     An `EvaluationError` says what to set where it is missing or cannot be downloaded.
     """
-    place = str(os.environ.get(f"GAN_{name.upper()}_WEIGHTS") or given or url)
+    place = str(os.environ.get(f"GAN_{name.upper()}_WEIGHTS") or given or url or "")
+    if not place:
+        raise EvaluationError(
+            f"the weights of {name} are not downloaded by themselves: {weights_remedy(name)}"
+        )
     if "://" in place:
         return _download(name, place)
     if not Path(place).is_file():
@@ -113,6 +163,34 @@ def weights_file(name: str, given: str | os.PathLike | None, url: str) -> Path:
 def weights_remedy(name: str) -> str:
     """How a user names another file of weights, as the end of a message."""
     return f"set `evaluation.weights.{name}` or GAN_{name.upper()}_WEIGHTS to a copy of the file"
+
+
+def sha256_once(path: Path) -> str:
+    """sha256 of a file of weights; hashed once a process where it does not change."""
+    status = path.stat()
+    return _sha256_once(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.cache
+def _sha256_once(path: Path, size: int, modified: int) -> str:
+    from gan_core.store import sha256_of
+
+    return sha256_of(path)
+
+
+def read_state(path: Path) -> "dict[str, torch.Tensor]":
+    """The tensors of a file of torch's, by name; no code of the file runs. Raises `ValueError` for others."""
+    import torch
+
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+    except MemoryError:
+        raise
+    except Exception as error:  # what is no pickle makes the reader of pickles raise almost anything
+        raise ValueError("nothing that torch reads as weights") from error
+    if not isinstance(state, dict) or not all(isinstance(item, torch.Tensor) for item in state.values()):
+        raise ValueError("something else than tensors by name")
+    return dict(state)
 
 
 def _download(name: str, url: str) -> Path:

@@ -1,6 +1,5 @@
 """The Inception of the papers: figures by it compare with theirs."""
 
-import functools
 import os
 import pickle
 from pathlib import Path
@@ -12,6 +11,7 @@ from gan_core.evaluation.extractors.base import (
     ExtractorSources,
     FeatureExtractor,
     check_images,
+    sha256_once,
     weights_file,
     weights_remedy,
 )
@@ -51,7 +51,7 @@ class InceptionExtractor(FeatureExtractor):
 
         path = inception_weights_file(weights)
         _check_weights(path)
-        self.fingerprint = _fingerprint(path)
+        self.fingerprint = sha256_once(path)
         try:
             network = FeatureExtractorInceptionV3(
                 "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(path)
@@ -63,7 +63,7 @@ class InceptionExtractor(FeatureExtractor):
 
     @classmethod
     def fingerprint_of(cls, sources: ExtractorSources) -> str:
-        return _fingerprint(inception_weights_file(sources.weights.get(cls.name)))
+        return sha256_once(inception_weights_file(sources.weights.get(cls.name)))
 
     @classmethod
     def open(cls, sources: ExtractorSources) -> "InceptionExtractor":
@@ -84,19 +84,6 @@ class InceptionExtractor(FeatureExtractor):
 def inception_weights_file(given: str | os.PathLike | None = None) -> Path:
     """The local file of the weights: see `weights_file`."""
     return weights_file("inception", given, URL)
-
-
-def _fingerprint(path: Path) -> str:
-    """sha256 of the weights file; hashed once a process for a file that does not change."""
-    status = path.stat()
-    return _sha256_once(path, status.st_size, status.st_mtime_ns)
-
-
-@functools.cache
-def _sha256_once(path: Path, size: int, modified: int) -> str:
-    from gan_core.store import sha256_of
-
-    return sha256_of(path)
 
 
 def _check_weights(path: Path) -> None:

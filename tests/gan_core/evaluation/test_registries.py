@@ -174,9 +174,10 @@ def test_from_yaml_to_report_without_touching_the_product(tmp_path, brightness_g
     # Its protocol is that of the extractor, with what the metric adds.
     count = shards.details["splits"]["train"]["images"]
     of_train = f"thumbnail-777777777777 n=120 vs few-digits/train({count})@{shards.fingerprint[:8]} seed=0"
-    assert evaluation.details["protocol"] == f"{of_train} resize=4-mean"
+    protocol = evaluation.details["protocol"]
+    assert protocol.startswith(f"{of_train} labels=data images=16x16x1 resize=4-mean dtype=float32 ")
     measured = evaluation.details["extractors"]
-    assert measured["thumbnail"]["protocols"]["gap"] == f"{of_train} resize=4-mean brightness={count}"
+    assert measured["thumbnail"]["protocols"]["gap"] == f"{protocol} brightness={count}"
     assert measured["classifier"]["protocols"]["gap"].startswith("classifier-")
 
     # Leaderboard: columns, and a heading with the arrow in each table.
@@ -196,7 +197,7 @@ def test_from_yaml_to_report_without_touching_the_product(tmp_path, brightness_g
         "Brightness gap, real against real ↓",
         "How much brighter one set is.",
         "The Brightness gap against images that were never trained on.",
-        f"resize=4-mean brightness={count}",
+        f"{protocol} brightness={count}",
         "By the classifier extractor",
         percent(figures["gap_floor"]),
     ):
@@ -241,10 +242,10 @@ def entry():
 @pytest.mark.parametrize(
     ("evaluation", "message"),
     [
-        ({"extractors": ["dinov9"]}, "there is no `dinov9`: choose from classifier, inception"),
+        ({"extractors": ["dinov9"]}, "there is no `dinov9`: choose from classifier, dinov2, inception"),
         ({"metrics": ["fid", "ppl"]}, "there is no `ppl`: choose from fid, kid, is, accuracy"),
         ({"metrics": []}, "metrics"),
-        ({"weights": {"vgg": "x"}}, "there is no `vgg`: choose from classifier, inception"),
+        ({"weights": {"vgg": "x"}}, "there is no `vgg`: choose from classifier, dinov2, inception"),
     ],
 )
 def test_names_that_are_not_registered_are_configuration_errors(tmp_path, evaluation, message):
