@@ -9,6 +9,7 @@ from gan_core.evaluation.extractors.base import (
     EXTRACTORS,
     ExtractorSources,
     FeatureExtractor,
+    check_features,
     check_images,
     shape_in_words,
 )
@@ -34,11 +35,12 @@ class ClassifierExtractor(FeatureExtractor):
     needs_classifier = True
 
     def __init__(self, path: str | os.PathLike):
-        """Read a file of `save_classifier`; an `EvaluationError` if it is none."""
+        """Read a file of `save_classifier`; an `EvaluationError` if it is none, or one whose weights are not
+        finite or tell no image from another."""
         import torch
 
         from gan_core.devices import default_device
-        from gan_core.evaluation.classifier_network import read_classifier
+        from gan_core.evaluation.classifier.network import read_classifier
         from gan_core.store import sha256_of
 
         self.path = Path(path)
@@ -66,7 +68,8 @@ class ClassifierExtractor(FeatureExtractor):
         return cls(sources.store.local(found, CLASSIFIER_FILE) if isinstance(found, Manifest) else found)
 
     def extract(self, images: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor | None]":
-        """See `FeatureExtractor`. Images of another size or another number of channels are refused."""
+        """See `FeatureExtractor`. Images of another size or another number of channels are refused, and a
+        batch of different images that all get the same features."""
         import torch
 
         check_images(images)
@@ -79,6 +82,7 @@ class ClassifierExtractor(FeatureExtractor):
             )
         with torch.inference_mode():
             features, logits = self.network(images.to(self.device))
+        check_features(images, features, str(self.path))
         return features.float(), logits.float() if self.n_classes else None
 
 
