@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from gan_core import steps
 from gan_core.config import Dataset
+from gan_core.data.loading import load_resident
 from gan_core.data.pixels import decode_png
 from gan_core.data.tars import read_tar
 from gan_core.errors import EvaluationError
@@ -25,6 +29,7 @@ from gan_core.evaluation.measuring import Measured, measure, open_extractor, spl
 from gan_core.evaluation.metrics import (
     Comparison,
     ImageSet,
+    ImagesOf,
     Metric,
     chosen_metrics,
     statistics_needed,
@@ -55,7 +60,7 @@ def evaluate_samples(
     per architecture and dataset) and `_floor` (of the reference). None where one does not apply, and for
     `_untrained` where the store no longer holds the training. Details: `protocol` (of the comparison with the
     train images), `samples`, `samples_per_class`, and for each of `extractors` all figures, its `protocol`
-    and the `protocols` of each figure.
+    and the `protocols` of each figure. Files: see `write_evidence`.
 
     Too few samples, samples of another shape than the extractor's, labels of other classes, and a reference
     that was made with other weights are an `EvaluationError`.
@@ -67,6 +72,7 @@ def evaluate_samples(
 
     def build(work: Build) -> None:
         drawn = SampleSet.open(store, samples)
+        train = TrainImages(store, reference)
         _check_sample_count(samples, drawn, metrics)
         untrained = _untrained(store, dataset, samples, reference, classifier, drawn.count, emit)
         measured = {}
@@ -74,8 +80,11 @@ def evaluate_samples(
             extractor = open_extractor(name, store, dataset, classifier)
             _check_classes(extractor, samples)
             generated = _gather(dataset, extractor, metrics, drawn, emit)
-            found, protocol = _measure(store, dataset, extractor, metrics, generated, reference)
+            found, protocol = measure_against_reference(
+                store, dataset, extractor, metrics, generated, reference
+            )
             found.add(Measured(untrained[name]["figures"], untrained[name]["protocols"]))
+            write_evidence(work.folder, name, found, metrics, drawn.chosen, train.chosen)
             figures = {figure: found.figures.get(figure) for figure in _figures(metrics)}
             measured[name] = {**figures, "protocol": protocol, "protocols": found.protocols}
         first = measured[dataset.evaluation.extractors[0]]
@@ -118,10 +127,38 @@ class SampleSet:
             for key, png, label in read_tar(tar):
                 yield key, decode_png(png), label
 
+    def chosen(self, numbers: np.ndarray) -> torch.Tensor:
+        """Those images, uint8 (n, C, H, W), in the order of `numbers`."""
+        wanted = {int(number): None for number in numbers}
+        for number, (_, image, _) in enumerate(self.images()):
+            if number in wanted:
+                wanted[number] = torch.from_numpy(image)
+        return torch.stack([wanted[int(number)] for number in numbers])
+
     def per_class(self, classes: list[str]) -> dict[str, int]:
         """How many samples were asked for of each class; empty if none were."""
         counts = Counter(label for label in self.labels if label is not None)
         return {name: counts[index] for index, name in enumerate(classes)} if counts else {}
+
+
+@dataclass(frozen=True)
+class TrainImages:
+    """The train images that a reference was made from."""
+
+    store: Store
+    reference: Manifest
+
+    def chosen(self, numbers: np.ndarray) -> torch.Tensor:
+        """Those images, uint8 (n, C, H, W), in the order of `numbers`."""
+        name = self.reference.partition
+        shards = self.store.read_manifest("image_shards", name, self.reference.inputs.get("image_shards", ""))
+        if shards is None:
+            raise EvaluationError(
+                f"the shards that reference_statistics/{name} were made from are no longer in the store: "
+                f"{how_to_make('reference_statistics', name)}"
+            )
+        rows, places = np.unique(numbers, return_inverse=True)
+        return load_resident(self.store, shards, "train", numbers=rows).images[torch.from_numpy(places)]
 
 
 # --- what is refused --------------------------------------------------------------------------------------
@@ -202,7 +239,7 @@ def _gather(
     return accumulator.finish()
 
 
-def _measure(
+def measure_against_reference(
     store: Store,
     dataset: Dataset,
     extractor: FeatureExtractor,
@@ -210,29 +247,79 @@ def _measure(
     generated: ImageSet,
     reference: Manifest,
 ) -> tuple[Measured, str]:
-    """All figures of one extractor but `_untrained`, and the protocol against the train images."""
+    """All figures of one extractor but `_untrained`, and the protocol against the train images.
+
+    `generated` holds what `statistics_needed(metrics.values(), real=False)` says. The floor stands on as many
+    real images as samples, or is None: of fewer an FID is higher, and no floor.
+    """
     with reading(f"reference_statistics/{dataset.name}", _make_reference(dataset)):
         described = reference.details["extractors"][extractor.name]
         splits, real_hash = list(described["splits"]), reference.details["real_hash"]
-        floor, floor_protocols = (
-            dict(described["floor"]["at_samples"][key]) for key in ("figures", "protocols")
-        )
+        floor = described["floor"]["at_samples"]
+        comparable = floor["samples"] == generated.count
+        floors = {name: value if comparable else None for name, value in floor["figures"].items()}
+        floor_protocols = dict(floor["protocols"]) if comparable else {}
     statistics = statistics_needed(metrics.values(), real=True)
     real = {split: load_reference(store, reference, extractor.name, split, statistics) for split in splits}
     protocols = {
         split: split_protocol(extractor, dataset, real_hash, split, generated.count, images.count)
         for split, images in real.items()
     }
-    found = measure(metrics, Comparison(generated, real["train"], real.get("test")), protocols["train"])
+    seed = dataset.evaluation.seed
+    of_train = Comparison(generated, real["train"], real.get("test"), seed=seed)
+    found = measure(metrics, of_train, protocols["train"])
     if "test" in real:
-        found.add(measure(metrics, Comparison(generated, real["test"]), protocols["test"], variant="test"))
+        of_test = Comparison(generated, real["test"], seed=seed)
+        found.add(measure(metrics, of_test, protocols["test"], variant="test"))
     found.add(
         Measured(
-            {f"{name}_floor": value for name, value in floor.items()},
-            {f"{name}_floor": text for name, text in floor_protocols.items() if name in floor},
+            {f"{name}_floor": value for name, value in floors.items()},
+            {f"{name}_floor": text for name, text in floor_protocols.items() if name in floors},
         )
     )
     return found, str(protocols["train"])
+
+
+def write_evidence(
+    folder: Path,
+    extractor: str,
+    found: Measured,
+    metrics: dict[str, Metric],
+    generated: ImagesOf,
+    train: ImagesOf,
+) -> None:
+    """Write what stands behind the figures of one extractor into the artefact's folder.
+
+    `evidence-<extractor>.npz` has the arrays of each metric, as `kid.cross`; `<metric>-<extractor>.png` is
+    the picture of a metric that draws one.
+    """
+    arrays = {f"{name}.{key}": array for name, of in found.evidence.items() for key, array in of.items()}
+    np.savez(folder / evidence_file(extractor), **arrays)
+    for name, evidence in found.evidence.items():
+        draw = metrics[name].picture
+        if draw and (png := draw(evidence, generated, train)):
+            (folder / picture_file(name, extractor)).write_bytes(png)
+
+
+def evidence_file(extractor: str) -> str:
+    return f"evidence-{extractor}.npz"
+
+
+def picture_file(metric: str, extractor: str) -> str:
+    return f"{metric}-{extractor}.png"
+
+
+def read_evidence(store: Store, evaluation: Manifest, metric: str) -> dict[str, np.ndarray]:
+    """The arrays of one metric by the evaluation's first extractor; empty where there are none.
+
+    Raises `StoreError` for a damaged file.
+    """
+    file = evidence_file(next(iter(evaluation.details.get("extractors", {})), ""))
+    if file not in evaluation.files:
+        return {}
+    with np.load(store.local(evaluation, file), allow_pickle=False) as arrays:
+        prefix = f"{metric}."
+        return {name.removeprefix(prefix): arrays[name] for name in arrays.files if name.startswith(prefix)}
 
 
 def _untrained(

@@ -34,7 +34,9 @@ class Accumulator:
     ):
         there = {"features": True, "classes": classes, "labels": classes and labels}
         self.count, self.seen = count, 0
-        self.gatherers = {item.name: item.gather(count, seed) for item in statistics if there[item.needs]}
+        self.gatherers = {
+            item.name: item.gather(count, seed) for item in statistics if item.gather and there[item.needs]
+        }
 
     def update(self, batch: Batch) -> None:
         """Add the next images; more than were announced are an `EvaluationError`."""

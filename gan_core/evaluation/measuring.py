@@ -1,6 +1,7 @@
 """Metrics over one comparison: figures, each with its protocol."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from gan_core.config import Dataset
 from gan_core.evaluation.extractors import EXTRACTORS, ExtractorSources, FeatureExtractor
@@ -8,17 +9,23 @@ from gan_core.evaluation.metrics import Comparison, Figures, Metric, Variant, co
 from gan_core.evaluation.protocol import Protocol
 from gan_core.store import Manifest, Store
 
+if TYPE_CHECKING:
+    import numpy
+
 
 @dataclass
 class Measured:
-    """Figures by name, and the protocol in words of each one that has a value."""
+    """Figures by name, the protocol in words of each one that has a value, and by metric the arrays that
+    stand behind them."""
 
     figures: Figures = field(default_factory=dict)
     protocols: dict[str, str] = field(default_factory=dict)
+    evidence: "dict[str, dict[str, numpy.ndarray]]" = field(default_factory=dict)
 
     def add(self, other: "Measured") -> None:
         self.figures |= other.figures
         self.protocols |= other.protocols
+        self.evidence |= other.evidence
 
 
 def measure(
@@ -33,14 +40,24 @@ def measure(
     found = Measured()
     for name, metric in metrics.items():
         figures = compute_metrics({name: metric}, comparison)
+        applies = metric.applies_to(comparison)
         if variant:
             figures = {f"{metric.main}_{variant}": figures[metric.main]}
+        else:
+            figures |= _bounds(metric, comparison) if applies else dict.fromkeys(metric.bounds)
+            if metric.evidence and applies:
+                found.evidence[name] = metric.evidence(comparison)
         found.figures |= figures
-        if metric.applies_to(comparison):
+        if applies:
             of_metric = protocol if metric.real else protocol.without_real()
             text = str(of_metric.with_settings(metric.settings(comparison)))
             found.protocols |= {figure: text for figure, value in figures.items() if value is not None}
     return found
+
+
+def _bounds(metric: Metric, comparison: Comparison) -> Figures:
+    interval = metric.interval(comparison) if metric.interval else None
+    return dict(zip(metric.bounds, interval or (None, None), strict=False))
 
 
 def split_protocol(

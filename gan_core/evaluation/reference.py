@@ -117,15 +117,21 @@ class RealImages:
         self.store, self.dataset, self.shards, self.extractor = store, dataset, shards, extractor
         self.seed = dataset.evaluation.seed
         self.real = statistics_needed(metrics.values(), real=True)
-        # As a floor's images are measured: without labels, which were asked of no generator.
-        self.alone = {name: metric for name, metric in metrics.items() if not metric.real}
+        # Real images were asked of no generator: what is said of labels asked for does not apply.
+        self.alone = {
+            name: metric for name, metric in metrics.items() if not (metric.real or metric.needs_labels)
+        }
         self.with_floor = {name: metric for name, metric in metrics.items() if "floor" in metric.variants}
         self.counts = {split: values["images"] for split, values in shards.details["splits"].items()}
 
     def measure(self, folder: Path, emit: Callable[[str], None]) -> dict[str, Any]:
         """Write the extractor's files into `folder`; return its part of the details."""
         sets = self._gather(emit)
-        real = {split: parts["all"].prepared(self.real) for split, parts in sets.items()}
+        train = sets["train"]["all"]
+        real = {
+            split: parts["all"].prepared(self.real, train if split == "test" else None)
+            for split, parts in sets.items()
+        }
         splits = {}
         for split, count in self.counts.items():
             file = f"{self.extractor.name}-{split}.npz"
@@ -134,8 +140,9 @@ class RealImages:
         protocol = functools.partial(
             split_protocol, self.extractor, self.dataset, self.shards.fingerprint[:8]
         )
-        train = sets["train"]["all"]
-        measured = measure(self.alone, Comparison(train), protocol("train", train.count, train.count))
+        measured = measure(
+            self.alone, Comparison(train, seed=self.seed), protocol("train", train.count, train.count)
+        )
         return {
             "fingerprint": self.extractor.fingerprint,
             "splits": splits,
@@ -151,7 +158,7 @@ class RealImages:
         parts[drawn_from]["drawn"] = self._drawn(parts[drawn_from], self.counts[drawn_from])
         for split, count in self.counts.items():
             progress = progress_of(self.extractor, f"{self.dataset.name} {split}", count, emit)
-            images = ((image, None) for image, _ in batched(iterate_images(self.store, self.shards, split)))
+            images = batched(iterate_images(self.store, self.shards, split))
             extract_into(list(parts[split].values()), self.extractor, images, progress)
         return {
             split: {name: part.accumulator.finish() for name, part in of_split.items()}
@@ -166,8 +173,14 @@ class RealImages:
         """`count` images of a split, on either side of a floor, and what is gathered of them."""
         generated = statistics_needed(self.with_floor.values(), real=False)
         statistics = (*self.real, *generated, *also)
-        classes = self.extractor.n_classes is not None
-        return Part(Accumulator(statistics, count, classes=classes, seed=self.seed), chosen)
+        accumulator = Accumulator(
+            statistics,
+            count,
+            classes=self.extractor.n_classes is not None,
+            labels=self.extractor.classes is not None and self.dataset.labelled,
+            seed=self.seed,
+        )
+        return Part(accumulator, chosen)
 
     def _halves(self) -> dict[str, Part]:
         count = self.counts["train"]
@@ -212,7 +225,8 @@ class RealImages:
         self, drawn: ImageSet, real: ImageSet, name: str, protocol: Callable[[str, int, int], Protocol]
     ) -> dict[str, Any]:
         """Real images against real images, which `name` calls `train` or `train-half`."""
-        measured = measure(self.with_floor, Comparison(drawn, real), protocol(name, drawn.count, real.count))
+        comparison = Comparison(drawn, real, seed=self.seed)
+        measured = measure(self.with_floor, comparison, protocol(name, drawn.count, real.count))
         return {
             "figures": {metric.main: measured.figures[metric.main] for metric in self.with_floor.values()},
             "protocols": measured.protocols,

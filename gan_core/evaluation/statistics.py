@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from gan_core.errors import EvaluationError
 from gan_core.evaluation.metrics.base import Batch, Gatherer
 
-# Of a larger set of images so many features are kept, chosen once by its seed.
-MAX_FEATURES = 10_000
+# Of a larger set so many images are kept, chosen once by its seed: all of CIFAR-10.
+MAX_KEPT = 50_000
+# Images are compared pixel by pixel at this size at most: distances cost as many operations as pixels.
+PIXELS_SIDE = 16
 
 
 @dataclass(frozen=True)
@@ -87,24 +90,52 @@ class GatheredMoments(Gatherer):
         return self.moments.gaussian()
 
 
-class GatheredFeatures(Gatherer):
-    """The statistic `FEATURES`: a seeded choice that does not depend on the batches."""
+def kept_images(count: int, seed: int) -> np.ndarray:
+    """The numbers (n,), ascending, of those of `count` images whose features and pixels are kept: all, or
+    `MAX_KEPT` chosen by the seed. They do not depend on the batches."""
+    if count <= MAX_KEPT:
+        return np.arange(count)
+    return np.sort(np.random.RandomState(seed).choice(count, MAX_KEPT, replace=False))
+
+
+class GatheredRows(Gatherer):
+    """Something of each of the images of `kept_images`, a row an image."""
 
     def __init__(self, count: int, seed: int):
-        self.kept = np.ones(count, dtype=bool)
-        if count > MAX_FEATURES:
-            self.kept[:] = False
-            self.kept[np.random.RandomState(seed).choice(count, MAX_FEATURES, replace=False)] = True
-        self.features: list[torch.Tensor] = []
+        self.kept = np.zeros(count, dtype=bool)
+        self.kept[kept_images(count, seed)] = True
+        self.rows: list[torch.Tensor] = []
         self.seen = 0
 
     def update(self, batch: Batch) -> None:
         kept = torch.from_numpy(self.kept[self.seen : self.seen + len(batch)])
-        self.features.append(batch.features.float().cpu()[kept])
+        self.rows.append(self.rows_of(batch).cpu()[kept])
         self.seen += len(batch)
 
     def finish(self) -> torch.Tensor:
-        return torch.cat(self.features)
+        return torch.cat(self.rows)
+
+    def rows_of(self, batch: Batch) -> torch.Tensor:
+        """A row (B, D) of each image."""
+        raise NotImplementedError
+
+
+class GatheredFeatures(GatheredRows):
+    """The statistic `FEATURES`."""
+
+    def rows_of(self, batch: Batch) -> torch.Tensor:
+        return batch.features.float()
+
+
+class GatheredPixels(GatheredRows):
+    """The statistic `PIXELS`."""
+
+    def rows_of(self, batch: Batch) -> torch.Tensor:
+        images = batch.images
+        if max(images.shape[-2:]) > PIXELS_SIDE:
+            small = functional.adaptive_avg_pool2d(images.float(), PIXELS_SIDE)
+            images = small.round().to(torch.uint8)
+        return images.flatten(start_dim=1)
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,13 @@ from gan_core.evaluation.metrics.base import (
     Comparison,
     Figures,
     ImageSet,
+    ImagesOf,
+    Interval,
     Metric,
     Statistic,
     Variant,
     add_metric,
+    interval_names,
 )
 from gan_core.registry import import_modules
 
@@ -25,12 +28,15 @@ __all__ = [
     "Comparison",
     "Figures",
     "ImageSet",
+    "ImagesOf",
+    "Interval",
     "Metric",
     "Statistic",
     "Variant",
     "add_metric",
     "chosen_metrics",
     "compute_metrics",
+    "interval_names",
     "metric_of_figure",
     "statistics_needed",
 ]

@@ -69,12 +69,17 @@ class Statistic:
     logits are not of classes (`classes`), or where the images have no labels that the extractor knows
     (`labels`). Of real images, which many generated ones are compared with, `prepare` makes of the value
     what is kept, and `to_arrays` and `of_arrays` write and read that as named arrays.
+
+    Without `gather` it is of real images only, and is not gathered: `derive` computes it from what else was
+    gathered of the set, once for all experiments; for the test split it is given the train images as well.
+    None where that was not gathered.
     """
 
     name: str
-    gather: Callable[[int, int], Gatherer]
+    gather: Callable[[int, int], Gatherer] | None = None
     needs: Literal["features", "classes", "labels"] = "features"
     prepare: Callable[[Any], Any] = _unchanged
+    derive: "Callable[[ImageSet, ImageSet | None], Any] | None" = None
     to_arrays: "Callable[[Any], dict[str, numpy.ndarray]] | None" = None
     of_arrays: "Callable[[dict[str, numpy.ndarray]], Any] | None" = None
 
@@ -92,10 +97,12 @@ class ImageSet:
     def __contains__(self, statistic: Statistic) -> bool:
         return self.values.get(statistic.name) is not None
 
-    def prepared(self, statistics: tuple[Statistic, ...]) -> "ImageSet":
-        """The same images as the real side of comparisons."""
+    def prepared(self, statistics: tuple[Statistic, ...], train: "ImageSet | None" = None) -> "ImageSet":
+        """The same images as the real side of comparisons; `train`: the train images, of which these are the
+        test split."""
         kept = {item.name: item.prepare(self[item]) for item in statistics if item in self}
-        return ImageSet(self.count, kept)
+        derived = {item.name: item.derive(self, train) for item in statistics if item.derive}
+        return ImageSet(self.count, {**kept, **derived})
 
 
 def _gather_moments(count: int, seed: int) -> Gatherer:
@@ -108,6 +115,12 @@ def _gather_features(count: int, seed: int) -> Gatherer:
     from gan_core.evaluation.statistics import GatheredFeatures
 
     return GatheredFeatures(count, seed)
+
+
+def _gather_pixels(count: int, seed: int) -> Gatherer:
+    from gan_core.evaluation.statistics import GatheredPixels
+
+    return GatheredPixels(count, seed)
 
 
 def _with_root(gaussian: Any) -> Any:
@@ -126,10 +139,14 @@ def _moments_of_arrays(arrays: dict[str, Any]) -> Any:
     return FrechetReference(arrays["mu"], arrays["sigma"], arrays["sigma_sqrt"], int(arrays["count"]))
 
 
-def _features_of_arrays(arrays: dict[str, Any]) -> Any:
+def _rows_to_arrays(rows: Any) -> dict[str, Any]:
+    return {"rows": rows.numpy()}
+
+
+def _rows_of_arrays(arrays: dict[str, Any]) -> Any:
     import torch
 
-    return torch.from_numpy(arrays["features"])
+    return torch.from_numpy(arrays["rows"])
 
 
 # A `Gaussian`; of real images a `FrechetReference`, which has the root of the covariance too.
@@ -140,13 +157,10 @@ MOMENTS = Statistic(
     to_arrays=_moments_to_arrays,
     of_arrays=_moments_of_arrays,
 )
-# float32 (n, D): all features, or `MAX_FEATURES` of them that the seed chooses.
-FEATURES = Statistic(
-    "features",
-    _gather_features,
-    to_arrays=lambda features: {"features": features.numpy()},
-    of_arrays=_features_of_arrays,
-)
+# float32 (n, D): the features of all images, or of `MAX_KEPT` that the seed chooses.
+FEATURES = Statistic("features", _gather_features, to_arrays=_rows_to_arrays, of_arrays=_rows_of_arrays)
+# uint8 (n, C * S * S): the same images, brought to a side S of at most `PIXELS_SIDE` by averages.
+PIXELS = Statistic("pixels", _gather_pixels, to_arrays=_rows_to_arrays, of_arrays=_rows_of_arrays)
 
 
 # --- metrics ----------------------------------------------------------------------------------------------
@@ -158,13 +172,25 @@ class Comparison:
 
     `real` are the images compared with: one split of the dataset, or any images; None where none are given.
     `held_out` are real images that were not trained on, for metrics that look at both; None without a test
-    split. Both are prepared as the real side.
+    split. Both are prepared as the real side. `seed` is that of the evaluation.
     """
 
     generated: ImageSet
     real: ImageSet | None = None
     held_out: ImageSet | None = None
+    seed: int = 0
+    _known: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """What several metrics of this comparison need, made by the first that asks for it."""
+        if name not in self._known:
+            self._known[name] = make()
+        return self._known[name]
+
+
+Interval = tuple[float, float]
+# Gives the images of these numbers (n,) as uint8 (n, C, H, W).
+ImagesOf = Callable[["numpy.ndarray"], "torch.Tensor"]
 
 Variant = Literal["untrained", "test", "floor"]
 # Their labels and explanations, where the metric has no explanation of its own.
@@ -189,6 +215,10 @@ class Metric:
     against train images: `untrained` (the generator before training), `test` (against the test split),
     `floor` (real against real). Each gives the main figure again, as `fid_test`; `explanations` are those of
     variants that need one of their own, `columns` the variants with a column of their own in the report.
+    `interval` gives the 95% interval of the main figure, of generated against train images, as figures
+    `fid_low` and `fid_high`; None where there is none. `evidence` gives arrays that stand behind the figures,
+    for tests between experiments and for pictures; `picture` draws a PNG from these, the generated and the
+    train images, or None.
     `settings` says what else decides the figures, for their protocol, such as `kid=100x1000`. `least_images`:
     how many generated images it needs. `version` counts in the fingerprint of what is measured: raise it when
     the figures change. `position` orders the metrics in every table.
@@ -202,6 +232,9 @@ class Metric:
     variants: tuple[Variant, ...] = ()
     explanations: dict[str, str] = field(default_factory=dict)
     columns: tuple[Variant, ...] = ()
+    interval: Callable[[Comparison], Interval | None] | None = None
+    evidence: "Callable[[Comparison], dict[str, numpy.ndarray]] | None" = None
+    picture: "Callable[[dict[str, numpy.ndarray], ImagesOf, ImagesOf], bytes | None] | None" = None
     settings: Callable[[Comparison], str] = lambda comparison: ""
     least_images: int = 2
     version: str = "1"
@@ -219,11 +252,16 @@ class Metric:
 
     @property
     def all_figures(self) -> dict[str, Figure]:
-        """The figures and, behind the main one, its variants, by name."""
+        """The figures and, behind the main one, its interval and its variants, by name."""
         main = self.figures[self.main]
         variants = {f"{self.main}_{variant}": self._variant(main, variant) for variant in self.variants}
         others = {name: figure for name, figure in self.figures.items() if name != self.main}
-        return {self.main: main, **variants, **others}
+        return {self.main: main, **self._bounds(main), **variants, **others}
+
+    @property
+    def bounds(self) -> tuple[str, ...]:
+        """The names of the ends of the main figure's interval, if it has one."""
+        return interval_names(self.main) if self.interval else ()
 
     def applies_to(self, comparison: Comparison) -> bool:
         """Whether all that it needs was gathered."""
@@ -235,6 +273,18 @@ class Metric:
             for side, needed in sides
         )
 
+    def _bounds(self, main: Figure) -> dict[str, Figure]:
+        words = ("lower end", "upper end")
+        return {
+            name: Figure(
+                f"{main.label}, {word}",
+                None,
+                f"The {word} of the {main.label}'s 95% interval over other samples of the same generator.",
+                main.write,
+            )
+            for name, word in zip(self.bounds, words, strict=False)
+        }
+
     def _variant(self, main: Figure, variant: str) -> Figure:
         label, explanation = VARIANTS[variant]
         return Figure(
@@ -243,6 +293,11 @@ class Metric:
             self.explanations.get(variant, explanation.format(label=main.label)),
             main.write,
         )
+
+
+def interval_names(figure: str) -> tuple[str, str]:
+    """The names of the ends of a figure's interval."""
+    return f"{figure}_low", f"{figure}_high"
 
 
 METRICS: dict[str, Metric] = {}

@@ -157,7 +157,7 @@ def test_every_figure_belongs_to_its_metric():
 
 
 def test_kept_features_are_a_seeded_choice_that_does_not_depend_on_batches(monkeypatch):
-    monkeypatch.setattr(statistics, "MAX_FEATURES", 30)
+    monkeypatch.setattr(statistics, "MAX_KEPT", 30)
     features = normal(200, 4, 8).float()
     first, second = (accumulated(features, batch=size, seed=3)[FEATURES] for size in (7, 64))
     assert first.shape == (30, 4)
