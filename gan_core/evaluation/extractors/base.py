@@ -84,17 +84,6 @@ def check_images(images: "torch.Tensor") -> None:
         )
 
 
-def check_features(images: "torch.Tensor", features: "torch.Tensor", weights: str) -> None:
-    """Raise `EvaluationError` where different images (B, C, H, W) all have the same features (B, D): whatever
-    is measured by them means nothing. `weights` names their file."""
-    same_features = len(features) > 1 and bool((features == features[:1]).all())
-    if same_features and bool((images != images[:1]).any()):
-        raise EvaluationError(
-            f"{len(images)} different images all have the same features by {weights}: these weights are "
-            "damaged, make them again or name others"
-        )
-
-
 def shape_in_words(shape: Any) -> str:
     """(C, H, W) as `32x32 pixels in 3 channels`."""
     channels, height, width = shape

@@ -9,7 +9,6 @@ from gan_core.evaluation.extractors.base import (
     EXTRACTORS,
     ExtractorSources,
     FeatureExtractor,
-    check_features,
     check_images,
     shape_in_words,
 )
@@ -68,8 +67,7 @@ class ClassifierExtractor(FeatureExtractor):
         return cls(sources.store.local(found, CLASSIFIER_FILE) if isinstance(found, Manifest) else found)
 
     def extract(self, images: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor | None]":
-        """See `FeatureExtractor`. Images of another size or another number of channels are refused, and a
-        batch of different images that all get the same features."""
+        """See `FeatureExtractor`. Images of another size or another number of channels are refused."""
         import torch
 
         check_images(images)
@@ -82,7 +80,6 @@ class ClassifierExtractor(FeatureExtractor):
             )
         with torch.inference_mode():
             features, logits = self.network(images.to(self.device))
-        check_features(images, features, str(self.path))
         return features.float(), logits.float() if self.n_classes else None
 
 
