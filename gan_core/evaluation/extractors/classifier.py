@@ -34,11 +34,12 @@ class ClassifierExtractor(FeatureExtractor):
     needs_classifier = True
 
     def __init__(self, path: str | os.PathLike):
-        """Read a file of `save_classifier`; an `EvaluationError` if it is none."""
+        """Read a file of `save_classifier`; an `EvaluationError` if it is none, or one whose weights are not
+        finite or tell no image from another."""
         import torch
 
         from gan_core.devices import default_device
-        from gan_core.evaluation.classifier_network import read_classifier
+        from gan_core.evaluation.classifier.network import read_classifier
         from gan_core.store import sha256_of
 
         self.path = Path(path)
