@@ -59,7 +59,7 @@ def evaluate_samples(
     variants `_test` (against the test split), `_untrained` (of the generator before training, measured once
     per architecture and dataset) and `_floor` (of the reference). None where one does not apply, and for
     `_untrained` where the store no longer holds the training. Details: `protocol` (of the comparison with the
-    train images), `samples`, `samples_per_class`, and for each of `extractors` all figures, its `protocol`
+    train images), `samples`, `real_images` (of the train split), `samples_per_class`, and for each of `extractors` all figures, its `protocol`
     and the `protocols` of each figure. Files: see `write_evidence`.
 
     Too few samples, samples of another shape than the extractor's, labels of other classes, and a reference
@@ -92,6 +92,7 @@ def evaluate_samples(
         work.details = {
             "protocol": first["protocol"],
             "samples": drawn.count,
+            "real_images": real_images(reference, dataset.evaluation.extractors[0]),
             "samples_per_class": drawn.per_class(samples.details.get("classes") or []),
             "extractors": measured,
         }
@@ -281,6 +282,12 @@ def measure_against_reference(
         )
     )
     return found, str(protocols["train"])
+
+
+def real_images(reference: Manifest, extractor: str) -> int:
+    """How many train images a reference was made of."""
+    with reading(f"reference_statistics/{reference.partition}"):
+        return int(reference.details["extractors"][extractor]["splits"]["train"]["images"])
 
 
 def _untrained(

@@ -7,7 +7,8 @@ that the guards cannot give, because it takes the final FID or the length of the
 from typing import Any
 
 from gan_core.evaluation.figures import figure_of, is_missing
-from gan_core.evaluation.impostors import DEMOTING, findings_of_samples
+from gan_core.evaluation.impostors import FIGURE_NAMES as FIGURES_OF_SAMPLES
+from gan_core.evaluation.impostors import IMPOSTORS, findings_of_samples
 from gan_core.store import Manifest
 
 HEALTHY, UNKNOWN = "healthy", "unknown"
@@ -25,6 +26,7 @@ FIGURE_NAMES = {
     "stagnation": "Share by which the second half lowered the FID",
     "no_better_than_untrained": "FID over that of the untrained generator",
     "too_short_to_judge": "Steps of D",
+    **FIGURES_OF_SAMPLES,
 }
 
 
@@ -60,16 +62,20 @@ def steps_of(trained: Manifest) -> int | None:
     return None if is_missing(seen) or not batch_size else int(seen) // int(batch_size)
 
 
-def findings_of_evaluation(evaluation: Manifest) -> list[dict[str, Any]]:
+def findings_of_evaluation(evaluation: Manifest, trained: Manifest | None = None) -> list[dict[str, Any]]:
     """What its samples are called, by their figures alone: records like those of the guards."""
-    figures = {name: figure_of(evaluation, name) for name in evaluation.figures}
-    return findings_of_samples(figures, evaluation.details)
+    return findings_of_samples(
+        {name: figure_of(evaluation, name) for name in evaluation.figures},
+        samples=int(evaluation.details.get("samples", 0)),
+        real_images=int(evaluation.details.get("real_images", 0)),
+        images_seen=figure_of(trained, "images_seen"),
+    )
 
 
 def demoting_verdicts(evaluation: Manifest) -> list[str]:
     """Those of them that rank samples below all that have none."""
     found = [finding["verdict"] for finding in findings_of_evaluation(evaluation)]
-    return [verdict for verdict in found if verdict in DEMOTING]
+    return [verdict for verdict in found if verdict in IMPOSTORS]
 
 
 def final_findings(trained: Manifest, evaluation: Manifest | None) -> list[dict[str, Any]]:
@@ -77,7 +83,7 @@ def final_findings(trained: Manifest, evaluation: Manifest | None) -> list[dict[
 
     `evaluation` is that of the training's samples; without it the FID is not judged.
     """
-    found = findings_of_evaluation(evaluation) if evaluation else []
+    found = findings_of_evaluation(evaluation, trained) if evaluation else []
     if evaluation and is_better_than_untrained(evaluation) is False:
         fid, untrained = evaluation.figures["fid"], evaluation.figures["fid_untrained"]
         found.append(

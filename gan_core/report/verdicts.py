@@ -60,10 +60,10 @@ def finding_title(finding: dict[str, Any]) -> str:
 
 def finding_figure(finding: dict[str, Any]) -> str:
     """The figure behind a finding, and where it was measured: `Diversity: 0.12, at 30,000 images seen`."""
-    name, where = FIGURE_NAMES.get(finding["verdict"]), f"at {finding['images_seen']:,} images seen"
-    if name is None or is_missing(finding["figure"]):
-        return _capitalised(where)
-    return f"{name}: {finding['figure']:.3g}, {where}"
+    name, seen = FIGURE_NAMES.get(finding["verdict"]), finding["images_seen"]
+    where = [] if is_missing(seen) else [f"at {seen:,} images seen"]
+    figure = [] if name is None or is_missing(finding["figure"]) else [f"{name}: {finding['figure']:.3g}"]
+    return _capitalised(", ".join(figure + where))
 
 
 def finding_sentence(finding: dict[str, Any]) -> str:
@@ -120,4 +120,4 @@ def _planned(trained: Manifest) -> str:
 
 
 def _capitalised(text: str) -> str:
-    return text[0].upper() + text[1:]
+    return text[:1].upper() + text[1:]
