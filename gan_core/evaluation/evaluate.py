@@ -59,8 +59,8 @@ def evaluate_samples(
     variants `_test` (against the test split), `_untrained` (of the generator before training, measured once
     per architecture and dataset) and `_floor` (of the reference). None where one does not apply, and for
     `_untrained` where the store no longer holds the training. Details: `protocol` (of the comparison with the
-    train images), `samples`, `real_images` (of the train split), `samples_per_class`, and for each of `extractors` all figures, its `protocol`
-    and the `protocols` of each figure. Files: see `write_evidence`.
+    train images), `samples`, `real_images` (of the train split), `samples_per_class`, and for each of
+    `extractors` all figures, its `protocol` and the `protocols` of each figure. Files: see `write_evidence`.
 
     Too few samples, samples of another shape than the extractor's, labels of other classes, and a reference
     that was made with other weights are an `EvaluationError`.
