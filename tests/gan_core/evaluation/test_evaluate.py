@@ -82,7 +82,7 @@ def test_every_figure_has_its_protocol(trained, evaluation):
     block = details["extractors"]["classifier"]
     assert block["protocol"] == details["protocol"]
     assert block["protocols"]["fid_test"] == f"classifier-{short} n=60 vs halves/test(90)@{shards} seed=0"
-    assert block["protocols"]["kid"].endswith("kid=100x60")
+    assert block["protocols"]["kid"].endswith("kid=100x60 of 60/240")
     assert block["protocols"]["fid_untrained"] == block["protocols"]["fid"]
     assert "n=60 vs halves/train(240)@" in block["protocols"]["fid_floor"]
     assert block["protocols"]["inception_score"] == f"classifier-{short} n=60 seed=0"

@@ -1,0 +1,135 @@
+"""What the figures of an evaluation say of a set of samples: whether it is what a good score takes it for.
+
+A Fréchet distance is low for ten images repeated, and lower for training images copied. Each such thing has a
+figure of its own, and here a name. Imports no torch.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from gan_core.evaluation.figures import is_missing
+from gan_core.evaluation.metrics.neighbourhoods import MOST, K, expected_coverage
+
+REPEATS, COPIES, MISSES = "repeats_images", "copies_training_images", "misses_classes"
+LITTLE, UNLIKE = "covers_too_little", "unlike_the_data"
+# A row with one of these ranks below all rows without: its distance is low for another reason than quality.
+# What a weak generator may be, too, is said and does not count.
+IMPOSTORS = (REPEATS, COPIES, MISSES)
+
+# What the figure of each verdict is.
+FIGURE_NAMES = {
+    REPEATS: "Share of distinct samples",
+    COPIES: "Copying",
+    MISSES: "Least share of a class, relative to the training images",
+    LITTLE: "Coverage, relative to that of the same distribution",
+    UNLIKE: "Precision",
+}
+
+LEAST_DISTINCT = 0.5
+MOST_COPYING = 0.2
+LEAST_CLASS_SHARE = 0.1
+LEAST_COVERAGE = 0.1
+LEAST_PRECISION = 0.01
+
+Finding = dict[str, Any]
+
+
+def findings_of_samples(
+    figures: Mapping[str, float | None], *, samples: int, real_images: int, images_seen: int | None = None
+) -> list[Finding]:
+    """What is wrong with `samples` generated images that were measured against `real_images`: records with
+    verdict, text, figure, images_seen, keys, as those of a training; empty where nothing is.
+
+    `figures` are those of one evaluation, by name; what is missing or None is not judged.
+    """
+    known = {name: value for name, value in figures.items() if not is_missing(value)}
+    found = [
+        _repeats(known, min(samples, MOST)),
+        _copies(known),
+        _misses(known),
+        _covers_little(known, min(samples, MOST), min(real_images, MOST)),
+        _unlike(known),
+    ]
+    return [{**finding, "images_seen": images_seen} for finding in found if finding]
+
+
+def is_impostor(findings: list[Finding]) -> bool:
+    """Whether the row of these findings ranks below all rows without such."""
+    return any(finding["verdict"] in IMPOSTORS for finding in findings)
+
+
+def _repeats(figures: dict[str, float], compared: int) -> Finding | None:
+    distinct = figures.get("distinct")
+    if distinct is None or distinct >= LEAST_DISTINCT * compared:
+        return None
+    return _finding(
+        REPEATS,
+        f"of {compared:,} samples {distinct:,.0f} are no near-duplicate of an earlier one, and those of a "
+        f"generator that varies are more than {LEAST_DISTINCT:.0%}",
+        distinct / compared,
+        "objective: {name: wasserstein, gradient_penalty: 10} with n_critic: 5",
+        "a larger latent.size",
+    )
+
+
+def _copies(figures: dict[str, float]) -> Finding | None:
+    copying = figures.get("copying")
+    if copying is None or copying <= MOST_COPYING:
+        return None
+    return _finding(
+        COPIES,
+        f"{copying:.1%} of the samples are nearer to a training image than 95% of unseen images are, and of "
+        f"images that are no copies at most {MOST_COPYING:.0%}",
+        copying,
+        "more training images",
+        "objective.differentiable_augmentation: [color, translation, cutout]",
+        "a shorter length",
+    )
+
+
+def _misses(figures: dict[str, float]) -> Finding | None:
+    share = figures.get("least_class_share")
+    if share is None or share >= LEAST_CLASS_SHARE:
+        return None
+    return _finding(
+        MISSES,
+        f"one class has {share:.1%} of the share among samples that it has among training images, and of a "
+        f"generator that draws every class at least {LEAST_CLASS_SHARE:.0%}",
+        share,
+        "conditioning: {name: acgan}",
+        "a longer length",
+    )
+
+
+def _covers_little(figures: dict[str, float], samples: int, real_images: int) -> Finding | None:
+    coverage = figures.get("coverage")
+    if coverage is None or real_images <= K:
+        return None
+    expected = expected_coverage(real_images, samples)
+    if coverage >= LEAST_COVERAGE * expected:
+        return None
+    return _finding(
+        LITTLE,
+        f"the samples reach {coverage:.1%} of the training images, and so many of the same distribution "
+        f"{expected:.1%}",
+        coverage / expected,
+        "a longer length",
+        "a larger architecture.width",
+    )
+
+
+def _unlike(figures: dict[str, float]) -> Finding | None:
+    precision = figures.get("precision")
+    if precision is None or precision >= LEAST_PRECISION:
+        return None
+    return _finding(
+        UNLIKE,
+        f"{precision:.1%} of the samples lie among the training images, and of noise none",
+        precision,
+        "a longer length",
+        "other learning rates in optimizers",
+    )
+
+
+def _finding(verdict: str, text: str, figure: float, *keys: str) -> Finding:
+    return {"verdict": verdict, "text": text, "figure": figure, "keys": list(keys)}

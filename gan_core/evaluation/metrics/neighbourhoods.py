@@ -1,0 +1,317 @@
+"""Precision, recall, density and coverage, plain and clipped: images in the balls around other images.
+
+The ball of an image reaches to its k-th nearest neighbour within its own set. Quality is what lies in the
+balls of real images, variety which of them are reached (Kynkäänniemi et al. 2019, arXiv 1904.06991; Naeem et
+al. 2020, arXiv 2002.09797).
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gan_core.evaluation.figures import Figure, decimal, percent
+from gan_core.evaluation.metrics.base import (
+    FEATURES,
+    Comparison,
+    Figures,
+    ImageSet,
+    Metric,
+    Statistic,
+    add_metric,
+)
+
+if TYPE_CHECKING:
+    import numpy
+    import torch
+
+# The setting of Naeem et al., with a strict comparison.
+K = 5
+# Of larger sets so many images are compared, chosen by a fixed seed: ten thousand settle every figure to 1%.
+MOST = 10_000
+RNG_SEED = 2020
+
+
+# --- balls ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RealBalls:
+    """`radii` float64 (n,) of real images, and `own_density`: their mean clipped density (0..1), each in the
+    balls of the others."""
+
+    radii: "numpy.ndarray"
+    own_density: float
+
+    @property
+    def clipped(self) -> "numpy.ndarray":
+        """Radii no larger than their median, so that outliers hold no more than others (arXiv 2507.01761)."""
+        import numpy
+
+        return numpy.minimum(self.radii, numpy.median(self.radii))
+
+
+@dataclass(frozen=True)
+class Neighbourhoods:
+    """For each of m generated images, in how many balls of n real ones it lies, int64 (m,): `in_real`, and
+    `in_clipped` where the radii are clipped; for each real image, how many generated ones lie in its ball,
+    int64 (n,): `held`, and whether it lies in the ball of a generated one, bool (n,): `reached`."""
+
+    in_real: "numpy.ndarray"
+    in_clipped: "numpy.ndarray"
+    held: "numpy.ndarray"
+    reached: "numpy.ndarray"
+
+
+def real_balls(real: "torch.Tensor", k: int = K) -> RealBalls:
+    """The balls of real features (n, D), n > k.
+
+    Those of clipped density are closed: each holds its k-th neighbour, as it holds k generated images.
+    """
+    import numpy
+
+    from gan_core.evaluation.neighbours import radii
+
+    balls = RealBalls(radii(real, k), 0.0)
+    counts = _counts(real, real, balls.clipped, same=True)
+    return RealBalls(balls.radii, float(numpy.minimum(counts / k, 1).mean()))
+
+
+def neighbourhoods(
+    generated: "torch.Tensor",
+    real: "torch.Tensor",
+    balls: RealBalls,
+    k: int = K,
+    *,
+    inclusive: bool = False,
+) -> Neighbourhoods:
+    """What lies where, of features (m, D), m > k, and (n, D). `inclusive`: all balls are closed, as
+    improved precision and recall have it (Kynkäänniemi et al. 2019, with k = 3)."""
+    import numpy
+    import torch
+
+    from gan_core.evaluation.neighbours import pairs_in_balls, radii, within
+
+    in_real, in_clipped = (numpy.zeros(len(generated), dtype=numpy.int64) for _ in range(2))
+    held, reached = numpy.zeros(len(real), dtype=numpy.int64), numpy.zeros(len(real), dtype=bool)
+    of_generated = radii(generated, k)
+    outer, inner, own = (torch.from_numpy(values) for values in (balls.radii, balls.clipped, of_generated))
+    for pairs in pairs_in_balls(generated, real, query_radii=of_generated, point_radii=balls.radii):
+        i, j = pairs.queries.cpu(), pairs.points.cpu()
+
+        def inside(bounds, closed, pairs=pairs):
+            bounds = bounds.to(pairs.low.device)
+            return within(generated, real, pairs, bounds, inclusive=closed).cpu()
+
+        hits = inside(outer[j], inclusive)
+        in_real += numpy.bincount(i[hits], minlength=len(generated))
+        held += numpy.bincount(j[hits], minlength=len(real))
+        in_clipped += numpy.bincount(i[inside(inner[j], True)], minlength=len(generated))
+        reached[j[inside(own[i], inclusive)]] = True
+    return Neighbourhoods(in_real, in_clipped, held, reached)
+
+
+def _counts(
+    queries: "torch.Tensor", points: "torch.Tensor", point_radii: "numpy.ndarray", *, same: bool
+) -> "numpy.ndarray":
+    """In how many of the points' closed balls each query lies, int64 (M,)."""
+    import numpy
+    import torch
+
+    from gan_core.evaluation.neighbours import pairs_in_balls, within
+
+    counts, bounds = numpy.zeros(len(queries), dtype=numpy.int64), torch.from_numpy(point_radii)
+    for pairs in pairs_in_balls(queries, points, point_radii=point_radii, same=same):
+        limits = bounds.to(pairs.points.device)[pairs.points]
+        hits = within(queries, points, pairs, limits, inclusive=True)
+        counts += numpy.bincount(pairs.queries[hits].cpu(), minlength=len(queries))
+    return counts
+
+
+# --- what is expected -------------------------------------------------------------------------------------
+
+
+def expected_coverage(real: int, generated: int, k: int = K) -> float:
+    """The coverage of `generated` images by the distribution of the `real` ones: 1 - prod (N-i)/(N+M-i).
+
+    0.969 at k = 5 and equal numbers (Naeem et al. 2020, section 3.2).
+    """
+    missed = 1.0
+    for i in range(1, k + 1):
+        missed *= (real - i) / (real + generated - i)
+    return 1 - missed
+
+
+def expected_filling(real: int, good: "numpy.ndarray", k: int = K) -> "numpy.ndarray":
+    """The unscaled clipped coverage, mean min(held / k, 1), where `good` (...) of the generated images follow
+    the real distribution and the others lie in no ball (arXiv 2507.01761).
+
+    The ball of an image to its k-th neighbour among N - 1 others has the probability Beta(k, N - k), so what
+    it holds of m images is beta-binomial: the mean is the sum over t = 1..k of P(held >= t) / k.
+    """
+    import numpy
+    from scipy.stats import betabinom
+
+    terms = [betabinom.sf(t - 1, good, k, real - k) for t in range(1, k + 1)]
+    return numpy.sum(terms, axis=0) / k
+
+
+def calibrated(filling: float, real: int, generated: int, k: int = K) -> float:
+    """The share of good images (0..1) of which such an unscaled clipped coverage is expected."""
+    import numpy
+
+    good = numpy.arange(generated + 1)
+    return float(numpy.interp(filling, expected_filling(real, good, k), good / generated))
+
+
+# --- metrics ----------------------------------------------------------------------------------------------
+
+
+def compared(rows: "torch.Tensor") -> "torch.Tensor":
+    """All rows of a set, or those `MOST` that are compared."""
+    import numpy
+
+    if len(rows) <= MOST:
+        return rows
+    return rows[numpy.sort(numpy.random.RandomState(RNG_SEED).choice(len(rows), MOST, replace=False))]
+
+
+def _balls_of(images: ImageSet, train: ImageSet | None) -> RealBalls | None:
+    if FEATURES not in images or images.count <= K:
+        return None
+    return real_balls(compared(images[FEATURES]))
+
+
+def _balls_to_arrays(balls: RealBalls) -> "dict[str, numpy.ndarray]":
+    import numpy
+
+    return {"radii": balls.radii, "own_density": numpy.array(balls.own_density)}
+
+
+BALLS = Statistic(
+    "balls",
+    derive=_balls_of,
+    to_arrays=_balls_to_arrays,
+    of_arrays=lambda arrays: RealBalls(arrays["radii"], float(arrays["own_density"])),
+)
+
+
+def found(comparison: Comparison) -> Neighbourhoods:
+    """The neighbourhoods of a comparison, for all six metrics at once."""
+    return comparison.once(
+        "neighbourhoods",
+        lambda: neighbourhoods(
+            compared(comparison.generated[FEATURES]),
+            compared(comparison.real[FEATURES]),
+            comparison.real[BALLS],
+        ),
+    )
+
+
+def precision(comparison: Comparison) -> Figures:
+    return {"precision": float((found(comparison).in_real > 0).mean())}
+
+
+def recall(comparison: Comparison) -> Figures:
+    return {"recall": float(found(comparison).reached.mean())}
+
+
+def density(comparison: Comparison) -> Figures:
+    return {"density": float(found(comparison).in_real.mean() / K)}
+
+
+def coverage(comparison: Comparison) -> Figures:
+    return {"coverage": float((found(comparison).held > 0).mean())}
+
+
+def clipped_density(comparison: Comparison) -> Figures:
+    import numpy
+
+    own = comparison.real[BALLS].own_density
+    unscaled = float(numpy.minimum(found(comparison).in_clipped / K, 1).mean())
+    return {"clipped_density": min(unscaled / own, 1.0) if own else None}
+
+
+def clipped_coverage(comparison: Comparison) -> Figures:
+    import numpy
+
+    balls = found(comparison)
+    filling = float(numpy.minimum(balls.held / K, 1).mean())
+    return {"clipped_coverage": calibrated(filling, len(balls.held), len(balls.in_real))}
+
+
+def settings(comparison: Comparison) -> str:
+    """`k=5 of 2000/1440`: how many generated and real images were compared."""
+    sizes = (min(MOST, len(side[FEATURES])) for side in (comparison.generated, comparison.real))
+    return f"k={K} of {'/'.join(map(str, sizes))}"
+
+
+def _add(name: str, label: str, explanation: str, compute, position: int, *, floor: bool, write=percent):
+    add_metric(
+        name,
+        Metric(
+            figures={name: Figure(label, "higher", explanation, write)},
+            compute=compute,
+            generated=(FEATURES,),
+            real=(FEATURES, BALLS),
+            variants=("floor",) if floor else (),
+            settings=settings,
+            least_images=K + 1,
+            position=position,
+        ),
+    )
+
+
+_add(
+    "precision",
+    "Precision",
+    "Share of generated images that lie among real ones: in the ball of one at least, which reaches to its "
+    "fifth neighbour (Naeem et al. 2020). Quality: higher is better.",
+    precision,
+    50,
+    floor=True,
+)
+_add(
+    "recall",
+    "Recall",
+    "Share of real images that lie in the ball of a generated one. Variety: higher is better; repeated "
+    "images have 0, but the wide balls of bad images raise it.",
+    recall,
+    51,
+    floor=True,
+)
+_add(
+    "density",
+    "Density",
+    "In how many balls of real images a generated one lies, divided by the five that are expected (Naeem et "
+    "al. 2020). Quality: higher is better; about 1 for the same distribution, more where images crowd.",
+    density,
+    52,
+    floor=True,
+    write=decimal,
+)
+_add(
+    "coverage",
+    "Coverage",
+    "Share of real images with a generated one in their ball (Naeem et al. 2020). Variety: higher is better; "
+    "the same distribution has 96.9% with as many images as real ones, and less with fewer.",
+    coverage,
+    53,
+    floor=True,
+)
+_add(
+    "clipped_density",
+    "Clipped density",
+    "Density that outliers and crowding do not raise, relative to that of real images (Salvy et al. 2025): "
+    "this share of good samples would have it. Quality: higher is better.",
+    clipped_density,
+    54,
+    floor=False,
+)
+_add(
+    "clipped_coverage",
+    "Clipped coverage",
+    "How far the balls of real images are filled, calibrated (Salvy et al. 2025): this share of good samples "
+    "would fill them so far. Variety: higher is better.",
+    clipped_coverage,
+    55,
+    floor=False,
+)
