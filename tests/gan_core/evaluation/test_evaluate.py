@@ -83,7 +83,7 @@ def test_every_figure_has_its_protocol(trained, evaluation):
     block = details["extractors"]["classifier"]
     assert block["protocol"] == details["protocol"]
     assert block["protocols"]["fid_test"] == details["protocol"].replace("train(240)", "test(90)")
-    assert block["protocols"]["kid"].endswith("kid=100x60")
+    assert block["protocols"]["kid"].endswith("kid=100x60 of 60/240")
     assert block["protocols"]["fid_untrained"] == block["protocols"]["fid"]
     assert "n=60 vs halves/train(240)@" in block["protocols"]["fid_floor"]
     alone = details["protocol"].replace(f" vs halves/train(240)@{shards}", "")
