@@ -51,8 +51,8 @@ def nearest(
     search = _Blocks(queries, points, same)
     for rows in search.row_blocks():
         squared, found = search.nearest(rows, k)
-        distances[rows] = squared.sqrt().cpu().numpy()
-        numbers[rows] = found.cpu().numpy()
+        distances[rows.cpu()] = squared.sqrt().cpu().numpy()
+        numbers[rows.cpu()] = found.cpu().numpy()
     return distances, numbers
 
 
@@ -107,60 +107,47 @@ class _Blocks:
     def __init__(self, queries: torch.Tensor, points: torch.Tensor, same: bool):
         self.queries, self.points, self.same = queries, points, same
         self.device = default_device()
-        self.centre = _mean(points)
+        self.centre = _mean(points).to(self.device)
         # TF32 and bfloat16 products, where a program allows them, are far outside the bound.
         exact = torch.get_float32_matmul_precision() == "highest"
         self.dtype = torch.float32 if exact else torch.float64
-        # Rounding of the centred rows (4 units), of the squared norms and of a sum of D + 2 products (Higham
-        # 2002, section 3.1), each relative to |x|² + |y|².
-        self.error = (points.shape[1] + 16) * UNIT
 
-    def row_blocks(self) -> Iterator[slice]:
-        for start in range(0, len(self.queries), ROWS):
-            yield slice(start, min(start + ROWS, len(self.queries)))
+    def row_blocks(self) -> Iterator[torch.Tensor]:
+        """The numbers of the queries, int64 (rows,), in blocks."""
+        yield from torch.arange(len(self.queries), device=self.device).split(ROWS)
 
     def squared(self, values: np.ndarray | None) -> torch.Tensor | None:
         return None if values is None else torch.from_numpy(values).to(self.device).double().square()
 
-    def nearest(self, rows: slice, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Squared distances and numbers (rows, k)."""
-        count = rows.stop - rows.start
+    def nearest(
+        self, rows: torch.Tensor, k: int, dtype: torch.dtype | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Squared distances and numbers (rows, k) of the points nearest to these queries."""
+        dtype = dtype or self.dtype
         most = min(k + SPARE, len(self.points))
-        low = torch.empty(count, 0, device=self.device)
-        numbers = torch.empty(count, 0, dtype=torch.int64, device=self.device)
-        for columns, block, _ in self._bounds(rows):
+        low = torch.empty(len(rows), 0, dtype=dtype, device=self.device)
+        numbers = torch.empty(len(rows), 0, dtype=torch.int64, device=self.device)
+        for columns, block, _ in self._bounds(rows, dtype):
             kept = block.topk(min(most, block.shape[1]), dim=1, largest=False, sorted=False)
             low = torch.cat([low, kept.values], dim=1)
             numbers = torch.cat([numbers, kept.indices + columns.start], dim=1)
             kept = low.topk(min(most, low.shape[1]), dim=1, largest=False)
             low, numbers = kept.values, numbers.gather(1, kept.indices)
-        lines = torch.arange(rows.start, rows.stop, device=self.device)
-        squared = _direct(self.queries, self.points, lines.repeat_interleave(most), numbers.flatten())
-        squared = squared.view(count, most).masked_fill(low.isinf(), torch.inf)
+        squared = _direct(self.queries, self.points, rows.repeat_interleave(most), numbers.flatten())
+        squared = squared.view(len(rows), most).masked_fill(low.isinf(), torch.inf)
         found = squared.topk(k, dim=1, largest=False)
         squared, numbers = found.values, numbers.gather(1, found.indices)
-        # What is no candidate is no nearer than the last candidate's bound.
-        unsure = (squared[:, -1] > low[:, -1].double()) & (most < len(self.points))
-        for row in torch.nonzero(unsure).flatten().tolist():
-            squared[row], numbers[row] = self._nearest_of_all(rows.start + row, squared[row, -1], k)
+        # What is no candidate is no nearer than the last candidate's bound, and nothing is nearer than 0.
+        # What float64 cannot tell apart either is equal.
+        unsure = (squared[:, -1] > low[:, -1].double()) & (squared[:, -1] > 0)
+        if dtype != torch.float64 and most < len(self.points) and unsure.any():
+            squared[unsure], numbers[unsure] = self.nearest(rows[unsure], k, torch.float64)
         return squared, numbers
 
-    def _nearest_of_all(self, row: int, bound: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The k nearest of one query among all points that may be as near as `bound` (squared)."""
-        line = slice(row, row + 1)
-        close = [
-            torch.nonzero(block[0].double() <= bound * (1 + TIE)).flatten() + columns.start
-            for columns, block, _ in self._bounds(line)
-        ]
-        numbers = torch.cat(close)
-        squared = _direct(self.queries, self.points, torch.full_like(numbers, row), numbers)
-        found = squared.topk(k, largest=False)
-        return found.values, numbers[found.indices]
-
     def pairs(
-        self, rows: slice, of_queries: torch.Tensor | None, of_points: torch.Tensor | None
+        self, rows: torch.Tensor, of_queries: torch.Tensor | None, of_points: torch.Tensor | None
     ) -> Iterator[Pairs]:
-        for columns, block, norms in self._bounds(rows):
+        for columns, block, slack in self._bounds(rows, self.dtype):
             near = torch.zeros_like(block, dtype=torch.bool)
             if of_points is not None:
                 near |= block <= of_points[columns].to(block.dtype) * (1 + 2 * UNIT)
@@ -168,31 +155,33 @@ class _Blocks:
                 near |= block <= of_queries[rows, None].to(block.dtype) * (1 + 2 * UNIT)
             i, j = torch.nonzero(near, as_tuple=True)
             low = block[i, j].double()
-            high = low + 2 * self.error * (norms[0][i] + norms[1][j])
-            yield Pairs(i + rows.start, j + columns.start, low, high)
+            yield Pairs(rows[i], j + columns.start, low, low + slack[0][i] + slack[1][j])
 
-    def _bounds(self, rows: slice) -> Iterator[tuple[slice, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]]:
-        """Blocks of columns: a lower bound of each squared distance (rows, columns), and both sides' squared
-        norms, float64: the upper bound is 2 `error` (|x|² + |y|²) above it."""
-        x, x_norms = self._centred(self.queries[rows])
+    def _bounds(
+        self, rows: torch.Tensor, dtype: torch.dtype
+    ) -> Iterator[tuple[slice, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]]:
+        """Blocks of columns: a lower bound of each squared distance (rows, columns), and by how much the
+        upper bound is above it: the sum of a number of the row and of the column, float64."""
+        # Rounding of the centred rows (4 units), of the squared norms and of a sum of D + 2 products (Higham
+        # 2002, section 3.1), each relative to |x|² + |y|².
+        error = (self.points.shape[1] + 16) * torch.finfo(dtype).eps / 2
+        x, x_norms = self._centred(_rows(self.queries, rows, self.device), dtype)
         ones = x.new_ones(len(x), 1)
-        scaled = 1 - self.error
-        left = torch.cat([-2 * x, (scaled * x_norms).to(x.dtype)[:, None], ones], dim=1)
+        left = torch.cat([-2 * x, ((1 - error) * x_norms).to(dtype)[:, None], ones], dim=1)
         for start in range(0, len(self.points), COLUMNS):
             columns = slice(start, min(start + COLUMNS, len(self.points)))
-            y, y_norms = self._centred(self.points[columns])
+            y, y_norms = self._centred(self.points[columns].to(self.device).double(), dtype)
             ones = y.new_ones(len(y), 1)
-            right = torch.cat([y, ones, (scaled * y_norms).to(y.dtype)[:, None]], dim=1)
+            right = torch.cat([y, ones, ((1 - error) * y_norms).to(dtype)[:, None]], dim=1)
             block = left @ right.T
-            first, last = max(rows.start, start), min(rows.stop, columns.stop)
-            if self.same and first < last:
-                own = torch.arange(first, last, device=self.device)
-                block[own - rows.start, own - start] = torch.inf
-            yield columns, block, (x_norms, y_norms)
+            if self.same:
+                here = torch.nonzero((rows >= start) & (rows < columns.stop)).flatten()
+                block[here, rows[here] - start] = torch.inf
+            yield columns, block, (2 * error * x_norms, 2 * error * y_norms)
 
-    def _centred(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rows less the centre, and their squared norms in float64."""
-        centred = (rows.to(self.device).double() - self.centre.to(self.device)).to(self.dtype)
+    def _centred(self, rows: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows, float64, less the centre, and their squared norms in float64."""
+        centred = (rows - self.centre).to(dtype)
         norms = centred.double().square().sum(dim=1)
         if not norms.isfinite().all():
             raise EvaluationError(

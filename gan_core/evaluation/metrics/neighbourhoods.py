@@ -148,10 +148,14 @@ def expected_filling(real: int, good: "numpy.ndarray", k: int = K) -> "numpy.nda
     it holds of m images is beta-binomial: the mean is the sum over t = 1..k of P(held >= t) / k.
     """
     import numpy
-    from scipy.stats import betabinom
+    from scipy.special import betaln, binom
 
-    terms = [betabinom.sf(t - 1, good, k, real - k) for t in range(1, k + 1)]
-    return numpy.sum(terms, axis=0) / k
+    at_most, filling = 0.0, 0.0
+    for t in range(k):
+        rest = numpy.maximum(good - t, 0)  # where there are fewer than t, binom is 0
+        at_most += binom(good, t) * numpy.exp(betaln(k + t, real - k + rest) - betaln(k, real - k))
+        filling += (1 - at_most) / k
+    return filling
 
 
 def calibrated(filling: float, real: int, generated: int, k: int = K) -> float:

@@ -3,6 +3,7 @@ import pytest
 import torch
 from prdc import compute_prdc
 from scipy.spatial.distance import cdist
+from scipy.stats import betabinom
 from torch_fidelity.metric_prc import calculate_precision_recall_full
 
 from gan_core.evaluation.metrics import METRICS, Comparison, ImageSet, chosen_metrics, compute_metrics
@@ -101,6 +102,13 @@ def test_a_share_of_bad_samples_lowers_both_clipped_metrics_by_it(bad):
         found.append(figures_of(generated, normal(300, 3, 80 + seed)))
     for name in ("clipped_density", "clipped_coverage"):
         assert np.mean([figures[name] for figures in found]) == pytest.approx(1 - bad, abs=0.03)
+
+
+@pytest.mark.parametrize("real, k", [(80, 5), (6, 5), (10_000, 3)])
+def test_expected_filling_is_a_sum_of_beta_binomial_tails(real, k):
+    good = np.array([0, 1, 3, 17, 500])
+    tails = [betabinom.sf(t - 1, good, k, real - k) for t in range(1, k + 1)]
+    np.testing.assert_allclose(expected_filling(real, good, k), np.mean(tails, axis=0), atol=1e-9)
 
 
 def test_expected_filling_is_that_of_coverage_with_one_neighbour_and_a_simulated_mean():
