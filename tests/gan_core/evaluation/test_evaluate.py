@@ -348,7 +348,9 @@ def test_wrong_requests_are_refused_before_any_work(trained, places, tmp_path):
     fine = {"extractor": "classifier", "metrics": ["fid"], "store": trained.store}
     with pytest.raises(EvaluationError, match="needs a trained classifier, and none is named: name"):
         evaluate_paths(real, fake, **fine)
-    with pytest.raises(EvaluationError, match="no extractor `vgg`: choose from classifier, dinov2, inception"):
+    with pytest.raises(
+        EvaluationError, match="no extractor `vgg`: choose from classifier, dinov2, inception"
+    ):
         evaluate_paths(real, fake, **(fine | {"extractor": "vgg"}))
     with pytest.raises(EvaluationError, match="no metric `ppl`"):
         evaluate_paths(real, fake, **(fine | {"metrics": ["ppl"]}))
