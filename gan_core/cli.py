@@ -14,9 +14,11 @@ import os
 import sys
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 from gan_core import signals, steps
 from gan_core.config import default_config_folder, load_configs
+from gan_core.config.datasets import LabelPolicy
 from gan_core.disks import disk_error
 from gan_core.errors import ConfigError, GanError, StoreError
 from gan_core.evaluation.extractors import EXTRACTORS
@@ -162,6 +164,11 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--dataset", required=True, help="the dataset that they imitate")
     add.add_argument("--description", default="", help="which model they are of, and where it is published")
     add.add_argument("--image-size", type=int, help="bring images of another size to the dataset's")
+    add.add_argument(
+        "--labels",
+        choices=get_args(LabelPolicy),
+        help="how classes were asked for, where it is known (default: as the dataset says)",
+    )
     remove = _command(rows, "remove", _remove_row, "take such a row off the leaderboard")
     remove.add_argument("name")
 
@@ -374,6 +381,7 @@ def _add_row(options: argparse.Namespace) -> None:
         classifier=split.classifier,
         description=options.description,
         image_size=options.image_size,
+        labels=options.labels,
         force=options.force,
     )
     _print(store, made)

@@ -10,6 +10,7 @@ import pydantic
 
 from gan_core import steps
 from gan_core.config import Dataset, Name
+from gan_core.config.datasets import LabelPolicy
 from gan_core.errors import ConfigError, EvaluationError, StoreError
 from gan_core.secrets import masked
 from gan_core.store import Build, Manifest, Store
@@ -49,6 +50,7 @@ def evaluate_external(
     classifier: Manifest | None,
     description: str = "",
     image_size: int | None = None,
+    labels: LabelPolicy | None = None,
     force: bool = False,
     emit: Callable[[str], None] = logger.info,
 ) -> Manifest:
@@ -60,9 +62,11 @@ def evaluate_external(
     images are (without passwords), the description, and the hash of the images' content: what counts is the
     content, not the place or the description.
 
-    Images of another size than the dataset's are an `EvaluationError`, unless `image_size` brings them to it.
+    `labels` says how classes were asked for, where that is known and not as the dataset says. Images of another
+    size than the dataset's are an `EvaluationError`, unless `image_size` brings them to it.
     """
     from gan_core.evaluation.inputs import open_images
+    from gan_core.evaluation.inputs.real import resize_word
 
     _check_name(name)
     images = open_images(location, store.cache, emit)
@@ -75,10 +79,15 @@ def evaluate_external(
         )
     for _ in images.decoded(dataset.channels, image_size):
         pass  # all of them are read once before anything is measured: what they are decides the artefact
-    step = _step(dataset, name, images, reference, classifier, description, image_size)
+    arrived = {
+        "shape": images.shape,
+        "resize": resize_word(image_size),
+        "labels": labels or dataset.evaluation.labels,
+    }
+    step = _step(dataset, name, images, arrived, reference, classifier, description)
 
     def build(work: Build) -> None:
-        _measure(work, store, dataset, images, image_size, reference, classifier, emit)
+        _measure(work, store, dataset, images, image_size, arrived, reference, classifier, emit)
 
     return step.produce(store, build, force=force, emit=emit)
 
@@ -110,10 +119,10 @@ def _step(
     dataset: Dataset,
     name: str,
     images: "Images",
+    arrived: dict[str, str],
     reference: Manifest,
     classifier: Manifest | None,
     description: str,
-    image_size: int | None,
 ) -> steps.Step:
     measured = steps.evaluation_config(dataset, classifier)
     counts = {
@@ -121,8 +130,7 @@ def _step(
         "dataset": dataset.name,
         "content": images.content_hash,
         "samples": len(images),
-        "shape": images.shape,
-        "image_size": image_size,
+        **arrived,
         "code": CODE_VERSIONS["evaluation"],
     }
     config = {**counts, "source": masked(images.location), "description": description}
@@ -136,6 +144,7 @@ def _measure(
     dataset: Dataset,
     images: "Images",
     image_size: int | None,
+    arrived: dict[str, str],
     reference: Manifest,
     classifier: Manifest | None,
     emit: Callable[[str], None],
@@ -147,7 +156,7 @@ def _measure(
         write_evidence,
     )
     from gan_core.evaluation.evaluate_paths import warnings_of
-    from gan_core.evaluation.inputs.real import RealSplit, gather, resize_word
+    from gan_core.evaluation.inputs.real import RealSplit, gather
     from gan_core.evaluation.inputs.splits import StoredSplit
     from gan_core.evaluation.measuring import open_extractor
     from gan_core.evaluation.metrics import statistics_needed
@@ -168,7 +177,6 @@ def _measure(
             seed=dataset.evaluation.seed,
             emit=emit,
         )
-        arrived = {"shape": images.shape, "resize": resize_word(image_size)}
         found, protocol = measure_against_reference(
             store, dataset, extractor, metrics, generated, reference, **arrived
         )

@@ -77,6 +77,12 @@ def test_the_content_counts_not_the_place(trained, add, array, tmp_path):
     assert external_evaluations(trained.store) == {"published": other}
 
 
+def test_classes_that_were_asked_for_otherwise_make_another_protocol(add, array):
+    data, even = add("published", array()), add("published", array(), labels="even")
+    assert not even.reused and even.figures == data.figures
+    assert even.details["protocol"] == data.details["protocol"].replace("labels=data", "labels=even")
+
+
 def test_rows_are_listed_and_removed(trained, add, array):
     assert external_evaluations(trained.store) == {}
     with pytest.raises(StoreError, match="no row from elsewhere is called `a`: there are none"):
