@@ -62,8 +62,8 @@ def evaluate_external(
     images are (without passwords), the description, and the hash of the images' content: what counts is the
     content, not the place or the description.
 
-    `labels` says how classes were asked for, where that is known and not as the dataset says. Images of another
-    size than the dataset's are an `EvaluationError`, unless `image_size` brings them to it.
+    `labels` says how classes were asked for, where that is known and not as the dataset says. Images of
+    another size than the dataset's are an `EvaluationError`, unless `image_size` brings them to it.
     """
     from gan_core.evaluation.inputs import open_images
     from gan_core.evaluation.inputs.real import resize_word
