@@ -14,9 +14,11 @@ import os
 import sys
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 from gan_core import signals, steps
 from gan_core.config import default_config_folder, load_configs
+from gan_core.config.datasets import LabelPolicy
 from gan_core.disks import disk_error
 from gan_core.errors import ConfigError, GanError, StoreError
 from gan_core.evaluation.extractors import EXTRACTORS
@@ -153,6 +155,22 @@ def _parser() -> argparse.ArgumentParser:
         "--classifier", help="the dataset whose classifier the store holds, or a classifier.safetensors"
     )
     evaluate.add_argument("--image-size", type=int, help="bring images of different sizes to this one")
+
+    leaderboard = commands.add_parser("leaderboard", help="rows of samples from elsewhere")
+    rows = leaderboard.add_subparsers(dest="rows", required=True)
+    add = _command(rows, "add", _add_row, "measure images from elsewhere and give them a row")
+    add.add_argument("name", help="the row's name")
+    add.add_argument("place", help="folder, archive, shards or array of images")
+    add.add_argument("--dataset", required=True, help="the dataset that they imitate")
+    add.add_argument("--description", default="", help="which model they are of, and where it is published")
+    add.add_argument("--image-size", type=int, help="bring images of another size to the dataset's")
+    add.add_argument(
+        "--labels",
+        choices=get_args(LabelPolicy),
+        help="how classes were asked for, where it is known (default: as the dataset says)",
+    )
+    remove = _command(rows, "remove", _remove_row, "take such a row off the leaderboard")
+    remove.add_argument("name")
 
     _command(commands, "report", _report, "make the leaderboard and the report from what the store holds")
     return parser
@@ -343,6 +361,38 @@ def _named_split(options: argparse.Namespace) -> bool:
 
 def _is_path(text: str) -> bool:
     return text.endswith(".safetensors") or os.sep in text
+
+
+def _add_row(options: argparse.Namespace) -> None:
+    from gan_core.evaluation.external import evaluate_external
+    from gan_core.evaluation.inputs.splits import stored_split
+
+    configs, store = load_configs(options.configs), _existing_store(options)
+    dataset = configs.dataset(options.dataset)
+    if options.name in configs.experiments:
+        raise ConfigError(f"`{options.name}` is an experiment of yours: choose another name for the row")
+    split = stored_split(f"{dataset.name}/train", store, configs)
+    made = evaluate_external(
+        store,
+        dataset,
+        options.name,
+        options.place,
+        reference=split.reference,
+        classifier=split.classifier,
+        description=options.description,
+        image_size=options.image_size,
+        labels=options.labels,
+        force=options.force,
+    )
+    _print(store, made)
+
+
+def _remove_row(options: argparse.Namespace) -> None:
+    from gan_core.evaluation.external import ASSET, remove_external
+
+    store = _existing_store(options)
+    remove_external(store, options.name)
+    _say(json.dumps({"removed": f"{ASSET}/{options.name}"}))
 
 
 def _report(options: argparse.Namespace) -> None:

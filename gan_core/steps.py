@@ -147,7 +147,7 @@ def reference_statistics(dataset: Dataset, shards: Manifest, classifier: Manifes
         "reference_statistics",
         dataset.name,
         config,
-        {"image_shards": shards, **_classifier_input(dataset, classifier)},
+        {"image_shards": shards, **classifier_input(dataset, classifier)},
     )
 
 
@@ -197,13 +197,18 @@ def class_counts(shards: Manifest) -> list[int] | None:
 
 def evaluation(dataset: Dataset, samples: Manifest, reference: Manifest, classifier: Manifest | None) -> Step:
     """Raises `EvaluationError` where an extractor's weights are missing."""
-    config = {
+    config = evaluation_config(dataset, classifier)
+    inputs = {"samples": samples, "reference_statistics": reference}
+    return Step("evaluation", samples.partition, config, {**inputs, **classifier_input(dataset, classifier)})
+
+
+def evaluation_config(dataset: Dataset, classifier: Manifest | None) -> dict[str, Any]:
+    """How the images of a generator are measured. Raises `EvaluationError` where weights are missing."""
+    return {
         "extractors": _extractor_fingerprints(dataset, classifier),
         "metrics": _metric_versions(dataset),
         "seed": dataset.evaluation.seed,
     }
-    inputs = {"samples": samples, "reference_statistics": reference}
-    return Step("evaluation", samples.partition, config, {**inputs, **_classifier_input(dataset, classifier)})
 
 
 # What a generator is built from, apart from the shape of the images.
@@ -234,7 +239,7 @@ def untrained(
     if generator["n_classes"]:
         config["labels"] = dataset.evaluation.labels
     built_from = fingerprint(generator, {}, "")[:12]
-    inputs = {"reference_statistics": reference, **_classifier_input(dataset, classifier)}
+    inputs = {"reference_statistics": reference, **classifier_input(dataset, classifier)}
     return Step("untrained", f"{dataset.name}-{built_from}", config, inputs)
 
 
@@ -244,7 +249,7 @@ def _extractor_fingerprints(dataset: Dataset, classifier: Manifest | None) -> di
     return {name: EXTRACTORS[name].fingerprint_of(sources) for name in dataset.evaluation.extractors}
 
 
-def _classifier_input(dataset: Dataset, classifier: Manifest | None) -> dict[str, Manifest]:
+def classifier_input(dataset: Dataset, classifier: Manifest | None) -> dict[str, Manifest]:
     """The classifier, where one of the dataset's extractors needs it."""
     needed = any(EXTRACTORS[name].needs_classifier for name in dataset.evaluation.extractors)
     return {"classifier": classifier} if needed else {}

@@ -12,6 +12,7 @@ CODE_VERSIONS = {
     "samples": "1",
     "evaluation": "3",
     "untrained": "2",
+    "external_evaluation": "1",
     "leaderboard": "4",
     "report": "4",
 }

@@ -23,6 +23,7 @@ from gan_core.evaluation.extraction import (
     Part,
     batched,
     extract_into,
+    in_order,
     progress_of,
 )
 from gan_core.evaluation.extractors import FeatureExtractor
@@ -123,10 +124,9 @@ class SampleSet:
         return bool(self.labels) and None not in self.labels
 
     def images(self) -> Iterator[KeyedImage]:
-        """(key, uint8 (C, H, W), class or None), one image in memory."""
-        for tar in self.tars:
-            for key, png, label in read_tar(tar):
-                yield key, decode_png(png), label
+        """(key, uint8 (C, H, W), class or None), a few images in memory: they are decoded ahead."""
+        encoded = (sample for tar in self.tars for sample in read_tar(tar))
+        return in_order(lambda sample: (sample[0], decode_png(sample[1]), sample[2]), encoded)
 
     def chosen(self, numbers: np.ndarray) -> torch.Tensor:
         """Those images, uint8 (n, C, H, W), in the order of `numbers`."""

@@ -80,7 +80,7 @@ def evaluate_paths(
         emit=emit,
     )
     found, protocol = against.compare(network, chosen, gathered, Arrival(generated, image_size), emit)
-    warnings = _warnings(generated, against, network, chosen)
+    warnings = warnings_of(generated, against, network, chosen)
     for warning in warnings:
         emit(f"warning: {warning}")
     of_metrics = {name: found.figures.get(metric.main) for name, metric in chosen.items()}
@@ -229,7 +229,7 @@ def _check_counts(fake: Images, real: Real, metrics: dict[str, Metric]) -> None:
 # --- what travels with the figures ------------------------------------------------------------------------
 
 
-def _warnings(fake: Images, real: Real, network: FeatureExtractor, metrics: dict[str, Metric]) -> list[str]:
+def warnings_of(fake: Images, real: Real, network: FeatureExtractor, metrics: dict[str, Metric]) -> list[str]:
     """What a reader of these figures has to know, in words."""
     found = []
     of_moments = [metric for metric in metrics.values() if MOMENTS in metric.generated]

@@ -69,6 +69,13 @@ def test_every_step_without_dagster(run, tmp_path):
     by_file = run(f"evaluate --real {tmp_path / 'real.npz'} --fake {fake} {by_path.partition(str(real))[2]}")
     assert by_file["fid"] == pytest.approx(evaluated["fid"], rel=1e-6)
     assert "image_size is 0" in run(f"{by_path} --fake {fake} --image-size 0", status=2)
+    row = run(f"leaderboard add published {fake} --dataset few-digits --description theirs")
+    assert row["figures"]["fid"] == pytest.approx(evaluated["fid"], rel=1e-9)
+    assert store.current("external_evaluation", "published").config["description"] == "theirs"
+    taken = run(f"leaderboard add plain {fake} --dataset few-digits", status=2)
+    assert "`plain` is an experiment of yours" in taken
+    assert run("leaderboard remove published") == {"removed": "external_evaluation/published"}
+    assert "no row from elsewhere is called `published`" in run("leaderboard remove published", status=2)
 
     write_config(tmp_path / "configs", {**EXPERIMENT, "seed": 1})
     assert "trained with another configuration than it has now" in run("sample plain", status=2)

@@ -122,6 +122,15 @@ def test_which_split_a_name_means(trained):
         assert stored_split(name, trained.store, configs) is None
 
 
+@pytest.mark.parametrize("values", [{"metrics": ["fid"]}, {"seed": 3}, {"samples": 61}])
+def test_a_reference_of_other_settings_is_refused(trained, make_dataset, values):
+    configs = Configs(datasets={"halves": make_dataset(**values)}, experiments={})
+    with pytest.raises(
+        EvaluationError, match="halves were made .* by other settings .*: run `.* reference halves`"
+    ):
+        stored_split("halves/train", trained.store, configs)
+
+
 def test_what_does_not_go_with_a_split_is_refused(trained, folder, images, inception_file):
     fake = str(folder("fake", images["fake"]))
     split = StoredSplit(trained.dataset, "train", trained.reference, trained.classifier)
