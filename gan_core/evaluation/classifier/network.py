@@ -81,8 +81,8 @@ class Whitening(nn.Module):
 class ClassifierNetwork(nn.Module):
     """A small convolutional network: uint8 (B, C, S, S) -> features (B, 128) and logits (B, classes).
 
-    After Jordan 2024: whitened patches, then three pairs of convolutions, each at half the side, whose maxima
-    are the features. The first pair works at half the side already (16x16 of 32x32), where it costs a quarter.
+    After Jordan 2024: whitened patches, then three pairs of convolutions, each pair at half the side, whose
+    maxima are the features. The first pair is at half the side already (16x16 of 32x32): a quarter the cost.
     """
 
     WIDTHS = (64, 128, 256)
