@@ -104,7 +104,7 @@ def image_shards(dataset: Dataset, raw: Manifest) -> Step:
 # steps, `check_images` that were held back until then decide whether images are mirrored.
 CLASSIFIER_TRAINING = {
     "max_epochs": 15,
-    "max_images": 500_000,
+    "max_images": 640_000,
     "batch_size": 128,
     "learning_rate": 4e-3,
     "weight_decay": 5e-2,

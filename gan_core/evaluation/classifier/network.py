@@ -81,25 +81,34 @@ class Whitening(nn.Module):
 class ClassifierNetwork(nn.Module):
     """A small convolutional network: uint8 (B, C, S, S) -> features (B, 128) and logits (B, classes).
 
-    After Jordan 2024: whitened patches, then three blocks that halve the side and end in a narrow map, whose
-    maxima are the features. Batch normalisation and SiLU throughout.
+    After Jordan 2024: whitened patches, then three pairs of convolutions, each pair at half the side, whose
+    maxima are the features. The first pair is at half the side already (16x16 of 32x32): a quarter the cost.
     """
 
-    WIDTHS = (32, 128, FEATURE_DIM)
+    WIDTHS = (64, 128, 256)
 
     def __init__(self, channels: int, image_size: int, n_classes: int):
         super().__init__()
         self.whitening = Whitening(channels, image_size)
+        first, second, third = self.WIDTHS
         width = self.whitening.outputs
         layers: list[nn.Module] = [nn.SiLU()]
-        if width > 2 * self.WIDTHS[0]:  # the many directions of large patches, mixed at little cost
-            layers += [_convolution(width, self.WIDTHS[0], kernel=1), *_normalised(self.WIDTHS[0])]
-            width = self.WIDTHS[0]
-        for outputs in self.WIDTHS:
-            layers += [_convolution(width, outputs), _Halved(), *_normalised(outputs)]
-            layers += [_convolution(outputs, outputs), *_normalised(outputs)]
-            width = outputs
-        self.body = nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten())
+        if width > first:  # the many directions of large patches, mixed at little cost
+            layers += _convolution(width, first // 2, kernel=1)
+            width = first // 2
+        self.body = nn.Sequential(
+            *layers,
+            *_convolution(width, first, stride=2),
+            *_convolution(first, first),
+            _Halved(),
+            *_convolution(first, second),
+            *_convolution(second, second),
+            _Halved(),
+            *_convolution(second, third),
+            *_convolution(third, FEATURE_DIM),
+            nn.AdaptiveMaxPool2d(1),
+            nn.Flatten(),
+        )
         self.head = nn.Linear(FEATURE_DIM, n_classes)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -114,16 +123,13 @@ class _Halved(nn.Module):
         return F.max_pool2d(x, 2) if min(x.shape[2:]) > 1 else x
 
 
-def _convolution(inputs: int, outputs: int, kernel: int = 3) -> nn.Conv2d:
-    """It begins by passing on its inputs (Zagoruyko and Komodakis 2017), the others are random."""
-    convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
-    if kernel > 1:
+def _convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
+    """With batch normalisation and SiLU. A convolution that keeps the side begins by passing on its inputs
+    (Zagoruyko and Komodakis 2017), the rest of its outputs are random."""
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
+    if kernel > 1 and stride == 1:
         nn.init.dirac_(convolution.weight.data[: min(inputs, outputs)])
-    return convolution
-
-
-def _normalised(width: int) -> tuple[nn.Module, nn.Module]:
-    return nn.BatchNorm2d(width), nn.SiLU(inplace=True)
+    return [convolution, nn.BatchNorm2d(outputs), nn.SiLU(inplace=True)]
 
 
 def save_classifier(network: ClassifierNetwork, description: ClassifierDescription, path: Path) -> None:

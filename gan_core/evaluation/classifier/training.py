@@ -117,9 +117,9 @@ def pose_task(task: str, images: torch.Tensor, labels: torch.Tensor | None) -> t
 
 @torch.inference_mode()
 def recognised_classes(network: ClassifierNetwork, task: str, images: LabelledImages) -> tuple:
-    """The true and the recognised classes of images, int64 on the CPU; a network in evaluation mode."""
+    """The true and the recognised classes of images, int64 (N,) each, on the CPU."""
     pairs = []
-    for index in torch.arange(len(images)).split(256):
+    for index in torch.arange(len(images)).chunk(-(-len(images) // 256)):
         some = images.at(index)
         posed, labels = pose_task(task, some.images, some.labels)
         pairs.append(torch.stack([labels, network(posed)[1].argmax(dim=1)]).cpu())
@@ -187,12 +187,11 @@ def _shifted(batch: int, size: int, generator: torch.Generator) -> torch.Tensor:
 
 
 def _check_mirrored(network: ClassifierNetwork, task: str, unseen: LabelledImages) -> MirrorCheck:
-    network.eval()
+    # In training mode, by the statistics of these images: after few steps those of training have not settled.
     true, recognised = recognised_classes(network, task, unseen)
     _, mirrored = recognised_classes(
         network, task, LabelledImages(unseen.images.flip(3).contiguous(), unseen.labels)
     )
-    network.train()
     return MirrorCheck(
         images=len(unseen),
         chance=float(true.bincount().max() / len(true)),

@@ -1,5 +1,7 @@
 """How often a classifier recognises the class that a conditional generator was asked for."""
 
+from typing import TYPE_CHECKING
+
 from gan_core.evaluation.figures import Figure, percent
 from gan_core.evaluation.metrics.base import (
     Batch,
@@ -11,28 +13,40 @@ from gan_core.evaluation.metrics.base import (
     add_metric,
 )
 
+if TYPE_CHECKING:
+    import numpy
+
 
 class Recognised(Gatherer):
-    """The share (0..1) of labelled images whose label has the largest logit; None without labels."""
+    """Counts (class of the label, class of the largest logit) over the labelled images, int64 (K, K); None
+    without labels."""
 
     def __init__(self):
-        self.recognised = self.labelled = 0
+        self.counts = None
 
     def update(self, batch: Batch) -> None:
         if batch.labels is None or batch.logits is None:
             return
-        self.recognised += int((batch.logits.argmax(dim=1).cpu() == batch.labels.cpu()).sum())
-        self.labelled += len(batch.labels)
+        k = batch.logits.shape[1]
+        pairs = batch.labels.cpu() * k + batch.logits.argmax(dim=1).cpu()
+        counts = pairs.bincount(minlength=k * k).reshape(k, k)
+        self.counts = counts if self.counts is None else self.counts + counts
 
-    def finish(self) -> float | None:
-        return self.recognised / self.labelled if self.labelled else None
+    def finish(self) -> "numpy.ndarray | None":
+        return None if self.counts is None else self.counts.numpy()
 
 
 RECOGNISED = Statistic("recognised", lambda count, seed: Recognised(), needs="labels")
 
 
 def compute(comparison: Comparison) -> Figures:
-    return {"class_accuracy": comparison.generated[RECOGNISED]}
+    counts = comparison.generated[RECOGNISED]
+    return {"class_accuracy": float(counts.trace() / counts.sum())}
+
+
+def evidence(comparison: Comparison) -> "dict[str, numpy.ndarray]":
+    """`confusion`: how many images were asked for as the class of the row and recognised as the column's."""
+    return {"confusion": comparison.generated[RECOGNISED]}
 
 
 add_metric(
@@ -48,7 +62,9 @@ add_metric(
             )
         },
         compute=compute,
+        evidence=evidence,
         generated=(RECOGNISED,),
+        version="2",
         position=40,
     ),
 )
