@@ -396,6 +396,7 @@ def _remove_row(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
+    from gan_core.evaluation.external import external_evaluations
     from gan_core.report.leaderboard import build_leaderboard
     from gan_core.report.report import build_report
 
@@ -416,6 +417,7 @@ def _report(options: argparse.Namespace) -> None:
         configs.experiments,
         of["trained_gan"],
         of["evaluation"],
+        external_evaluations(store, unreadable),
         unreadable=unreadable,
         force=options.force,
     )

@@ -24,8 +24,9 @@ def shown(run: StepRun, manifest: Manifest) -> dict[str, Any]:
     metadata=shown,
 )
 def leaderboard(run: StepRun) -> Manifest:
-    """One row per evaluated experiment, best FID first, each with its protocol. What is missing is left
-    out, not waited for."""
+    """One row per configuration, its seeds folded, each figure with its interval and protocol, ranked by what
+    tests show. What is missing is left out, not waited for."""
+    from gan_core.evaluation.external import external_evaluations
     from gan_core.report.leaderboard import build_leaderboard
 
     unreadable: dict[str, str] = {}
@@ -34,6 +35,7 @@ def leaderboard(run: StepRun) -> Manifest:
         run.configs.experiments,
         run.all_inputs("trained_gan", unreadable),
         run.all_inputs("evaluation", unreadable),
+        external_evaluations(run.store, unreadable),
         unreadable=unreadable,
         force=run.force,
         emit=run.emit,

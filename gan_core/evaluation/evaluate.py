@@ -133,7 +133,7 @@ class SampleSet:
         wanted = {int(number): None for number in numbers}
         for number, (_, image, _) in enumerate(self.images()):
             if number in wanted:
-                wanted[number] = torch.from_numpy(image)
+                wanted[number] = torch.from_numpy(image.copy())
         return torch.stack([wanted[int(number)] for number in numbers])
 
     def per_class(self, classes: list[str]) -> dict[str, int]:

@@ -153,9 +153,10 @@ def _measure(
         TrainImages,
         check_same_weights,
         measure_against_reference,
-        write_evidence,
+        real_images,
     )
     from gan_core.evaluation.evaluate_paths import warnings_of
+    from gan_core.evaluation.evidence import write_evidence
     from gan_core.evaluation.inputs.real import RealSplit, gather
     from gan_core.evaluation.inputs.splits import StoredSplit
     from gan_core.evaluation.measuring import open_extractor
@@ -180,9 +181,8 @@ def _measure(
         found, protocol = measure_against_reference(
             store, dataset, extractor, metrics, generated, reference, **arrived
         )
-        write_evidence(
-            work.folder, name, found, metrics, _chosen_of(images, dataset.channels, image_size), train.chosen
-        )
+        chosen = _chosen_of(images, dataset.channels, image_size)
+        write_evidence(work.folder, name, found.evidence, metrics, chosen, train.chosen)
         figures = {figure: found.figures.get(figure) for figure in names}
         measured[name] = {**figures, "protocol": protocol, "protocols": found.protocols}
         real = RealSplit(StoredSplit(dataset, "train", reference, classifier), store)
@@ -192,6 +192,7 @@ def _measure(
     work.details = {
         "protocol": first["protocol"],
         "samples": len(images),
+        "real_images": real_images(reference, dataset.evaluation.extractors[0]),
         "samples_per_class": {},
         "extractors": measured,
         "warnings": list(dict.fromkeys(warnings)),

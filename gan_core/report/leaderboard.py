@@ -16,6 +16,7 @@ import pandas
 from gan_core.config import Experiment
 from gan_core.errors import GanError, StoreError
 from gan_core.evaluation.evidence import read_evidence
+from gan_core.evaluation.external import ASSET as EXTERNAL_ASSET
 from gan_core.evaluation.metrics import METRICS, interval_names
 from gan_core.evaluation.verdicts import UNKNOWN
 from gan_core.report.folding import RANKED_BY, TESTED_BY, Fold, fold, folded_rows
@@ -234,6 +235,10 @@ def _collect(
             reason = staleness(store, experiments[name], evaluation, evaluated, latest)
             found.entries.append(entry)
             found.stale |= {name: reason} if reason else {}
+    prefix = f"{EXTERNAL_ASSET}/"
+    found.damaged |= {
+        name.removeprefix(prefix): text for name, text in unreadable.items() if name.startswith(prefix)
+    }
     for name, evaluation in sorted(external.items()):
         found.inputs[f"{evaluation.asset}/{name}"] = evaluation
         with _leaving_out(name, found, emit), reading(f"{evaluation.asset}/{name}"):
