@@ -44,6 +44,7 @@ def shown_figures(rows: pandas.DataFrame, *, variants: bool) -> list[str]:
     names = [
         name
         for metric in METRICS.values()
+        if metric.in_tables
         for name in (
             metric.main,
             *(f"{metric.main}_{variant}" for variant in metric.columns if variants),

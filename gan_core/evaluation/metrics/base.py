@@ -219,6 +219,8 @@ class Metric:
     `fid_low` and `fid_high`; None where there is none. `evidence` gives arrays that stand behind the figures,
     for tests between experiments and for pictures; `picture` draws a PNG from these, the generated and the
     train images, or None.
+    `in_tables`: whether the main figure has a column wherever experiments are compared; those without stand
+    in the tables' files and with each experiment.
     `settings` says what else decides the figures, for their protocol, such as `kid=100x1000`. `least_images`:
     how many generated images it needs. `version` counts in the fingerprint of what is measured: raise it when
     the figures change. `position` orders the metrics in every table.
@@ -235,6 +237,7 @@ class Metric:
     interval: Callable[[Comparison], Interval | None] | None = None
     evidence: "Callable[[Comparison], dict[str, numpy.ndarray]] | None" = None
     picture: "Callable[[dict[str, numpy.ndarray], ImagesOf, ImagesOf], bytes | None] | None" = None
+    in_tables: bool = True
     settings: Callable[[Comparison], str] = lambda comparison: ""
     least_images: int = 2
     version: str = "1"

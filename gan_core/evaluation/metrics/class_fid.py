@@ -146,6 +146,7 @@ add_metric(
         evidence=distances,
         generated=(CLASS_MOMENTS,),
         real=(CLASS_MOMENTS,),
+        in_tables=False,
         position=42,
     ),
 )

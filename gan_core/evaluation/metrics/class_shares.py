@@ -81,6 +81,7 @@ add_metric(
         evidence=evidence,
         generated=(GENERATED,),
         real=(REAL,),
+        in_tables=False,
         position=41,
     ),
 )

@@ -78,6 +78,7 @@ add_metric(
         generated=(PIXELS,),
         real=(PIXELS, SPACING),
         settings=lambda comparison: f"distinct of {min(MOST, len(comparison.generated[PIXELS]))}",
+        in_tables=False,
         position=61,
     ),
 )

@@ -104,6 +104,7 @@ add_metric(
         real=(MOMENTS,),
         evidence=evidence,
         settings=settings,
+        in_tables=False,
         position=12,
     ),
 )

@@ -248,7 +248,17 @@ def settings(comparison: Comparison) -> str:
     return f"k={K} of {'/'.join(map(str, sizes))}"
 
 
-def _add(name: str, label: str, explanation: str, compute, position: int, *, floor: bool, write=percent):
+def _add(
+    name: str,
+    label: str,
+    explanation: str,
+    compute,
+    position: int,
+    *,
+    floor: bool,
+    write=percent,
+    in_tables=True,
+):
     add_metric(
         name,
         Metric(
@@ -259,6 +269,7 @@ def _add(name: str, label: str, explanation: str, compute, position: int, *, flo
             variants=("floor",) if floor else (),
             settings=settings,
             least_images=K + 1,
+            in_tables=in_tables,
             position=position,
         ),
     )
@@ -291,6 +302,7 @@ _add(
     52,
     floor=True,
     write=decimal,
+    in_tables=False,
 )
 _add(
     "coverage",
@@ -309,6 +321,7 @@ _add(
     clipped_density,
     54,
     floor=False,
+    in_tables=False,
 )
 _add(
     "clipped_coverage",
@@ -318,4 +331,5 @@ _add(
     clipped_coverage,
     55,
     floor=False,
+    in_tables=False,
 )
