@@ -108,7 +108,6 @@ CLASSIFIER_TRAINING = {
     "batch_size": 128,
     "learning_rate": 4e-3,
     "weight_decay": 5e-2,
-    "label_smoothing": 0.1,
     "check_after": 10,
     "check_images": 2000,
 }

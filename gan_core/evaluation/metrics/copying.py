@@ -15,6 +15,7 @@ from gan_core.evaluation.metrics.base import (
     Figures,
     ImageSet,
     ImagesOf,
+    Interval,
     Metric,
     Statistic,
     add_metric,
@@ -273,6 +274,16 @@ def compute(comparison: Comparison) -> Figures:
     }
 
 
+def interval(comparison: Comparison) -> Interval | None:
+    """Of the space with more: given the real images, samples are near one independently of each other."""
+    from gan_core.evaluation.intervals import share_interval
+
+    limits, found = _limits(comparison), _nearest_train(comparison)
+    near = [found[name][0] <= limit for name, limit in limits.items()]
+    most = max(near, key=lambda of_space: of_space.mean())
+    return share_interval(int(most.sum()), len(most))
+
+
 def evidence(comparison: Comparison) -> "Arrays":
     """The `PAIRS` samples that are nearest to a train image, relative to what is near in that space.
 
@@ -360,6 +371,7 @@ add_metric(
             ),
         },
         compute=compute,
+        interval=interval,
         generated=(FEATURES, PIXELS),
         real=(FEATURES, PIXELS, DISTANCES),
         held_out=True,
