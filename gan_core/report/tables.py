@@ -54,11 +54,15 @@ def shown_figures(rows: pandas.DataFrame, *, variants: bool) -> list[str]:
 
 
 def with_interval(name: str, row) -> str:
-    """A main figure with its interval: `4.36 [4.12, 4.60]`."""
-    text = write_figure(name, row)
+    """A figure with its interval: `4.36 [4.12, 4.60]`."""
+    return f"{write_figure(name, row)} {interval_text(name, row)}".rstrip()
+
+
+def interval_text(name: str, row) -> str:
+    """The interval of a figure: `[4.12, 4.60]`; empty where there is none."""
     low, high = (row.get(end) for end in interval_names(name))
     write = FIGURES[name].write
-    return text if is_missing(low) or is_missing(high) else f"{text} [{write(low)}, {write(high)}]"
+    return "" if is_missing(low) or is_missing(high) else f"[{write(low)}, {write(high)}]"
 
 
 # --- inside -----------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from gan_core.progress import format_seconds
 from gan_core.report.folding import RANKED_BY
 from gan_core.report.pictures import Picture, curves, stored_picture, svg_picture
 from gan_core.report.plots import FidBar, fid_comparison_svg
-from gan_core.report.tables import shown_figures, with_interval
+from gan_core.report.tables import interval_text, shown_figures, with_interval
 from gan_core.report.verdicts import (
     Level,
     course,
@@ -68,11 +68,12 @@ class Artefacts:
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of a table; `order` sorts it, empty where there is none."""
+    """One number of a table, `below` it its interval; `order` sorts it, empty where there is none."""
 
     text: str
     order: str = ""
     best: bool = False
+    below: str = ""
 
 
 @dataclass(frozen=True)
@@ -229,10 +230,11 @@ def _members(artefacts: Artefacts, names: list[str], seeds: pandas.DataFrame) ->
 
 
 def _best(column: str, rows: list[dict[str, Any]]) -> float | None:
-    """The best value of a column that is shown to be the best: its interval meets no other row's.
+    """The best value of a column that is shown to be the best: it is of the one row that ranks first, and its
+    interval meets no other row's.
 
     None where there is none. What a training began with is no achievement, so the best one of it is not
-    looked for; nor is one among what ranks last for what its samples are.
+    looked for.
     """
     better, ends = FIGURES[column].better, interval_names(column)
     rows = [row for row in rows if not is_missing(row[column])]
@@ -242,15 +244,18 @@ def _best(column: str, rows: list[dict[str, Any]]) -> float | None:
     low, high = (first[end] for end in ends)
     others = [row for row in rows if row is not first]
     apart = all(row[ends[0]] > high or row[ends[1]] < low for row in others)
-    return first[column] if apart and first["rank"] == 1 else None
+    alone = [row["rank"] for row in rows].count(1) == 1
+    return first[column] if apart and alone and first["rank"] == 1 else None
 
 
 def _cell(column: str, row: dict[str, Any], best: float | None) -> Cell:
     value = row[column]
     if is_missing(value):
         return Cell(MISSING)
-    text = write_figure(column, row) if column in SPEED else with_interval(column, row)
-    return Cell(text, repr(float(value)), best is not None and value == best)
+    below = "" if column in SPEED else interval_text(column, row)
+    # An interval says more than the spread that stands beside a figure without one.
+    text = FIGURES[column].write(value) if below else write_figure(column, row)
+    return Cell(text, repr(float(value)), best is not None and value == best, below)
 
 
 def _fid_chart(rows: list[dict[str, Any]]) -> Picture | None:
@@ -404,14 +409,19 @@ def _status(trained: Manifest | None, evaluation: Manifest | None, problems: lis
 
 
 def _figure_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
-    """(heading, text) of every figure that was to be measured; spread and interval stand behind it."""
+    """(heading, text) of every figure that was to be measured; spread and interval stand behind it, and a
+    variant that does not apply is left out."""
     behind = {FIGURES[name].spread for name in _metric_figures()}
     behind |= {end for metric in METRICS.values() for end in metric.bounds}
     return [
         (FIGURES[name].heading, with_interval(name, figures))
         for name in _metric_figures()
-        if name in figures and name not in behind
+        if name in figures and name not in behind and not _is_empty_variant(name, figures)
     ]
+
+
+def _is_empty_variant(name: str, figures: dict[str, Any]) -> bool:
+    return name not in metric_of_figure(name).figures and is_missing(figures[name])
 
 
 def _metric_figures() -> list[str]:

@@ -136,7 +136,7 @@ add_metric(
                 "FID of the worst class", "lower", "The largest FID within a class. Lower is better."
             ),
             "class_fid_images": Figure(
-                "images in the smallest class",
+                "Images in the smallest class",
                 None,
                 "On how few images, generated or real, the FID of a class stands.",
                 count,

@@ -193,7 +193,16 @@ def test_the_same_inputs_give_the_same_bytes(bench):
 def test_the_best_figure_of_a_table_is_emphasised_once(bench):
     _, page = bench.report(demo(bench))
     best = re.findall(r'class="number best"[^>]*><span[^>]*>([^<]+)', page.text)
-    assert best == ["12.31 [11.31, 13.31]"]  # the other figures have no interval, so no best
+    assert best == ["12.31"]  # the other figures have no interval, so no best
+
+
+def test_a_shared_first_rank_has_no_best_figure(bench):
+    items = [experiment("one"), experiment("two")]
+    for item, fid in zip(items, (5.0, 5.1), strict=True):
+        bench.whole(item, fid=fid, fid_low=4.0, fid_high=6.0, class_accuracy=None)
+    _, page = bench.report(configs_of(*items))
+    assert [row[0] for row in page.tables[0][1:3]] == ["1", "1"]
+    assert 'class="number best"' not in page.text
 
 
 def test_floor_and_untrained_stand_beside_the_fids(bench):
