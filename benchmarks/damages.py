@@ -127,8 +127,13 @@ def of_fewer_classes(pool: Labelled, count: int, dropped: float) -> Labelled:
 
 
 def repeated(pool: Labelled, count: int, distinct: float) -> Labelled:
-    """`distinct` images, again and again."""
-    return _first(pool, int(distinct)).at(torch.arange(count) % int(distinct))
+    """`distinct` images, as many of each class as of any other, again and again."""
+    rank_in_class = torch.empty(len(pool), dtype=torch.int64)
+    for k in pool.labels.unique():
+        of_class = pool.labels == k
+        rank_in_class[of_class] = torch.arange(int(of_class.sum()))
+    balanced = pool.at(torch.argsort(rank_in_class, stable=True))
+    return _first(balanced, int(distinct)).at(torch.arange(count) % int(distinct))
 
 
 def _first(pool: Labelled, count: int) -> Labelled:
@@ -141,9 +146,8 @@ def damaged_sets(pool: Labelled, count: int) -> Iterator[tuple[str, str, Labelle
     """(damage, level in words, images), mildest level first, for each damage after the undamaged images."""
     plain = _first(pool, count)
     yield NONE, "", plain
-    scale = plain.images.shape[-1] / 32
     of_images: list[tuple[str, str, Callable, tuple[Level, ...]]] = [
-        ("blur", "σ = {} px", blurred, tuple(scale * sigma for sigma in (0.5, 1, 1.5, 2))),
+        ("blur", "σ = {} px", blurred, (0.5, 1, 1.5, 2)),
         ("noise", "σ = {} of 255", noisy, (8, 16, 32, 64)),
         ("swirl", "{} rad", swirled, (0.5, 1, 2, 4)),
         ("occlusion", "{} of the area", covered, (0.05, 0.1, 0.2, 0.4)),

@@ -100,7 +100,7 @@ def image_shards(dataset: Dataset, raw: Manifest) -> Step:
 
 
 # How the classifier is trained. Training ends after so many epochs or images, whichever is less: digits need
-# the epochs, CIFAR-10 has 90% after the images (minutes on two cores). After one part in `check_after` of the
+# the epochs, CIFAR-10 ends by the images (minutes on two cores). After one part in `check_after` of the
 # steps, `check_images` that were held back until then decide whether images are mirrored.
 CLASSIFIER_TRAINING = {
     "max_epochs": 15,
