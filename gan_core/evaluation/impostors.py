@@ -31,10 +31,10 @@ LEAST_DISTINCT = 0.5
 # Test images have 5% by definition, blurred ones up to 13%, GANs 0.3 to 1.5%; of copies that are shifted by a
 # pixel 87% (CIFAR-10) and 98% (digits).
 MOST_COPYING = 0.2
-# Coverage within classes, relative to that of the same distribution. Real images of some classes only reach 0
-# to 0.16 of it in the class that they reach least, and 1.2 to 1.8 in the one that they reach most; test images
-# have 0.77 and 1.1. GANs of few epochs on CIFAR-10 have 0.02 to 0.03 and 0.37 to 0.52: what they draw is like
-# no class, and which one it is taken for says nothing.
+# Coverage within classes, relative to that of the same distribution. Real images of some classes only reach
+# 0 to 0.16 of it in the class that they reach least, and 1.2 to 1.8 in the one that they reach most; test
+# images have 0.77 and 1.1. GANs of few epochs on CIFAR-10 have 0.02 to 0.03 and 0.37 to 0.52: what they draw
+# is like no class, and which one it is taken for says nothing.
 DROPPED_CLASS, REACHED_CLASS = 0.25, 0.8
 # GANs of few epochs on CIFAR-10 have 0.35 to 0.47, and 0.1 to 0.2 by a classifier that is right on 87%; one
 # image per class has 0.04 on digits, 0.01 on CIFAR-10.
