@@ -192,6 +192,13 @@ class GatheredPixels(GatheredRows):
         return images.flatten(start_dim=1)
 
 
+class GatheredLabels(GatheredRows):
+    """The class of each image of which features are kept."""
+
+    def rows_of(self, batch: Batch) -> torch.Tensor:
+        return batch.labels
+
+
 @dataclass(frozen=True)
 class FrechetReference:
     """The Gaussian of the real images with the symmetric root of its covariance, which is what makes each

@@ -6,7 +6,7 @@ al. 2020, arXiv 2002.09797).
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gan_core.evaluation.figures import Figure, decimal, percent
 from gan_core.evaluation.metrics.base import (
@@ -207,6 +207,12 @@ def _balls_of(images: ImageSet, train: ImageSet | None) -> RealBalls | None:
     return real_balls(compared(images[FEATURES]))
 
 
+def _labels_of_arrays(arrays: "dict[str, numpy.ndarray]") -> "torch.Tensor":
+    import torch
+
+    return torch.from_numpy(arrays["labels"])
+
+
 def _balls_to_arrays(balls: RealBalls) -> "dict[str, numpy.ndarray]":
     import numpy
 
@@ -218,6 +224,22 @@ BALLS = Statistic(
     derive=_balls_of,
     to_arrays=_balls_to_arrays,
     of_arrays=lambda arrays: RealBalls(arrays["radii"], float(arrays["own_density"])),
+)
+
+
+def _gather_labels(count: int, seed: int) -> Any:
+    from gan_core.evaluation.statistics import GatheredLabels
+
+    return GatheredLabels(count, seed)
+
+
+# int64 (n,): the class of each image of which `FEATURES` has a row.
+LABELS = Statistic(
+    "labels",
+    _gather_labels,
+    needs="labels",
+    to_arrays=lambda labels: {"labels": labels.numpy()},
+    of_arrays=_labels_of_arrays,
 )
 
 
@@ -247,6 +269,12 @@ def density(comparison: Comparison) -> Figures:
 
 def coverage(comparison: Comparison) -> Figures:
     return {"coverage": float((found(comparison).held > 0).mean())}
+
+
+def class_coverage(comparison: Comparison) -> Figures:
+    labels, held = compared(comparison.real[LABELS]).numpy(), found(comparison).held > 0
+    of_classes = [float(held[labels == label].mean()) for label in sorted(set(labels.tolist()))]
+    return {"least_class_coverage": min(of_classes), "most_class_coverage": max(of_classes)}
 
 
 def clipped_density(comparison: Comparison) -> Figures:
@@ -438,4 +466,30 @@ _add(
     55,
     floor=False,
     in_tables=False,
+)
+add_metric(
+    "class_coverage",
+    Metric(
+        figures={
+            "least_class_coverage": Figure(
+                "Coverage, least covered class",
+                "higher",
+                "The coverage of that class of the dataset whose images are reached least. Higher is better; "
+                "near 0 beside a high coverage of other classes is a class left out.",
+                percent,
+            ),
+            "most_class_coverage": Figure(
+                "Coverage, most covered class",
+                "higher",
+                "The coverage of that class of the dataset whose images are reached most. Higher is better.",
+                percent,
+            ),
+        },
+        compute=class_coverage,
+        generated=(FEATURES,),
+        real=(FEATURES, BALLS, LABELS),
+        settings=settings,
+        least_images=K + 1,
+        position=56,
+    ),
 )

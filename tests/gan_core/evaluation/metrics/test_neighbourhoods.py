@@ -11,6 +11,7 @@ from gan_core.evaluation.metrics import neighbourhoods as module
 from gan_core.evaluation.metrics.base import FEATURES
 from gan_core.evaluation.metrics.neighbourhoods import (
     BALLS,
+    LABELS,
     K,
     calibrated,
     expected_coverage,
@@ -137,6 +138,24 @@ def test_repeated_images_have_quality_and_no_variety():
     found = figures_of(real[:8].repeat(50, 1), real)
     assert found["precision"] == 1 and found["density"] > 0.5
     assert found["recall"] == 0 and found["coverage"] < 0.15 and found["clipped_coverage"] < 0.15
+
+
+def test_class_coverage_is_that_of_the_classes_reached_least_and_most():
+    real, generated = normal(300, 4, 75), normal(250, 4, 76)
+    labels = torch.arange(300) % 3
+    real += 20 * labels[:, None]
+    generated[:, 0] += 20 * torch.tensor([0, 1]).repeat(125)
+    generated[:, 1:] += generated[:, :1].gt(10) * 20  # none in the third class
+    values = {"features": real, "labels": labels}
+    prepared = ImageSet(300, values).prepared((FEATURES, BALLS, LABELS))
+    found = compute_metrics(chosen_metrics(["class_coverage"]), Comparison(image_set(generated), prepared))
+    balls = real_balls(real).radii
+    reached = (cdist(real.double(), generated.double()) < balls[:, None]).any(axis=1)
+    of_classes = [reached[labels.numpy() == label].mean() for label in range(3)]
+    assert found["least_class_coverage"] == pytest.approx(min(of_classes)) == 0
+    assert found["most_class_coverage"] == pytest.approx(max(of_classes)) and max(of_classes) > 0.8
+    without = Comparison(image_set(generated), image_set(real).prepared((FEATURES, BALLS)))
+    assert set(compute_metrics(chosen_metrics(["class_coverage"]), without).values()) == {None}
 
 
 def test_of_large_sets_a_seeded_choice_is_compared_and_its_size_recorded(monkeypatch):
