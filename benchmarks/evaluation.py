@@ -6,7 +6,9 @@ Features are positive and correlated, as Inception's are. Each line is timed in 
 has the best time of each: seconds, how many times faster than the other, and how far the two values are
 apart. Prints Markdown. `whole`: the metrics of the samples by a network of random weights, from images in
 memory to figures, beside torch-fidelity asked for the same (ISC, FID, KID, PRC) by the same network; and
-again with a second experiment's samples, which finds the reference made. Its values are apart relative to themselves, or to 1.
+again with a second experiment's samples, which finds the reference made. Its values are apart relative to
+themselves, or to 1. Beside other load, two threads wait for each other: OMP_NUM_THREADS=1 compares better
+there.
 """
 
 import argparse

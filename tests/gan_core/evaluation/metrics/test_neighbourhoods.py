@@ -193,7 +193,7 @@ def compared_sets(generated, real):
 
 
 def test_intervals_hold_the_expected_figures():
-    real, trials = normal(120, 6, 0), 150
+    real, trials = normal(120, 6, 0), 80
     figures, intervals = {name: [] for name in NAMES}, {name: [] for name in NAMES}
     for trial in range(trials):
         comparison = compared_sets(normal(100, 6, 100 + trial, scale=1.1), real)
@@ -204,7 +204,7 @@ def test_intervals_hold_the_expected_figures():
         truth = np.mean(figures[name])
         low, high = np.array(intervals[name]).T
         # Three standard errors of the trials below 95%; recall and coverage are known to be on the safe side.
-        assert np.mean((low <= truth) & (truth <= high)) >= 0.896, name
+        assert np.mean((low <= truth) & (truth <= high)) >= 0.877, name
         assert np.mean(high - low) < 8 * np.std(figures[name]), name
 
 
