@@ -30,7 +30,7 @@ from gan_core.evaluation.metrics import (
 )
 from gan_core.evaluation.metrics.kid import kernel_inception_distance
 from gan_core.evaluation.metrics.neighbourhoods import neighbourhoods, real_balls
-from gan_core.evaluation.statistics import FrechetReference, Gaussian, Moments, frechet_distance
+from gan_core.evaluation.statistics.moments import FrechetReference, Gaussian, Moments, frechet_distance
 from gan_core.progress import Progress
 
 BATCH = 64

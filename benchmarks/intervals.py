@@ -17,9 +17,14 @@ import numpy as np
 import torch
 
 from gan_core.evaluation.extractors import EXTRACTORS, ExtractorSources
-from gan_core.evaluation.intervals import NORMAL_QUANTILE, frechet_interval, kernel_interval, mean_interval
-from gan_core.evaluation.kernel_sums import kernel_sums, subset_distances
-from gan_core.evaluation.statistics import FrechetReference, Gaussian, frechet_distance
+from gan_core.evaluation.statistics.intervals import (
+    NORMAL_QUANTILE,
+    frechet_interval,
+    kernel_interval,
+    mean_interval,
+)
+from gan_core.evaluation.statistics.kernel_sums import kernel_sums, subset_distances
+from gan_core.evaluation.statistics.moments import FrechetReference, Gaussian, frechet_distance
 from gan_core.sampling import generate, load_generator
 from gan_core.store import Store
 

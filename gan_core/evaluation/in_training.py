@@ -8,7 +8,7 @@ from torch.nn import functional
 from gan_core.data.loading import load_resident
 from gan_core.data.shard_manifest import split_of
 from gan_core.evaluation.extractors import FeatureExtractor
-from gan_core.evaluation.statistics import FrechetReference, Gaussian, Moments, frechet_distance
+from gan_core.evaluation.statistics.moments import FrechetReference, Gaussian, Moments, frechet_distance
 from gan_core.images import evenly_chosen
 from gan_core.sampling import generate
 from gan_core.store import Manifest, Store

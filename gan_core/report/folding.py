@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from gan_core.evaluation.comparing import Candidate, ranks
 from gan_core.evaluation.figures import FIGURES, is_missing
-from gan_core.evaluation.intervals import seeds_interval
 from gan_core.evaluation.metrics import METRICS, Metric, interval_names
+from gan_core.evaluation.statistics.comparing import Candidate, ranks
+from gan_core.evaluation.statistics.intervals import seeds_interval
 from gan_core.report.rows import EXTERNAL, Entry
 
 RANKED_BY = "fid"

@@ -16,7 +16,7 @@ from gan_core.evaluation.measuring import Measured, measure, protocol_of, split_
 from gan_core.evaluation.metrics import Comparison, ImageSet, Metric, Statistic, statistics_needed
 from gan_core.evaluation.metrics.base import MOMENTS
 from gan_core.evaluation.reference import load_reference
-from gan_core.evaluation.statistics import FrechetReference, Gaussian
+from gan_core.evaluation.statistics.moments import FrechetReference, Gaussian
 from gan_core.store import Store
 
 

@@ -16,7 +16,7 @@ from gan_core.errors import EvaluationError, GanError
 from gan_core.evaluation.extractors import FeatureExtractor
 from gan_core.evaluation.metrics import ImageSet
 from gan_core.evaluation.metrics.base import MOMENTS
-from gan_core.evaluation.statistics import FrechetReference, Gaussian
+from gan_core.evaluation.statistics.moments import FrechetReference, Gaussian
 from gan_core.secrets import masked
 
 # Rounding leaves less of an asymmetry than this share of the largest value.

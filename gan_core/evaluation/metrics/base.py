@@ -106,25 +106,25 @@ class ImageSet:
 
 
 def _gather_moments(count: int, seed: int) -> Gatherer:
-    from gan_core.evaluation.statistics import GatheredMoments
+    from gan_core.evaluation.statistics.moments import GatheredMoments
 
     return GatheredMoments()
 
 
 def _gather_features(count: int, seed: int) -> Gatherer:
-    from gan_core.evaluation.statistics import GatheredFeatures
+    from gan_core.evaluation.statistics.moments import GatheredFeatures
 
     return GatheredFeatures(count, seed)
 
 
 def _gather_pixels(count: int, seed: int) -> Gatherer:
-    from gan_core.evaluation.statistics import GatheredPixels
+    from gan_core.evaluation.statistics.moments import GatheredPixels
 
     return GatheredPixels(count, seed)
 
 
 def _with_root(gaussian: Any) -> Any:
-    from gan_core.evaluation.statistics import FrechetReference
+    from gan_core.evaluation.statistics.moments import FrechetReference
 
     return FrechetReference.of(gaussian)
 
@@ -134,7 +134,7 @@ def _moments_to_arrays(reference: Any) -> dict[str, Any]:
 
 
 def _moments_of_arrays(arrays: dict[str, Any]) -> Any:
-    from gan_core.evaluation.statistics import FrechetReference
+    from gan_core.evaluation.statistics.moments import FrechetReference
 
     return FrechetReference(arrays["mu"], arrays["sigma"], arrays["sigma_sqrt"], int(arrays["count"]))
 

@@ -46,7 +46,7 @@ class ClassMoments(Gatherer):
     def _part(self) -> None:
         import torch
 
-        from gan_core.evaluation.statistics import Moments
+        from gan_core.evaluation.statistics.moments import Moments
 
         if not self.waiting:
             return
@@ -57,7 +57,7 @@ class ClassMoments(Gatherer):
 
 
 def _with_roots(gaussians: dict[int, Any]) -> dict[int, Any]:
-    from gan_core.evaluation.statistics import FrechetReference
+    from gan_core.evaluation.statistics.moments import FrechetReference
 
     return {k: FrechetReference.of(gaussian) for k, gaussian in gaussians.items()}
 
@@ -74,7 +74,7 @@ def _to_arrays(references: dict[int, Any]) -> "dict[str, numpy.ndarray]":
 
 
 def _of_arrays(arrays: "dict[str, numpy.ndarray]") -> dict[int, Any]:
-    from gan_core.evaluation.statistics import Gaussian
+    from gan_core.evaluation.statistics.moments import Gaussian
 
     parts = zip(arrays["classes"], arrays["mu"], arrays["sigma"], arrays["counts"], strict=True)
     return _with_roots({int(k): Gaussian(mu, sigma, int(n)) for k, mu, sigma, n in parts})
@@ -95,7 +95,7 @@ def distances(comparison: Comparison) -> "dict[str, numpy.ndarray]":
     within it (`fid`), and the numbers of images that it stands on (`generated`, `real`)."""
     import numpy as np
 
-    from gan_core.evaluation.statistics import frechet_distance
+    from gan_core.evaluation.statistics.moments import frechet_distance
 
     def make() -> dict[str, np.ndarray]:
         real, generated = comparison.real[CLASS_MOMENTS], comparison.generated[CLASS_MOMENTS]

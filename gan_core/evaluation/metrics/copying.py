@@ -49,7 +49,7 @@ def pixel_distances(queries: "torch.Tensor", points: "torch.Tensor") -> "tuple[n
     """
     import numpy
 
-    from gan_core.evaluation.neighbours import nearest
+    from gan_core.evaluation.statistics.neighbours import nearest
 
     shape = square_of(queries.shape[1])
     if shape is None or shape[1] <= 2 * SHIFT:
@@ -144,7 +144,7 @@ def distances_in_cells(
     import numpy
     import torch
 
-    from gan_core.evaluation.neighbours import nearest
+    from gan_core.evaluation.statistics.neighbours import nearest
 
     mean, components = (torch.from_numpy(cells[name]) for name in ("mean", "components"))
     centres = torch.from_numpy(cells["centres"])
@@ -199,7 +199,7 @@ def _derive(images: ImageSet, train: ImageSet | None) -> "Arrays | None":
 
 def _of_train(features: "torch.Tensor") -> "Arrays":
     """`own`: the distance (N,) of each train image to the nearest other; and the cells."""
-    from gan_core.evaluation.neighbours import nearest
+    from gan_core.evaluation.statistics.neighbours import nearest
 
     return {"own": nearest(features, features, 1, same=True)[0][:, 0], **fit_cells(features)}
 
@@ -207,7 +207,7 @@ def _of_train(features: "torch.Tensor") -> "Arrays":
 def _of_held_out(held_out: ImageSet, train: ImageSet) -> "Arrays":
     """Of each held-out image (M,) the distances to the train images: by `pixels`, by `features`, and
     `in_cells`, the nearest of its own of the `cells`; `authentic`: bool (M,), see `authentic`."""
-    from gan_core.evaluation.neighbours import nearest
+    from gan_core.evaluation.statistics.neighbours import nearest
 
     features, own = train[FEATURES], _of_train(train[FEATURES])
     distances, numbers = nearest(held_out[FEATURES], features, 1)
@@ -239,7 +239,7 @@ def _nearest_train(comparison: Comparison) -> "dict[str, tuple[numpy.ndarray, nu
     """By space, the distance of each sample to its nearest train image and that one's number, each (M,)."""
 
     def find():
-        from gan_core.evaluation.neighbours import nearest
+        from gan_core.evaluation.statistics.neighbours import nearest
 
         generated, train = comparison.generated, comparison.real
         distances, numbers = nearest(generated[FEATURES], train[FEATURES], 1)
@@ -276,7 +276,7 @@ def compute(comparison: Comparison) -> Figures:
 
 def interval(comparison: Comparison) -> Interval | None:
     """Of the space with more: given the real images, samples are near one independently of each other."""
-    from gan_core.evaluation.intervals import share_interval
+    from gan_core.evaluation.statistics.intervals import share_interval
 
     limits, found = _limits(comparison), _nearest_train(comparison)
     near = [found[name][0] <= limit for name, limit in limits.items()]
@@ -293,7 +293,7 @@ def evidence(comparison: Comparison) -> "Arrays":
     """
     import numpy
 
-    from gan_core.evaluation.statistics import kept_images
+    from gan_core.evaluation.statistics.moments import kept_images
 
     found, limits = _nearest_train(comparison), _limits(comparison)
     spaces = list(limits)

@@ -26,7 +26,7 @@ def distinct_images(pixels: "torch.Tensor", distance: float) -> int:
     import numpy
     import torch
 
-    from gan_core.evaluation.neighbours import pairs_in_balls, within
+    from gan_core.evaluation.statistics.neighbours import pairs_in_balls, within
 
     repeats = torch.zeros(len(pixels), dtype=torch.bool)
     for pairs in pairs_in_balls(pixels, pixels, point_radii=numpy.full(len(pixels), distance), same=True):
@@ -39,7 +39,7 @@ def distinct_images(pixels: "torch.Tensor", distance: float) -> int:
 def _derive(images: ImageSet, train: ImageSet | None) -> float | None:
     import numpy
 
-    from gan_core.evaluation.neighbours import radii
+    from gan_core.evaluation.statistics.neighbours import radii
 
     if PIXELS not in images or images.count < 2:
         return None

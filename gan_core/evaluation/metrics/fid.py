@@ -13,14 +13,14 @@ from gan_core.evaluation.metrics.base import (
 
 
 def compute(comparison: Comparison) -> Figures:
-    from gan_core.evaluation.statistics import frechet_distance
+    from gan_core.evaluation.statistics.moments import frechet_distance
 
     real, generated = comparison.real[MOMENTS], comparison.generated[MOMENTS]
     return {"fid": comparison.once("fid", lambda: frechet_distance(real, generated))}
 
 
 def interval(comparison: Comparison) -> Interval | None:
-    from gan_core.evaluation.intervals import frechet_interval
+    from gan_core.evaluation.statistics.intervals import frechet_interval
 
     generated = comparison.generated
     value = compute(comparison)["fid"]

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import numpy
     import torch
 
-    from gan_core.evaluation.statistics import FrechetReference
+    from gan_core.evaluation.statistics.moments import FrechetReference
 
 # Of the paper: sizes from 5,000 of 50,000 on, evenly apart.
 SIZES = 15
@@ -39,7 +39,7 @@ def distances_by_size(
     """
     import numpy
 
-    from gan_core.evaluation.statistics import Moments, frechet_distance
+    from gan_core.evaluation.statistics.moments import Moments, frechet_distance
 
     order = numpy.random.RandomState(seed).permutation(len(features))
     moments, distances, before = Moments(), [], 0

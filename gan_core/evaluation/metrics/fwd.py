@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def _gather(count: int, seed: int) -> Gatherer:
-    from gan_core.evaluation.wavelets import GatheredPackets
+    from gan_core.evaluation.statistics.wavelets import GatheredPackets
 
     return GatheredPackets()
 
 
 def _prepare(moments: Any) -> Any:
-    from gan_core.evaluation.wavelets import PacketReference
+    from gan_core.evaluation.statistics.wavelets import PacketReference
 
     return PacketReference.of(moments)
 
@@ -33,7 +33,7 @@ def _to_arrays(reference: Any) -> "dict[str, numpy.ndarray]":
 
 
 def _of_arrays(arrays: "dict[str, numpy.ndarray]") -> Any:
-    from gan_core.evaluation.wavelets import PacketReference
+    from gan_core.evaluation.statistics.wavelets import PacketReference
 
     return PacketReference(arrays["mu"], arrays["sigma"], arrays["sigma_sqrt"], int(arrays["count"]))
 
@@ -52,7 +52,7 @@ def evidence(comparison: Comparison) -> "dict[str, numpy.ndarray]":
 
 
 def _distances(comparison: Comparison) -> "numpy.ndarray":
-    from gan_core.evaluation.wavelets import packet_distances
+    from gan_core.evaluation.statistics.wavelets import packet_distances
 
     real, generated = comparison.real[PACKETS], comparison.generated[PACKETS]
     return comparison.once("packet distances", lambda: packet_distances(real, generated))

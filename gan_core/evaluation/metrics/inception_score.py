@@ -82,7 +82,7 @@ def compute(comparison: Comparison) -> Figures:
 
 def interval(comparison: Comparison) -> Interval | None:
     """The parts are of other samples each, and so independent: Student's t of nine degrees of freedom."""
-    from gan_core.evaluation.intervals import mean_interval
+    from gan_core.evaluation.statistics.intervals import mean_interval
 
     return mean_interval(comparison.generated[SCORE])
 

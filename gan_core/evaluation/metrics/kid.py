@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy
     import torch
 
-    from gan_core.evaluation.kernel_sums import KernelSums
+    from gan_core.evaluation.statistics.kernel_sums import KernelSums
 
 # The settings of the paper and of torch-fidelity.
 RNG_SEED = 2020
@@ -33,7 +33,7 @@ def kernel_inception_distance(
     The unbiased squared MMD with the kernel (x.y / D + 1)^3, summed up in float64. May be slightly negative.
     Fewer than `subset_size` images in a set, or sets of other D, are an `EvaluationError`.
     """
-    from gan_core.evaluation.kernel_sums import subset_distances
+    from gan_core.evaluation.statistics.kernel_sums import subset_distances
 
     if generated.shape[1] != real.shape[1]:
         raise EvaluationError(
@@ -76,20 +76,20 @@ def compute(comparison: Comparison) -> Figures:
 
 
 def interval(comparison: Comparison) -> Interval:
-    from gan_core.evaluation.intervals import kernel_interval
+    from gan_core.evaluation.statistics.intervals import kernel_interval
 
     size = subset_size(comparison)
     return kernel_interval(compute(comparison)["kid"], _sums(comparison), subsets=SUBSETS, size=size)
 
 
 def evidence(comparison: Comparison) -> "dict[str, numpy.ndarray]":
-    """What a relative MMD test between two experiments needs: see `gan_core.evaluation.comparing`."""
+    """What a relative MMD test between two experiments needs: see `statistics.comparing`."""
     sums = _sums(comparison)
     return {"own": sums.own, "cross": sums.cross, "real": sums.real}
 
 
 def _sums(comparison: Comparison) -> "KernelSums":
-    from gan_core.evaluation.kernel_sums import kernel_sums
+    from gan_core.evaluation.statistics.kernel_sums import kernel_sums
 
     return comparison.once("kernel sums", lambda: kernel_sums(*compared_features(comparison)))
 

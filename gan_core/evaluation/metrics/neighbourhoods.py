@@ -74,7 +74,7 @@ def real_balls(real: "torch.Tensor", k: int = K) -> RealBalls:
     """
     import numpy
 
-    from gan_core.evaluation.neighbours import radii
+    from gan_core.evaluation.statistics.neighbours import radii
 
     balls = RealBalls(radii(real, k), 0.0)
     counts = _counts(real, real, balls.clipped, same=True)
@@ -94,7 +94,7 @@ def neighbourhoods(
     import numpy
     import torch
 
-    from gan_core.evaluation.neighbours import pairs_in_balls, radii, within
+    from gan_core.evaluation.statistics.neighbours import pairs_in_balls, radii, within
 
     in_real, in_clipped = (numpy.zeros(len(generated), dtype=numpy.int64) for _ in range(2))
     held, reached = (numpy.zeros(len(real), dtype=numpy.int64) for _ in range(2))
@@ -139,7 +139,7 @@ def _counts(
     import numpy
     import torch
 
-    from gan_core.evaluation.neighbours import pairs_in_balls, within
+    from gan_core.evaluation.statistics.neighbours import pairs_in_balls, within
 
     counts, bounds = numpy.zeros(len(queries), dtype=numpy.int64), torch.from_numpy(point_radii)
     for pairs in pairs_in_balls(queries, points, point_radii=point_radii, same=same):
@@ -228,7 +228,7 @@ BALLS = Statistic(
 
 
 def _gather_labels(count: int, seed: int) -> Any:
-    from gan_core.evaluation.statistics import GatheredLabels
+    from gan_core.evaluation.statistics.moments import GatheredLabels
 
     return GatheredLabels(count, seed)
 
@@ -301,14 +301,14 @@ def clipped_coverage(comparison: Comparison) -> Figures:
 
 
 def precision_interval(comparison: Comparison) -> Interval | None:
-    from gan_core.evaluation.intervals import share_interval
+    from gan_core.evaluation.statistics.intervals import share_interval
 
     inside = found(comparison).in_real > 0
     return share_interval(int(inside.sum()), len(inside))
 
 
 def density_interval(comparison: Comparison) -> Interval | None:
-    from gan_core.evaluation.intervals import mean_interval
+    from gan_core.evaluation.statistics.intervals import mean_interval
 
     return mean_interval(found(comparison).in_real / K)
 
@@ -316,7 +316,7 @@ def density_interval(comparison: Comparison) -> Interval | None:
 def clipped_density_interval(comparison: Comparison) -> Interval | None:
     import numpy
 
-    from gan_core.evaluation.intervals import mean_interval
+    from gan_core.evaluation.statistics.intervals import mean_interval
 
     own = comparison.real[BALLS].own_density
     ends = mean_interval(numpy.minimum(found(comparison).in_clipped / K, 1))
@@ -362,7 +362,7 @@ def _share_interval(value: float, lost: "numpy.ndarray") -> Interval:
     """
     import numpy
 
-    from gan_core.evaluation.intervals import NORMAL_QUANTILE
+    from gan_core.evaluation.statistics.intervals import NORMAL_QUANTILE
 
     error = NORMAL_QUANTILE * float(numpy.sqrt(lost.var() * len(lost)))
     return max(value - error, 0.0), min(value + error, 1.0)

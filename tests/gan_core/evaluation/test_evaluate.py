@@ -22,7 +22,7 @@ from gan_core.evaluation.evaluate_paths import evaluate_paths
 from gan_core.evaluation.metrics import METRICS
 from gan_core.evaluation.metrics.base import FEATURES, MOMENTS
 from gan_core.evaluation.reference import compute_reference_statistics, load_reference
-from gan_core.evaluation.statistics import Moments, frechet_distance
+from gan_core.evaluation.statistics.moments import Moments, frechet_distance
 from gan_core.sampling import draw_labels, generate, untrained_generator
 from gan_core.store import FileEntry, Manifest, Store
 

@@ -18,18 +18,16 @@ from gan_core.data.tars import read_tar
 from gan_core.errors import ConfigError
 from gan_core.evaluation.classifier import train_classifier
 from gan_core.evaluation.evaluate import evaluate_samples
+from gan_core.evaluation.evidence import pictures_of, read_evidence
 from gan_core.evaluation.extractors.base import EXTRACTORS, FeatureExtractor, check_images
 from gan_core.evaluation.figures import FIGURES, Figure, percent
 from gan_core.evaluation.metrics.base import METRICS, Gatherer, Metric, Statistic, add_metric
 from gan_core.evaluation.reference import compute_reference_statistics
+from gan_core.images import grid_png
 from gan_core.registry import register
-from gan_core.report.leaderboard import (
-    build_leaderboard,
-    leaderboard_markdown,
-    leaderboard_text,
-    read_leaderboard,
-)
+from gan_core.report.leaderboard import build_leaderboard, read_leaderboard
 from gan_core.report.report import build_report
+from gan_core.report.tables import leaderboard_markdown, leaderboard_text
 from gan_core.sampling import draw_samples
 from gan_core.store import FileEntry, Manifest, Store
 from gan_core.training import train_gan
@@ -59,13 +57,24 @@ def brightness_gap():
         to_arrays=lambda value: {"mean": np.array(value)},
         of_arrays=lambda arrays: float(arrays["mean"]),
     )
+    derived = Statistic(
+        "darkness",
+        derive=lambda images, train: 1 - images[statistic],
+        to_arrays=lambda value: {"mean": np.array(value)},
+        of_arrays=lambda arrays: float(arrays["mean"]),
+    )
     metric = Metric(
         figures={"gap": Figure("Brightness gap", "lower", "How much brighter one set is.", percent)},
         compute=lambda sides: {"gap": abs(sides.generated[statistic] - sides.real[statistic])},
         generated=(statistic,),
-        real=(statistic,),
+        real=(statistic, derived),
         variants=("untrained", "test", "floor"),
         columns=("untrained",),
+        interval=lambda sides: (sides.real[statistic] - 1, sides.real[statistic] + 1),
+        evidence=lambda sides: {"darkness": np.array([sides.real[derived]])},
+        picture=lambda arrays, generated, train: grid_png(
+            torch.cat([generated(np.array([5])), train(np.array([7]))]), 2
+        ),
         settings=lambda sides: f"brightness={sides.real.count}",
     )
     held_out = Metric(
@@ -168,8 +177,18 @@ def test_from_yaml_to_report_without_touching_the_product(tmp_path, brightness_g
     assert figures["gap_test"] == pytest.approx(abs(drawn - means["test"]), rel=1e-6)
     assert figures["held_out"] == pytest.approx(means["test"] - means["train"], rel=1e-6)
     assert figures["gap_untrained"] > 0 and figures["gap_floor"] >= 0
-    variants = [f"{name}{end}" for name in ("fid", "gap") for end in ("", "_untrained", "_test", "_floor")]
-    assert list(figures) == [*variants, "held_out"]
+    ends = ("", "_low", "_high", "_untrained", "_test", "_floor")
+    assert list(figures) == [*(f"{name}{end}" for name in ("fid", "gap") for end in ends), "held_out"]
+    bounds = pytest.approx((means["train"] - 1, means["train"] + 1), rel=1e-6)
+    assert (figures["gap_low"], figures["gap_high"]) == bounds
+
+    # What stands behind the figures: an array of a statistic that was derived with the reference, a picture.
+    darkness = read_evidence(store, evaluation, "brightness")["darkness"]
+    assert darkness == pytest.approx([1 - means["train"]], rel=1e-6)
+    assert pictures_of(evaluation) == {"brightness": "brightness-thumbnail.png"}
+    picture = decode_png(store.local(evaluation, "brightness-thumbnail.png").read_bytes())
+    sample = [decode_png(png) for _, png, _ in read_tar(store.local(samples, "samples-000000.tar"))][5]
+    assert (picture[:1, :16, :16] == sample).all()
 
     # Its protocol is that of the extractor, with what the metric adds.
     count = shards.details["splits"]["train"]["images"]
@@ -243,7 +262,7 @@ def entry():
     ("evaluation", "message"),
     [
         ({"extractors": ["dinov9"]}, "there is no `dinov9`: choose from classifier, dinov2, inception"),
-        ({"metrics": ["fid", "ppl"]}, "there is no `ppl`: choose from fid, kid, is, accuracy"),
+        ({"metrics": ["fid", "ppl"]}, "there is no `ppl`: choose from fid, fid_infinity, kid, is, fwd"),
         ({"metrics": []}, "metrics"),
         ({"weights": {"vgg": "x"}}, "there is no `vgg`: choose from classifier, dinov2, inception"),
     ],

@@ -7,7 +7,7 @@ from gan_core.errors import EvaluationError
 from gan_core.evaluation.extractors import FeatureExtractor
 from gan_core.evaluation.inputs.statistics_files import StatisticsFile, is_statistics, write_statistics
 from gan_core.evaluation.metrics.base import MOMENTS
-from gan_core.evaluation.statistics import Moments, frechet_distance
+from gan_core.evaluation.statistics.moments import Moments, frechet_distance
 
 
 class Extractor(FeatureExtractor):

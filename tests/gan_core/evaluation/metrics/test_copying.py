@@ -8,7 +8,6 @@ from scipy.spatial.distance import cdist
 from sklearn.datasets import load_digits
 from torch.nn import functional
 
-from gan_core.evaluation import statistics
 from gan_core.evaluation.metrics import METRICS, Comparison, ImageSet, chosen_metrics, compute_metrics
 from gan_core.evaluation.metrics.base import FEATURES, PIXELS
 from gan_core.evaluation.metrics.copying import (
@@ -22,6 +21,7 @@ from gan_core.evaluation.metrics.copying import (
     square_of,
 )
 from gan_core.evaluation.metrics.distinct import SPACING, distinct_images
+from gan_core.evaluation.statistics import moments as statistics
 
 REAL = (FEATURES, PIXELS, DISTANCES, SPACING)
 

@@ -4,7 +4,7 @@ import torch
 
 from gan_core.evaluation.metrics import METRICS, Comparison, ImageSet
 from gan_core.evaluation.metrics.fid_infinity import SIZES, distances_by_size, extrapolated, sizes_of
-from gan_core.evaluation.statistics import FrechetReference, Gaussian, frechet_distance
+from gan_core.evaluation.statistics.moments import FrechetReference, Gaussian, frechet_distance
 
 
 def gaussian(features):

@@ -5,7 +5,6 @@ from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 
 from gan_core.errors import EvaluationError
-from gan_core.evaluation import statistics
 from gan_core.evaluation.extraction import Accumulator
 from gan_core.evaluation.metrics import (
     METRICS,
@@ -19,6 +18,7 @@ from gan_core.evaluation.metrics import (
 from gan_core.evaluation.metrics.base import FEATURES, MOMENTS, Batch
 from gan_core.evaluation.metrics.inception_score import InceptionScore
 from gan_core.evaluation.metrics.kid import kernel_inception_distance, subset_size
+from gan_core.evaluation.statistics import moments as statistics
 
 
 def normal(count, dimensions, seed, scale=1.0, offset=0.0):

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from gan_core.errors import EvaluationError
 from gan_core.evaluation.metrics.base import Batch, Gatherer
-from gan_core.evaluation.statistics import FrechetReference, Gaussian, frechet_distance
+from gan_core.evaluation.statistics.moments import FrechetReference, Gaussian, frechet_distance
 
 # The published figures are of 256 pixels at level 4: packets of 16 by 16. Smaller images have fewer levels,
 # and packets of the same side.

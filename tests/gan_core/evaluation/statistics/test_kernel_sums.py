@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch_fidelity.metric_kid import kid_features_to_metric
 
-from gan_core.evaluation import kernel_sums as module
-from gan_core.evaluation.kernel_sums import kernel_sums, subset_distances
+from gan_core.evaluation.statistics import kernel_sums as module
+from gan_core.evaluation.statistics.kernel_sums import kernel_sums, subset_distances
 
 
 def features(count, seed, offset=0.0, dimensions=8):

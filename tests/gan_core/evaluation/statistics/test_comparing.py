@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gan_core.evaluation.comparing import (
+from gan_core.evaluation.statistics.comparing import (
     Candidate,
     beats,
     holm,

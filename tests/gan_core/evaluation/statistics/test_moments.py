@@ -5,7 +5,7 @@ from pytorch_fid.fid_score import calculate_frechet_distance
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
 from gan_core.errors import EvaluationError
-from gan_core.evaluation.statistics import FrechetReference, Gaussian, Moments, frechet_distance
+from gan_core.evaluation.statistics.moments import FrechetReference, Gaussian, Moments, frechet_distance
 
 
 def features(count, dimensions, seed, scale=1.0, offset=0.0):

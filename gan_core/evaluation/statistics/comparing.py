@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gan_core.evaluation.intervals import NORMAL_QUANTILE
+from gan_core.evaluation.statistics.intervals import NORMAL_QUANTILE
 
 # How often, at most, a table may hold any order that is luck.
 LEVEL = 0.05

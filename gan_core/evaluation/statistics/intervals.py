@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from gan_core.evaluation.kernel_sums import KernelSums
-    from gan_core.evaluation.statistics import FrechetReference, Gaussian
+    from gan_core.evaluation.statistics.kernel_sums import KernelSums
+    from gan_core.evaluation.statistics.moments import FrechetReference, Gaussian
 
 Interval = tuple[float, float]
 

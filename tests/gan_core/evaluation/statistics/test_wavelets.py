@@ -6,8 +6,8 @@ from gan_core.errors import EvaluationError
 from gan_core.evaluation.metrics import METRICS, Comparison, ImageSet
 from gan_core.evaluation.metrics.base import Batch
 from gan_core.evaluation.metrics.fwd import PACKETS
-from gan_core.evaluation.statistics import FrechetReference, Gaussian, frechet_distance
-from gan_core.evaluation.wavelets import (
+from gan_core.evaluation.statistics.moments import FrechetReference, Gaussian, frechet_distance
+from gan_core.evaluation.statistics.wavelets import (
     GatheredPackets,
     PacketReference,
     haar_packets,
@@ -69,7 +69,7 @@ def test_larger_images_have_more_levels(side, levels):
 
 @pytest.mark.parametrize("block", [1, 100, 10**6])
 def test_the_moments_are_numpys_whatever_the_batches(monkeypatch, block):
-    monkeypatch.setattr("gan_core.evaluation.wavelets.BLOCK_VALUES", block)
+    monkeypatch.setattr("gan_core.evaluation.statistics.wavelets.BLOCK_VALUES", block)
     images = pictures(50, 1)
     found = gathered(images)
     packets = haar_packets(images.double() / 255, 1).flatten(2).numpy()

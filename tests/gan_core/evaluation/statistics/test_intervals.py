@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import stats
 
-from gan_core.evaluation.intervals import (
+from gan_core.evaluation.statistics.intervals import (
     frechet_error,
     frechet_interval,
     jackknife_interval,
@@ -13,8 +13,8 @@ from gan_core.evaluation.intervals import (
     seeds_interval,
     share_interval,
 )
-from gan_core.evaluation.kernel_sums import kernel_sums, subset_distances
-from gan_core.evaluation.statistics import FrechetReference, Gaussian, frechet_distance
+from gan_core.evaluation.statistics.kernel_sums import kernel_sums, subset_distances
+from gan_core.evaluation.statistics.moments import FrechetReference, Gaussian, frechet_distance
 
 TRIALS = 400
 # 93 to 97% is what is asked for; a share of 400 trials has a standard error of 1.1%, and the truth, itself

@@ -4,8 +4,8 @@ import torch
 from scipy.spatial.distance import cdist
 
 from gan_core.errors import EvaluationError
-from gan_core.evaluation import neighbours
-from gan_core.evaluation.neighbours import nearest, pairs_in_balls, radii, within
+from gan_core.evaluation.statistics import neighbours
+from gan_core.evaluation.statistics.neighbours import nearest, pairs_in_balls, radii, within
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""The arithmetic behind the metrics: what is gathered of images, distances of sets, intervals and tests."""
