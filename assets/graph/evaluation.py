@@ -6,7 +6,9 @@ import dagster as dg
 
 from assets.conditions import follow_inputs
 from assets.factory import StepRun, declare
+from assets.recording import stored_picture
 from gan_core import steps
+from gan_core.evaluation.evidence import pictures_of
 from gan_core.evaluation.verdicts import is_better_than_untrained
 from gan_core.report.verdicts import verdict_markdown, verdict_text
 from gan_core.store import Manifest
@@ -26,7 +28,12 @@ def better_than_untrained(run: StepRun, manifest: Manifest) -> dg.AssetCheckResu
 
 
 def shown(run: StepRun, manifest: Manifest) -> dict[str, Any]:
-    return {"protocol": manifest.details["protocol"], "verdict": verdict_text(_trained(run), manifest)}
+    pictures = {
+        f"{metric} picture": stored_picture(run.store, manifest, file)
+        for metric, file in pictures_of(manifest).items()
+    }
+    words = {"protocol": manifest.details["protocol"], "verdict": verdict_text(_trained(run), manifest)}
+    return {**words, **pictures}
 
 
 def _trained(run: StepRun) -> Manifest | None:
@@ -46,8 +53,8 @@ def _trained(run: StepRun) -> Manifest | None:
     checks=[better_than_untrained],
 )
 def evaluation(run: StepRun) -> Manifest:
-    """Inception Score, FID and KID of the samples, each with the protocol it was measured by, beside the
-    untrained generator and the floor that real images reach."""
+    """Every figure of the samples (FID, KID, Inception Score, quality, coverage, copying) with its interval
+    and the protocol that it was measured by, beside the untrained generator."""
     from gan_core.evaluation.evaluate import evaluate_samples
 
     return evaluate_samples(

@@ -81,6 +81,7 @@ def evaluate_samples(
             extractor = open_extractor(name, store, dataset, classifier)
             _check_classes(extractor, samples)
             generated = _gather(dataset, extractor, metrics, drawn, emit)
+            emit(f"{name}: {', '.join(metrics)} of {drawn.count:,} samples")
             found, protocol = measure_against_reference(
                 store, dataset, extractor, metrics, generated, reference, labels=labels_of(samples, dataset)
             )

@@ -134,6 +134,7 @@ class RealImages:
         """Write the extractor's files into `folder`; return its part of the details."""
         sets = self._gather(emit)
         train = sets["train"]["all"]
+        emit(f"{self.extractor.name}: what every comparison with {self.dataset.name} needs, once for all")
         real = {
             split: parts["all"].prepared(self.real, train if split == "test" else None)
             for split, parts in sets.items()
