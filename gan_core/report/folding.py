@@ -154,11 +154,16 @@ def _row(item: Fold, rank: int, folds: list[Fold], against: list[str]) -> dict[s
 
 def _interval(item: Fold, metric: Metric) -> tuple[float | None, float | None]:
     """Over the seeds where there are several, else over samples of the one generator."""
-    values = item.values(metric.main)
     if len(item.seeds) > 1:
-        return seeds_interval(values) or (None, None) if len(values) > 1 else (None, None)
+        low, high = seeds_interval(item.values(metric.main)) or (None, None)
+        return _share(low, high) if low is not None and metric.is_share else (low, high)
     low, high = (item.mean(name) for name in interval_names(metric.main))
     return low, high
+
+
+def _share(low: float, high: float) -> tuple[float, float]:
+    """An interval of a share: Student's knows no bounds."""
+    return max(low, 0.0), min(high, 1.0)
 
 
 def _verdict(item: Fold) -> str:

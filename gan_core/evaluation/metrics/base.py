@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from gan_core.evaluation.figures import FIGURES, Figure
+from gan_core.evaluation.figures import FIGURES, Figure, percent
 from gan_core.registry import register
 
 if TYPE_CHECKING:
@@ -247,6 +247,11 @@ class Metric:
     def main(self) -> str:
         """The name of the first figure."""
         return next(iter(self.figures))
+
+    @property
+    def is_share(self) -> bool:
+        """Whether the main figure is a share, 0 to 1."""
+        return self.figures[self.main].write is percent
 
     @property
     def needs_labels(self) -> bool:

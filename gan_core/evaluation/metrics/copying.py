@@ -353,7 +353,8 @@ add_metric(
                 "C_T",
                 None,
                 "Whether generated images are nearer to training images than unseen ones are, as a z-score "
-                "(Meehan et al. 2020): far below 0 is copying, far above 0 is another distribution.",
+                "(Meehan et al. 2020): above 0 they are farther, below 0 nearer. Copies are far below 0, but "
+                "so are blurred images that lie among the commonest ones: it is no proof of copying.",
                 decimal,
             ),
             "authenticity": Figure(
