@@ -7,12 +7,14 @@ from typing import Any
 
 from gan_core.errors import EvaluationError
 from gan_core.evaluation.extractors import ExtractorSources, FeatureExtractor, extractor_named
+from gan_core.evaluation.impostors import findings_of_samples
 from gan_core.evaluation.inputs import Images, open_images
 from gan_core.evaluation.inputs.real import Arrival, Real, RealImages, RealSplit, RealStatistics, gather
 from gan_core.evaluation.inputs.splits import StoredSplit
 from gan_core.evaluation.inputs.statistics_files import StatisticsFile, is_statistics, write_statistics
 from gan_core.evaluation.metrics import METRICS, Metric, chosen_metrics, statistics_needed
 from gan_core.evaluation.metrics.base import MOMENTS
+from gan_core.evaluation.verdicts import in_words, listed, nothing_found
 from gan_core.store import Manifest, Store, default_store
 
 logger = logging.getLogger("gan_core")
@@ -83,6 +85,9 @@ def evaluate_paths(
     warnings = warnings_of(generated, against, network, chosen)
     for warning in warnings:
         emit(f"warning: {warning}")
+    findings = findings_of_samples(found.figures, samples=len(generated), real_images=against.images or 0)
+    for finding in findings:
+        emit(f"{in_words(finding['verdict'])}: {finding['text']}")
     of_metrics = {name: found.figures.get(metric.main) for name, metric in chosen.items()}
     return {
         "real": against.location,
@@ -93,6 +98,10 @@ def evaluate_paths(
         **found.figures,
         "protocol": protocol,
         "protocols": found.protocols,
+        "verdict": listed([finding["verdict"] for finding in findings])
+        if findings
+        else nothing_found(found.figures),
+        "findings": [finding["text"] for finding in findings],
         "warnings": warnings,
         "left_out": {"real": _named(against.left_out), "fake": _named(generated.left_out)},
     }

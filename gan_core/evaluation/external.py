@@ -89,7 +89,10 @@ def evaluate_external(
     def build(work: Build) -> None:
         _measure(work, store, dataset, images, image_size, arrived, reference, classifier, emit)
 
-    return step.produce(store, build, force=force, emit=emit)
+    made = step.produce(store, build, force=force, emit=emit)
+    for warning in made.details["warnings"]:
+        emit(f"warning: {warning}")
+    return made
 
 
 def _check_name(name: str) -> None:

@@ -4,14 +4,17 @@ What is found in a training's records, with the thresholds, is found by `gan_cor
 that the guards cannot give, because it takes the final FID or the length of the run, is given here.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from gan_core.evaluation.figures import figure_of, is_missing
 from gan_core.evaluation.impostors import FIGURE_NAMES as FIGURES_OF_SAMPLES
-from gan_core.evaluation.impostors import IMPOSTORS, findings_of_samples
+from gan_core.evaluation.impostors import IMPOSTORS, LITTLE, findings_of_samples, is_judged
 from gan_core.store import Manifest
 
 HEALTHY, UNKNOWN = "healthy", "unknown"
+# Of samples from elsewhere, whose training nobody watched.
+NOTHING_FOUND = "nothing found"
 STOPPED = "(stopped)"
 
 # Guards judge so many steps of D, and no fewer.
@@ -72,10 +75,18 @@ def findings_of_evaluation(evaluation: Manifest, trained: Manifest | None = None
     )
 
 
-def demoting_verdicts(evaluation: Manifest) -> list[str]:
-    """Those of them that rank samples below all that have none."""
-    found = [finding["verdict"] for finding in findings_of_evaluation(evaluation)]
-    return [verdict for verdict in found if verdict in IMPOSTORS]
+def nothing_found(figures: Mapping[str, float | None]) -> str:
+    """The verdict where nothing was found: `unknown` where too little was measured to find it."""
+    return NOTHING_FOUND if is_judged(figures) else UNKNOWN
+
+
+def demotion(evaluation: Manifest) -> int:
+    """How far samples rank below those that nothing speaks against (0): 1 where they cover too little, 2
+    where they are called impostors, or where too little was measured to tell."""
+    verdicts = {finding["verdict"] for finding in findings_of_evaluation(evaluation)}
+    if verdicts & set(IMPOSTORS) or not is_judged(evaluation.figures):
+        return 2
+    return int(LITTLE in verdicts)
 
 
 def final_findings(trained: Manifest, evaluation: Manifest | None) -> list[dict[str, Any]]:

@@ -36,10 +36,15 @@ class Fold:
         return tuple(by_seed[seed] for seed in sorted(by_seed, key=lambda seed: (seed is None, seed)))
 
     @property
-    def demoted(self) -> list[str]:
-        """What ranks it below the others, of at least half of its seeds."""
-        found = [reason for entry in self.seeds for reason in entry.demoted]
-        return sorted({reason for reason in found if 2 * found.count(reason) >= len(self.seeds)})
+    def demotion(self) -> int:
+        """How far it ranks below the others: as at least half of its seeds do, for whatever reason."""
+        levels = sorted(entry.demotion for entry in self.seeds)
+        return levels[len(levels) // 2]
+
+    @property
+    def notes(self) -> list[str]:
+        """What has to stand beside it, each once."""
+        return list(dict.fromkeys(note for entry in self.seeds for note in entry.notes))
 
     def values(self, figure: str) -> list[float]:
         """A figure of all seeds that have it."""
@@ -94,7 +99,7 @@ def disagreements(item: Fold, rank: int, folds: list[Fold], ranked: list[int]) -
             other.name
             for other, of_other in zip(folds, ranked, strict=True)
             if of_other > rank
-            and not other.demoted
+            and not other.demotion
             and own is not None
             and (value := _in_space(other, space)) is not None
             and value < own
@@ -127,7 +132,7 @@ def _candidate(item: Fold, evidence: Mapping[str, dict[str, np.ndarray]]) -> Can
         },
         interval=None if any(is_missing(end) for end in ends) else tuple(ends),
         evidence=evidence.get(first.name) or None,
-        failed=bool(item.demoted),
+        failed=item.demotion,
     )
 
 
@@ -142,7 +147,7 @@ def _row(item: Fold, rank: int, folds: list[Fold], against: list[str]) -> dict[s
         "rank": rank,
         "experiment": item.name,
         **same,
-        "seeds": len(item.seeds),
+        "seeds": len(item.values(RANKED_BY)) or len(item.seeds),
         "verdict": _verdict(item),
         "note": "; ".join([*_notes(item, folds), *against]),
         **figures,
@@ -155,15 +160,17 @@ def _row(item: Fold, rank: int, folds: list[Fold], against: list[str]) -> dict[s
 def _interval(item: Fold, metric: Metric) -> tuple[float | None, float | None]:
     """Over the seeds where there are several, else over samples of the one generator."""
     if len(item.seeds) > 1:
-        low, high = seeds_interval(item.values(metric.main)) or (None, None)
-        return _share(low, high) if low is not None and metric.is_share else (low, high)
+        values = item.values(metric.main)
+        interval = seeds_interval(values)
+        return _within(metric, values, *interval) if interval else (None, None)
     low, high = (item.mean(name) for name in interval_names(metric.main))
     return low, high
 
 
-def _share(low: float, high: float) -> tuple[float, float]:
-    """An interval of a share: Student's knows no bounds."""
-    return max(low, 0.0), min(high, 1.0)
+def _within(metric: Metric, values: list[float], low: float, high: float) -> tuple[float, float]:
+    """Student's interval knows no bounds: a share has two, and what is never negative one."""
+    low = max(low, 0.0) if min(values) >= 0 else low
+    return (low, min(high, 1.0)) if metric.is_share else (low, high)
 
 
 def _verdict(item: Fold) -> str:
@@ -176,16 +183,15 @@ def _verdict(item: Fold) -> str:
 
 
 def _notes(item: Fold, folds: list[Fold]) -> list[str]:
-    if item.seeds[0].values["architecture"] == EXTERNAL:
-        return ["samples from elsewhere"]
-    if len(item.seeds) > 1:
-        return []
+    if item.seeds[0].values["architecture"] == EXTERNAL or len(item.seeds) > 1:
+        return item.notes
     known = [
         f"{other.name} ± {FIGURES[RANKED_BY].write(statistics.stdev(values))}"
         for other in folds
         if len(values := other.values(RANKED_BY)) > 1
     ]
-    return [f"{ONE_SEED}; known of others: {', '.join(known)}" if known else ONE_SEED]
+    spread = f"{ONE_SEED}; known of others: {', '.join(known)}" if known else ONE_SEED
+    return [spread, *item.notes]
 
 
 def _spaces(folds: list[Fold]) -> list[str]:

@@ -133,7 +133,10 @@ def build_leaderboard(
         ASSET,
         PARTITION,
         config={
-            "rows": [[entry.values, entry.group, entry.demoted, entry.spaces] for entry in found.entries],
+            "rows": [
+                [entry.values, entry.group, entry.demotion, entry.notes, entry.spaces]
+                for entry in found.entries
+            ],
             "stale": found.stale,
             "damaged": found.damaged,
             "left_out": left_out,

@@ -8,9 +8,11 @@ from typing import Any
 from gan_core.config import Experiment, config_changes, recorded_experiment
 from gan_core.errors import ConfigError, DamagedError, EvaluationError
 from gan_core.evaluation.figures import figure_of
+from gan_core.evaluation.impostors import JUDGED_BY, is_judged
 from gan_core.evaluation.metrics import METRICS
+from gan_core.evaluation.verdicts import demotion, findings_of_evaluation
 from gan_core.objectives import objective_name
-from gan_core.report.verdicts import demoting, verdict_text
+from gan_core.report.verdicts import verdict_text
 from gan_core.store import Manifest, Store
 
 EXTERNAL = "external"
@@ -20,14 +22,15 @@ EXTERNAL = "external"
 class Entry:
     """One row of the table of seeds.
 
-    `values`: by column. `group`: what it shares with the other seeds of its configuration. `demoted`: what
-    ranks it below all others, in words. `spaces`: its Fréchet distance by every extractor beside the first.
-    `evaluation`: where its evidence is.
+    `values`: by column. `group`: what it shares with the other seeds of its configuration. `demotion`: how
+    far it ranks below what nothing speaks against (0 to 2). `notes`: what has to stand beside it. `spaces`:
+    its Fréchet distance by every extractor beside the first. `evaluation`: where its evidence is.
     """
 
     values: dict[str, Any]
     group: str
-    demoted: tuple[str, ...] = ()
+    demotion: int = 0
+    notes: tuple[str, ...] = ()
     spaces: dict[str, float] = field(default_factory=dict)
     evaluation: Manifest | None = None
 
@@ -109,9 +112,7 @@ def entry_of(store: Store, experiment: Experiment, trained: Manifest | None, eva
         **_measured(evaluation),
         **{name: figure_of(known, name) for name in speed},
     }
-    return Entry(
-        values, _group(trained, experiment), tuple(demoting(evaluation)), _spaces(evaluation), evaluation
-    )
+    return _entry(values, _group(trained, experiment), evaluation)
 
 
 def entry_of_external(evaluation: Manifest) -> Entry:
@@ -128,8 +129,18 @@ def entry_of_external(evaluation: Manifest) -> Entry:
         "images_seen": None,
         "images_per_second": None,
     }
-    group = f"{EXTERNAL} {evaluation.partition}"
-    return Entry(values, group, tuple(demoting(evaluation)), _spaces(evaluation), evaluation)
+    described = evaluation.config.get("description")
+    whose = f"samples from elsewhere: {described}" if described else "samples from elsewhere"
+    return _entry(values, f"{EXTERNAL} {evaluation.partition}", evaluation, whose)
+
+
+def _entry(values: dict[str, Any], group: str, evaluation: Manifest, *notes: str) -> Entry:
+    level = demotion(evaluation)
+    why = [finding["text"] for finding in findings_of_evaluation(evaluation)] if level else []
+    if not is_judged(evaluation.figures):
+        why.append(f"not judged: {', '.join(JUDGED_BY)} were not all measured")
+    warnings = evaluation.details.get("warnings", [])
+    return Entry(values, group, level, (*notes, *why, *warnings), _spaces(evaluation), evaluation)
 
 
 def _measured(evaluation: Manifest) -> dict[str, Any]:

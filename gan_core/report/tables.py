@@ -7,8 +7,10 @@ from tabulate import tabulate
 
 from gan_core.evaluation.figures import FIGURES, escape_markdown, is_missing, write_figure
 from gan_core.evaluation.metrics import METRICS, interval_names
-from gan_core.report.folding import RANKED_BY
+from gan_core.report.folding import RANKED_BY, TESTED_BY
 
+# Text has no room for every interval: those of what rows are ranked by.
+TESTED = (RANKED_BY, TESTED_BY)
 NO_ROWS = "No experiment is evaluated yet: evaluate at least one."
 WORDS = ["experiment", "objective", "conditioning", "verdict"]
 
@@ -75,7 +77,7 @@ def _table(rows: pandas.DataFrame, style: str, escape: Callable[[str], str] = la
     headings = ["rank", *WORDS, "seeds", *(FIGURES[name].heading for name in numbers), *notes]
     cells = [
         [str(row["rank"]), *(row[word] for word in WORDS), str(row["seeds"])]
-        + [with_interval(name, row) for name in numbers]
+        + [(with_interval if name in TESTED else write_figure)(name, row) for name in numbers]
         + [row[name] for name in notes]
         for row in rows.to_dict("records")
     ]

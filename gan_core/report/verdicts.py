@@ -3,17 +3,19 @@ torch. The names of the verdicts are in `gan_core.evaluation.verdicts`."""
 
 from typing import Any, Literal
 
+from gan_core.evaluation.external import ASSET as EXTERNAL_ASSET
 from gan_core.evaluation.figures import escape_markdown, is_missing
 from gan_core.evaluation.verdicts import (
     FIGURE_NAMES,
     HEALTHY,
+    NOTHING_FOUND,
     STOPPED,
     UNKNOWN,
-    demoting_verdicts,
     final_findings,
     findings_of_evaluation,
     in_words,
     listed,
+    nothing_found,
 )
 from gan_core.store import Manifest
 
@@ -28,7 +30,9 @@ def verdict_text(trained: Manifest | None, evaluation: Manifest | None = None) -
     """
     if trained is None:
         of_samples = findings_of_evaluation(evaluation) if evaluation else []
-        return listed([finding["verdict"] for finding in of_samples]) if of_samples else UNKNOWN
+        if of_samples:
+            return listed([finding["verdict"] for finding in of_samples])
+        return nothing_found(evaluation.figures) if is_external(evaluation) else UNKNOWN
     of_guards = str(trained.figures.get("verdict", UNKNOWN))
     final = [finding["verdict"] for finding in final_findings(trained, evaluation)]
     if not final:
@@ -36,13 +40,15 @@ def verdict_text(trained: Manifest | None, evaluation: Manifest | None = None) -
     return listed(final) if of_guards in (HEALTHY, UNKNOWN) else f"{of_guards}, {listed(final)}"
 
 
-def demoting(evaluation: Manifest) -> list[str]:
-    """What ranks these samples below all others, in words: `copies training images`."""
-    return [in_words(verdict) for verdict in demoting_verdicts(evaluation)]
+def is_external(evaluation: Manifest | None) -> bool:
+    """Whether it is of samples from elsewhere, whose training nobody watched."""
+    return evaluation is not None and evaluation.asset == EXTERNAL_ASSET
 
 
 def verdict_level(text: str) -> Level:
     """How bad a text of `verdict_text` is."""
+    if text == NOTHING_FOUND:
+        return UNKNOWN
     if text in (HEALTHY, UNKNOWN):
         return text
     return "stopped" if STOPPED in text else "warned"

@@ -120,7 +120,8 @@ def test_one_failing_experiment_does_not_stop_the_others(project):
     frame = pandas.read_csv(project.folder / "store" / "leaderboard" / "leaderboard.csv")
     assert sorted(frame["experiment"]) == ["conditional", "diverging", "plain"]
     verdicts = dict(zip(frame["experiment"], frame["verdict"], strict=True))
-    assert verdicts["diverging"] == "not finite (stopped), no better than untrained"
+    assert verdicts["diverging"].startswith("not finite (stopped), ")
+    assert verdicts["diverging"].endswith(", no better than untrained")
     assert (project.folder / "store" / "report" / "index.html").exists()
 
 

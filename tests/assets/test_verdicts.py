@@ -58,12 +58,10 @@ def test_a_training_of_one_step_is_called_healthy_nowhere(project):
     evaluation = project.store.current("evaluation", "plain")
     assert evaluation.figures["fid"] > 0.9 * evaluation.figures["fid_untrained"]
     table = pandas.read_csv(project.folder / "store" / "leaderboard" / "leaderboard.csv")
-    assert table["verdict"].tolist() == ["no better than untrained"]
+    verdict = table["verdict"][0]  # noise of one kind is called so, too
+    assert verdict.endswith("no better than untrained") and "healthy" not in verdict
     page = (project.folder / "store" / "report" / "index.html").read_text()
-    assert (
-        re.findall(r'<span class="verdict (\w+)">([^<]+)</span>', page)
-        == [("warned", "no better than untrained")] * 2
-    )
+    assert re.findall(r'<span class="verdict (\w+)">([^<]+)</span>', page) == [("warned", verdict)] * 2
 
     # Before it was evaluated, it is known that it was too short; afterwards, that nothing was learned.
     before = check_training(project)
@@ -72,7 +70,7 @@ def test_a_training_of_one_step_is_called_healthy_nowhere(project):
     assert "this training had 1." in before.metadata["findings"].value
     after = check_evaluation(evaluation, trained)
     assert not after.passed and after.severity == dg.AssetCheckSeverity.WARN
-    assert after.metadata["verdict"].value == "no better than untrained"
+    assert after.metadata["verdict"].value == verdict
     assert "below 50% of it" in after.metadata["findings"].value
 
 

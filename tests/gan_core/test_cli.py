@@ -46,7 +46,7 @@ def test_every_step_without_dagster(run, tmp_path):
     assert run("sample plain")["figures"]["samples"] == 200
     evaluated = run("evaluate plain")["figures"]
     assert evaluated["fid"] > 0
-    assert evaluated["verdict"] in ("too short to judge", "no better than untrained")
+    assert evaluated["verdict"].endswith(("too short to judge", "no better than untrained"))
     assert run("report")["figures"]["experiments"] == 1
     assert run("train plain")["reused"]
     store = Store(tmp_path / "store")

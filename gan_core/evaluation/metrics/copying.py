@@ -379,6 +379,6 @@ add_metric(
         evidence=evidence,
         picture=picture,
         settings=settings,
-        position=60,
+        position=17,
     ),
 )

@@ -52,7 +52,7 @@ add_metric(
             "there is a test split: what a perfect generator would have. A lower FID than this is no merit: "
             "images that were copied from the training set have it.",
         },
-        columns=("untrained", "test"),
+        columns=("untrained",),
         interval=interval,
         version="2",
         position=10,

@@ -410,7 +410,7 @@ _add(
     "fifth neighbour (Naeem et al. 2020). Quality: higher is better.",
     precision,
     precision_interval,
-    50,
+    13,
     floor=True,
 )
 _add(
@@ -420,7 +420,7 @@ _add(
     "images have 0, but the wide balls of bad images raise it.",
     recall,
     recall_interval,
-    51,
+    14,
     floor=True,
 )
 _add(
@@ -430,7 +430,7 @@ _add(
     "al. 2020). Quality: higher is better; about 1 for the same distribution, more where images crowd.",
     density,
     density_interval,
-    52,
+    15,
     floor=True,
     write=decimal,
     in_tables=False,
@@ -442,7 +442,7 @@ _add(
     "the same distribution has 96.9% with as many images as real ones, and less with fewer.",
     coverage,
     coverage_interval,
-    53,
+    16,
     floor=True,
 )
 _add(
@@ -485,6 +485,7 @@ add_metric(
                 percent,
             ),
         },
+        in_tables=False,
         compute=class_coverage,
         generated=(FEATURES,),
         real=(FEATURES, BALLS, LABELS),

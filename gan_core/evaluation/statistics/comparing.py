@@ -12,6 +12,7 @@ from gan_core.evaluation.statistics.intervals import NORMAL_QUANTILE
 
 # How often, at most, a table may hold any order that is luck.
 LEVEL = 0.05
+NO_VALUE = 1_000
 
 
 @dataclass(frozen=True)
@@ -20,14 +21,14 @@ class Candidate:
 
     `values`: the main figure (lower is better), such as the FID, by seed; empty if nothing was measured.
     `interval`: the 95% interval of the figure of one seed over other samples. `evidence`: the arrays `own`
-    (n,), `cross` (n,) and `real` (m,) of the first seed's KID. `failed`: it is no honest generator, and
-    stands behind all that are.
+    (n,), `cross` (n,) and `real` (m,) of the first seed's KID. `failed`: how far it fails by its samples; it
+    stands behind all that fail less.
     """
 
     values: dict[int | None, float] = field(default_factory=dict)
     interval: tuple[float, float] | None = None
     evidence: dict[str, np.ndarray] | None = None
-    failed: bool = False
+    failed: int = 0
 
     @property
     def mean(self) -> float:
@@ -56,15 +57,16 @@ def ranks(candidates: Sequence[Candidate]) -> list[int]:
     """1 + the number of candidates that are shown to be better: those that cannot be told apart share a rank.
 
     Shown: by `beats`, in two-sided tests of all pairs, corrected by Holm's procedure (1979), so that a table
-    has a wrong order with a probability of at most `LEVEL`. Failed candidates stand behind all that did not
-    fail, and those without a value behind all others.
+    has a wrong order with a probability of at most `LEVEL`. Candidates stand behind all that fail less, and
+    those without a value behind all others. None ranks before one with a lower mean that fails as little: a
+    figure that is uncertain is no advantage.
     """
     groups = [_group(candidate) for candidate in candidates]
     pairs = [
         (i, j)
         for i in range(len(candidates))
         for j in range(len(candidates))
-        if i < j and groups[i] == groups[j] < 2
+        if i < j and groups[i] == groups[j] < NO_VALUE
     ]
     found = [(beats(candidates[i], candidates[j]), beats(candidates[j], candidates[i])) for i, j in pairs]
     shown = holm([min(2 * min(both), 1.0) for both in found])
@@ -72,7 +74,11 @@ def ranks(candidates: Sequence[Candidate]) -> list[int]:
     for (i, j), (forward, backward), significant in zip(pairs, found, shown, strict=True):
         if significant:
             better[j if forward < backward else i] += 1
-    return [1 + count for count in better]
+    found_ranks = [1 + count for count in better]
+    least: dict[int, int] = {}
+    for i in sorted(range(len(candidates)), key=lambda i: candidates[i].mean if candidates[i].values else 0):
+        least[groups[i]] = found_ranks[i] = max(found_ranks[i], least.get(groups[i], 1))
+    return found_ranks
 
 
 def holm(p_values: Sequence[float], level: float = LEVEL) -> list[bool]:
@@ -116,9 +122,7 @@ def relative_mmd_statistic(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -
 
 
 def _group(candidate: Candidate) -> int:
-    if not candidate.values:
-        return 2
-    return int(candidate.failed)
+    return candidate.failed if candidate.values else NO_VALUE
 
 
 def _by_seeds(a: dict[int | None, float], b: dict[int | None, float]) -> float:
@@ -127,9 +131,9 @@ def _by_seeds(a: dict[int | None, float], b: dict[int | None, float]) -> float:
     shared = [seed for seed in a if seed in b]
     if len(shared) > 1:
         differences = [a[seed] - b[seed] for seed in shared]
-        if np.ptp(differences) == 0:
-            return 1.0
-        return float(stats.ttest_1samp(differences, 0, alternative="less").pvalue)
+        # Equal differences, which rounding alone would tell apart, are judged by the spread of either side.
+        if np.ptp(differences) > 1e-9 * abs(differences[0]):
+            return float(stats.ttest_1samp(differences, 0, alternative="less").pvalue)
     first, second = list(a.values()), list(b.values())
     if np.ptp(first) == np.ptp(second) == 0:
         return 1.0

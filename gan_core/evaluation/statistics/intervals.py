@@ -97,6 +97,8 @@ def frechet_interval(
     if generated.count < SAMPLES_PER_DIMENSION * dimensions or value <= 0:
         return None
     error = frechet_error(reference, generated, np.asarray(features, dtype=np.float64))
+    if error > value:  # of the same images twice: a distance of rounding
+        return None
     factor = float(np.exp(NORMAL_QUANTILE * error / value))
     return value / factor, value * factor
 

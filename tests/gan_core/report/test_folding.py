@@ -9,13 +9,13 @@ from gan_core.report.rows import Entry
 FIGURES = [figure for metric in METRICS.values() for figure in metric.all_figures]
 
 
-def entry(name, group=None, seed=0, demoted=(), spaces=None, **values):
+def entry(name, group=None, seed=0, demotion=0, spaces=None, notes=(), **values):
     described = dict.fromkeys(
         ("dataset", "architecture", "objective", "conditioning", "protocol", "images_seen"), "same"
     )
     own = {**dict.fromkeys(FIGURES), **described, "images_per_second": 1.0, "verdict": "healthy"}
     values = {**own, "experiment": name, "seed": seed, **values}
-    return Entry(values, group or name, tuple(demoted), spaces or {})
+    return Entry(values, group or name, demotion, tuple(notes), spaces or {})
 
 
 def rows_of(*entries, **options):
@@ -50,15 +50,19 @@ def test_the_verdict_counts_its_seeds():
 
 
 def test_what_is_called_an_impostor_ranks_behind_all_others():
-    rows = rows_of(entry("honest", fid=20.0), entry("copier", fid=0.1, demoted=["copies training images"]))
-    assert rows["honest"]["rank"] == 1 and rows["copier"]["rank"] == 2
+    rows = rows_of(
+        entry("honest", fid=20.0),
+        entry("narrow", fid=5.0, demotion=1),
+        entry("copier", fid=0.1, demotion=2, notes=["98% of the samples are copies"]),
+    )
+    assert [rows[name]["rank"] for name in ("honest", "narrow", "copier")] == [1, 2, 3]
+    assert "98% of the samples are copies" in rows["copier"]["note"]
 
 
 @pytest.mark.parametrize(("failing", "rank"), [(1, 1), (2, 2)])
 def test_a_configuration_fails_where_half_of_its_seeds_do(failing, rank):
     seeds = [
-        entry(f"a-seed-{seed}", "a", seed, fid=1.0, demoted=["repeats"] if seed < failing else [])
-        for seed in range(3)
+        entry(f"a-seed-{seed}", "a", seed, fid=1.0, demotion=2 if seed < failing else 0) for seed in range(3)
     ]
     rows = rows_of(*seeds, *[entry(f"b-seed-{seed}", "b", seed, fid=1.0 + seed / 10) for seed in range(3)])
     assert rows["a"]["rank"] == rank

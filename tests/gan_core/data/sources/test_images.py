@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from gan_core.evaluation.paths import PathImages
+from gan_core.evaluation.inputs.paths import PathImages
 
 from gan_core.data.raw import collect_raw_images
 from gan_core.data.sources import open_sources
