@@ -3,11 +3,11 @@
 import os
 
 import pytest
-from gan_core.evaluation.inputs.paths import PathImages
 
 from gan_core.data.raw import collect_raw_images
 from gan_core.data.sources import open_sources
 from gan_core.errors import SourceError
+from gan_core.evaluation.inputs.paths import PathImages
 from tests.gan_core.data.conftest import class_files, encoded, make_dataset, write_files
 from tests.gan_core.data.test_sources import tar_of, zip_of
 
