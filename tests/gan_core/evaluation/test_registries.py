@@ -262,7 +262,7 @@ def entry():
     ("evaluation", "message"),
     [
         ({"extractors": ["dinov9"]}, "there is no `dinov9`: choose from classifier, dinov2, inception"),
-        ({"metrics": ["fid", "ppl"]}, "there is no `ppl`: choose from fid, fid_infinity, kid, is, fwd"),
+        ({"metrics": ["fid", "ppl"]}, "there is no `ppl`: choose from fid, fid_infinity, precision"),
         ({"metrics": []}, "metrics"),
         ({"weights": {"vgg": "x"}}, "there is no `vgg`: choose from classifier, dinov2, inception"),
     ],

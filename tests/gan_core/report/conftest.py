@@ -207,6 +207,9 @@ class Workshop:
             "fid_floor": 1.31,
             "kid_floor": 0.0004,
             "class_accuracy": None,
+            "recall": 0.8,
+            "coverage": 0.9,
+            "distinct": 2000,
             **figures,
         }
         protocols = {

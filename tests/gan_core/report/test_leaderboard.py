@@ -39,7 +39,9 @@ def build(workshop, experiments, trained, evaluations, **options):
 
 def leaderboard_of(workshop, figures_by_name, **options):
     """The leaderboard of one whole experiment for each name."""
-    experiments = [experiment(name) for name in figures_by_name]
+    experiments = [
+        experiment(name, latent={"size": 10 + number}) for number, name in enumerate(figures_by_name)
+    ]
     trained, evaluations = {}, {}
     for item in experiments:
         trained[item.name], _, evaluations[item.name] = workshop.whole(item, **figures_by_name[item.name])
@@ -85,6 +87,14 @@ def test_columns_and_values_are_those_of_the_manifests(workshop):
         assert pandas.isna(table["kid"][0]) and pandas.isna(table["class_accuracy"][0])
         assert parquet["fid"][0] == 12.345678901234567 and parquet["images_seen"][0] == 60000
     assert set(column_types()) > RELIED_ON
+
+
+def test_what_was_not_judged_ranks_behind_what_was(workshop):
+    """A dataset's choice of metrics may leave out those that tell an impostor."""
+    manifest = leaderboard_of(workshop, {"judged": {"fid": 20.0}, "hidden": {"fid": 0.1, "coverage": None}})
+    frame = read_leaderboard(workshop.store, manifest)
+    assert list(frame["experiment"]) == ["judged", "hidden"] and list(frame["rank"]) == [1, 2]
+    assert "not judged" in frame["note"][1]
 
 
 def test_seeds_are_one_row_and_can_be_opened(workshop):

@@ -257,6 +257,7 @@ def test_hostile_text_is_shown_not_run(bench):
 
 def test_missing_figures_are_dashes(bench):
     names = ("fid", "kid", "inception_score", "inception_score_std", "fid_test", "fid_untrained", "fid_floor")
+    names = (*names, "recall", "coverage")
     bench.whole(experiment("one"), **dict.fromkeys(names))
     _, page = bench.report(configs_of(experiment("one")))
     heading, row = page.tables[0][:2]

@@ -118,7 +118,23 @@ def test_one_seed_is_measured_by_the_spread_of_the_others():
 
 def test_seeds_without_any_spread_are_no_proof():
     assert beats(Candidate({0: 4.0, 1: 4.0}), Candidate({2: 5.0, 3: 5.0})) == 1.0
-    assert beats(seeds(4.0, 5.0), seeds(4.5, 5.5)) == 1.0
+    # Differences that are all the same are judged by the spread of either side, not taken for certain.
+    apart = stats.ttest_ind([4.0, 5.0], [4.5, 5.5], equal_var=False, alternative="less").pvalue
+    assert beats(seeds(4.0, 5.0), seeds(4.5, 5.5)) == pytest.approx(apart)
+
+
+def test_an_uncertain_figure_is_no_advantage():
+    """No test shows that the last one is worse than the first: it still ranks behind the second."""
+    near = Candidate({0: 3.0, 1: 2.9, 2: 3.1})
+    shown = Candidate({0: 3.5, 1: 3.41, 2: 3.62})
+    wild = Candidate({0: 10.0, 1: 30.0, 2: 55.0})
+    found = ranks([wild, near, shown])
+    assert found[1] == 1 and found[0] >= found[2] >= 1
+
+
+def test_candidates_stand_behind_those_that_fail_less():
+    rows = [Candidate({0: 0.1}, failed=2), Candidate({0: 5.0}, failed=1), Candidate({0: 90.0}), Candidate({})]
+    assert ranks(rows) == [3, 2, 1, 4]
 
 
 def test_one_seed_each_is_compared_by_evidence_then_by_intervals_then_not_at_all():
