@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_core.errors import EvaluationError
-from gan_core.evaluation.extractors import ExtractorSources, FeatureExtractor, extractor_named
+from gan_core.evaluation.extractors import EXTRACTORS, ExtractorSources, FeatureExtractor, extractor_named
 from gan_core.evaluation.impostors import findings_of_samples
 from gan_core.evaluation.inputs import Images, open_images
 from gan_core.evaluation.inputs.real import Arrival, Real, RealImages, RealSplit, RealStatistics, gather
@@ -173,7 +173,9 @@ class _Places:
         """Which one, and where its weights are."""
         of_dataset = dict(self.dataset.evaluation.weights) if self.dataset else {}
         default = self.dataset.evaluation.extractors[0] if self.dataset else DEFAULT_EXTRACTOR
-        name = name or default
+        # Who names a classifier means to use it.
+        by_classifier = next(key for key, kind in EXTRACTORS.items() if kind.needs_classifier)
+        name = name or (by_classifier if classifier is not None else default)
         if self.dataset and classifier is None:
             classifier = self.named.classifier
         given = of_dataset | ({name: weights} if weights else {})

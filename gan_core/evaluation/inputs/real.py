@@ -122,9 +122,11 @@ class RealImages(Real):
         compared = held_out = None
         if needed:
             real = self._gather(self.source, extractor, needed, emit)
-            compared = real.prepared(needed)
             if self.held_out is not None:
-                held_out = self._gather(self.held_out, extractor, needed, emit).prepared(needed, real)
+                held_out = self._gather(self.held_out, extractor, needed, emit)
+                self._check_held_out()
+                held_out = held_out.prepared(needed, real)
+            compared = real.prepared(needed)
         protocol = protocol_of(
             extractor,
             samples=generated.count,
@@ -140,6 +142,14 @@ class RealImages(Real):
         comparison = Comparison(generated, compared, held_out, seed=self.seed)
         found = measure(metrics, comparison, protocol)
         return found, str(protocol if compared else protocol.without_real())
+
+    def _check_held_out(self) -> None:
+        """Images beside themselves would clear every copier."""
+        if self.held_out.content_hash == self.source.content_hash:
+            raise EvaluationError(
+                f"{self.held_out.location} holds the same images as {self.source.location}: name images that "
+                "nothing was trained on with --held-out"
+            )
 
     def moments(self, extractor, emit):
         """See `Real.moments`."""

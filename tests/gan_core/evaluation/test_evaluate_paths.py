@@ -195,6 +195,8 @@ def test_metrics_that_look_at_held_out_images_get_them(measure, folder, images, 
         measure(real, fake, metrics=["seen"])
     assert "seen" not in measure(real, fake, metrics=None)
     assert measure(real, fake, metrics=["seen"], held_out=str(fake))["seen"] == 60_090
+    with pytest.raises(EvaluationError, match="holds the same images as .*: name images that nothing was"):
+        measure(real, fake, metrics=["seen"], held_out=str(real))
 
 
 def test_each_metric_has_a_key_of_its_own_name(measure, folder, images):
