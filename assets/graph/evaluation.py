@@ -8,7 +8,6 @@ from assets.conditions import follow_inputs
 from assets.factory import StepRun, declare
 from assets.recording import stored_picture
 from gan_core import steps
-from gan_core.evaluation.evidence import pictures_of
 from gan_core.evaluation.verdicts import is_better_than_untrained
 from gan_core.report.verdicts import verdict_markdown, verdict_text
 from gan_core.store import Manifest
@@ -28,6 +27,8 @@ def better_than_untrained(run: StepRun, manifest: Manifest) -> dg.AssetCheckResu
 
 
 def shown(run: StepRun, manifest: Manifest) -> dict[str, Any]:
+    from gan_core.evaluation.evidence import pictures_of
+
     pictures = {
         f"{metric} picture": stored_picture(run.store, manifest, file)
         for metric, file in pictures_of(manifest).items()
