@@ -89,6 +89,9 @@ def evaluate_external(
     def build(work: Build) -> None:
         _measure(work, store, dataset, images, image_size, arrived, reference, classifier, emit)
 
+    before = external_evaluations(store).get(name)
+    if before and before.config.get("content") != step.config["content"]:
+        emit(f"{name}: the row of other images, from {before.config.get('source')}, is replaced")
     made = step.produce(store, build, force=force, emit=emit)
     for warning in made.details["warnings"]:
         emit(f"warning: {warning}")

@@ -72,7 +72,9 @@ def test_the_content_counts_not_the_place(trained, add, array, tmp_path):
         Image.fromarray(image[0]).save(folder / f"{index:04d}.png")
     again = add("published", folder, description="another text")
     assert again.reused and again.fingerprint == first.fingerprint
-    other = add("published", array(seed=8))
+    told = []
+    other = add("published", array(seed=8), emit=told.append)
+    assert any("published: the row of other images, from" in line for line in told)
     assert not other.reused and other.figures["fid"] != first.figures["fid"]
     assert external_evaluations(trained.store) == {"published": other}
 
