@@ -1,6 +1,7 @@
 """Mean and covariance of features, gathered batch by batch, and the Frechet distance of two Gaussians; and a
 choice of the features themselves."""
 
+import abc
 from dataclasses import dataclass
 
 import numpy as np
@@ -169,9 +170,9 @@ class GatheredRows(Gatherer):
     def finish(self) -> torch.Tensor:
         return torch.cat(self.rows)
 
+    @abc.abstractmethod
     def rows_of(self, batch: Batch) -> torch.Tensor:
         """A row (B, D) of each image."""
-        raise NotImplementedError
 
 
 class GatheredFeatures(GatheredRows):
