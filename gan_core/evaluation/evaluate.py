@@ -23,6 +23,7 @@ from gan_core.evaluation.extraction import (
     Part,
     batched,
     extract_into,
+    images_numbered,
     in_order,
     progress_of,
 )
@@ -131,11 +132,7 @@ class SampleSet:
 
     def chosen(self, numbers: np.ndarray) -> torch.Tensor:
         """Those images, uint8 (n, C, H, W), in the order of `numbers`."""
-        wanted = {int(number): None for number in numbers}
-        for number, (_, image, _) in enumerate(self.images()):
-            if number in wanted:
-                wanted[number] = torch.from_numpy(image.copy())
-        return torch.stack([wanted[int(number)] for number in numbers])
+        return images_numbered(self.images(), numbers)
 
     def per_class(self, classes: list[str]) -> dict[str, int]:
         """How many samples were asked for of each class; empty if none were."""

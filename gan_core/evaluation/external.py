@@ -4,7 +4,7 @@ What finds and removes such rows imports no torch."""
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pydantic
 
@@ -89,7 +89,7 @@ def evaluate_external(
     def build(work: Build) -> None:
         _measure(work, store, dataset, images, image_size, arrived, reference, classifier, emit)
 
-    before = external_evaluations(store).get(name)
+    before = store.all_current(ASSET, [name]).get(name)
     if before and before.config.get("content") != step.config["content"]:
         emit(f"{name}: the row of other images, from {before.config.get('source')}, is replaced")
     made = step.produce(store, build, force=force, emit=emit)
@@ -163,6 +163,7 @@ def _measure(
     )
     from gan_core.evaluation.evaluate_paths import warnings_of
     from gan_core.evaluation.evidence import write_evidence
+    from gan_core.evaluation.extraction import images_numbered
     from gan_core.evaluation.inputs.real import RealSplit, gather
     from gan_core.evaluation.inputs.splits import StoredSplit
     from gan_core.evaluation.measuring import open_extractor
@@ -171,6 +172,10 @@ def _measure(
     metrics = steps.chosen_metrics(dataset.evaluation.metrics)
     names = [figure for metric in metrics.values() for figure in metric.all_figures]
     train = TrainImages(store, reference)
+
+    def chosen(numbers: "np.ndarray") -> "torch.Tensor":
+        return images_numbered(images.decoded(dataset.channels, image_size), numbers)
+
     measured, warnings = {}, []
     for name in dataset.evaluation.extractors:
         extractor = open_extractor(name, store, dataset, classifier)
@@ -187,7 +192,6 @@ def _measure(
         found, protocol = measure_against_reference(
             store, dataset, extractor, metrics, generated, reference, **arrived
         )
-        chosen = _chosen_of(images, dataset.channels, image_size)
         write_evidence(work.folder, name, found.evidence, metrics, chosen, train.chosen)
         figures = {figure: found.figures.get(figure) for figure in names}
         measured[name] = {**figures, "protocol": protocol, "protocols": found.protocols}
@@ -204,19 +208,3 @@ def _measure(
         "warnings": list(dict.fromkeys(warnings)),
         "left_out": [f"{name} ({reason})" for name, reason in images.left_out],
     }
-
-
-def _chosen_of(
-    images: "Images", channels: int, image_size: int | None
-) -> "Callable[[np.ndarray], torch.Tensor]":
-    """Gives the images of some numbers, uint8 (n, C, H, W), in the order of these."""
-    import torch
-
-    def chosen(numbers: "np.ndarray") -> "torch.Tensor":
-        wanted: dict[int, Any] = {int(number): None for number in numbers}
-        for number, (_, image, _) in enumerate(images.decoded(channels, image_size)):
-            if number in wanted:
-                wanted[number] = torch.from_numpy(image.copy())
-        return torch.stack([wanted[int(number)] for number in numbers])
-
-    return chosen

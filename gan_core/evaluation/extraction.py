@@ -181,6 +181,15 @@ def reading_threads() -> int:
     return max(1, min(MOST_THREADS, len(os.sched_getaffinity(0)) if HAS_AFFINITY else os.cpu_count() or 1))
 
 
+def images_numbered(images: Iterable[KeyedImage], numbers: np.ndarray) -> torch.Tensor:
+    """Those of a stream of images, uint8 (n, C, H, W), in the order of `numbers` (n,)."""
+    wanted: dict[int, torch.Tensor | None] = {int(number): None for number in numbers}
+    for number, (_, image, _) in enumerate(images):
+        if number in wanted:
+            wanted[number] = torch.from_numpy(image.copy())
+    return torch.stack([wanted[int(number)] for number in numbers])
+
+
 def progress_of(extractor: FeatureExtractor, what: str, count: int, emit: Callable[[str], None]) -> Progress:
     """The progress of an extraction, as it is worded in every log."""
     return Progress(f"{extractor.name} features of {what}", count, emit=emit)
