@@ -256,4 +256,4 @@ def classifier_input(dataset: Dataset, classifier: Manifest | None) -> dict[str,
 
 def _metric_versions(dataset: Dataset) -> dict[str, str]:
     """What is measured: another metric is another evaluation, but no other training."""
-    return {name: metric.version for name, metric in chosen_metrics(dataset.evaluation.metrics).items()}
+    return {name: metric.identity() for name, metric in chosen_metrics(dataset.evaluation.metrics).items()}

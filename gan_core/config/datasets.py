@@ -56,11 +56,11 @@ class SourceConfig(Config):
 class EvaluationConfig(Config):
     """What is measured for every experiment on a dataset, so that their figures compare.
 
-    `extractors`: the first one fills the leaderboard. `metrics`: null is all there are. `samples` images are
-    drawn from every generator; null is as many as there are train images, at most 10,000. `weights` is, by
-    the name of an extractor, a path or URL of its weights, which are otherwise downloaded once. `labels` says
-    which classes conditional generators are asked for: `data`, drawn one by one in the proportions of the
-    train split, or `even`, all in turn.
+    `extractors`: the first one fills the leaderboard. `metrics`: null is what is measured by default.
+    `samples` images are drawn from every generator; null is as many as there are train images, at most
+    10,000. `weights` is, by the name of an extractor, a path or URL of its weights, which are otherwise
+    downloaded once. `labels` says which classes conditional generators are asked for: `data`, drawn one by
+    one in the proportions of the train split, or `even`, all in turn.
     """
 
     extractors: tuple[str, ...] = Field(("classifier",), min_length=1)
