@@ -176,6 +176,12 @@ class _Places:
         # Who names a classifier means to use it.
         by_classifier = next(key for key, kind in EXTRACTORS.items() if kind.needs_classifier)
         name = name or (by_classifier if classifier is not None else default)
+        if name == by_classifier and weights:
+            raise EvaluationError(f"the extractor `{name}` takes no --weights: name its file by --classifier")
+        if name != by_classifier and classifier is not None:
+            raise EvaluationError(
+                f"the extractor `{name}` takes no --classifier: leave out one of --extractor and --classifier"
+            )
         if self.dataset and classifier is None:
             classifier = self.named.classifier
         given = of_dataset | ({name: weights} if weights else {})

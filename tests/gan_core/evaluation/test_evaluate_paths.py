@@ -259,6 +259,13 @@ def test_mixed_sizes_and_a_size_of_zero_are_refused_before_a_network_is_loaded(
         measure(mixed, fake, image_size=0)
 
 
+def test_weights_of_an_extractor_that_takes_them_otherwise_are_refused(measure, no_network):
+    with pytest.raises(EvaluationError, match="`classifier` takes no --weights: name its file by"):
+        measure("real", "fake", weights="some.pth")
+    with pytest.raises(EvaluationError, match="`inception` takes no --classifier: leave out one"):
+        measure("real", "fake", extractor="inception")
+
+
 def test_what_a_reader_has_to_know_travels_with_the_figures(measure, folder, images):
     real = folder("real", images["real"])
     assert [warning for warning in measure(real, real)["warnings"] if "same images" in warning]
