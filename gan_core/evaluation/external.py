@@ -195,7 +195,7 @@ def _measure(
         write_evidence(work.folder, name, found.evidence, metrics, chosen, train.chosen)
         measured[name] = recorded(found, protocol, metrics)
         real = RealSplit(StoredSplit(dataset, "train", reference, classifier), store)
-        warnings += warnings_of(images, real, extractor, metrics)
+        warnings += warnings_of(images, generated, real, extractor, metrics)
     work.figures, work.details = figures_and_details(dataset, metrics, measured, reference)
     work.details |= {
         "samples": len(images),

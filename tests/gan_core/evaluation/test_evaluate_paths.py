@@ -172,6 +172,11 @@ def test_the_statistics_of_a_split_are_written_from_the_store(trained, measure, 
     split = StoredSplit(trained.dataset, "train", trained.reference, trained.classifier)
     told = save_statistics(split, tmp_path / "train.npz", store=trained.store)
     assert (told["real"], told["real_images"], told["shape"]) == ("halves/train", 240, "16x16x1")
+    same = folder("same", load_resident(trained.store, trained.shards, "train").images.numpy())
+    for real in (split, str(tmp_path / "train.npz")):
+        options = {"extractor": "classifier", "classifier": trained.classifier, "store": trained.store}
+        told = evaluate_paths(real, str(same), metrics=["fid"], **options)
+        assert "both sides hold the same images: their distance says nothing" in told["warnings"]
     fake = folder("fake", images["fake"])
     of_split = evaluate_paths(split, str(fake), metrics=["fid"], store=trained.store)
     assert measure(tmp_path / "train.npz", fake)["fid"] == pytest.approx(of_split["fid"], rel=1e-9)
