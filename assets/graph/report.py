@@ -16,7 +16,15 @@ def shown(run: StepRun, manifest: Manifest) -> dict[str, Any]:
 
 @declare(
     kinds={"html"},
-    deps=["leaderboard", "trained_gan", "samples", "evaluation", "reference_statistics", "classifier"],
+    deps=[
+        "leaderboard",
+        "trained_gan",
+        "samples",
+        "evaluation",
+        "reference_statistics",
+        "classifier",
+        "analysis",
+    ],
     automation=follow_any_input("leaderboard"),
     metadata=shown,
 )
@@ -35,6 +43,7 @@ def report(run: StepRun) -> Manifest:
         run.all_inputs("evaluation", unreadable),
         run.all_inputs("reference_statistics", unreadable),
         run.all_inputs("classifier", unreadable),
+        analyses=run.all_inputs("analysis", unreadable),
         unreadable=unreadable,
         force=run.force,
         emit=run.emit,

@@ -46,6 +46,9 @@ class Artefacts:
     evaluations: dict[str, Manifest]
     references: dict[str, Manifest]
     classifiers: dict[str, Manifest]
+    analyses: dict[str, Manifest] = field(default_factory=dict)
+    """By experiment: what was looked at beside the figures."""
+
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """By `<asset>/<partition>`, what is wrong with an artefact that is there."""
 
@@ -58,7 +61,14 @@ class Artefacts:
 
     def inputs(self) -> dict[str, Manifest]:
         """All manifests, keyed `<asset>/<partition>`."""
-        groups = (self.trained, self.samples, self.evaluations, self.references, self.classifiers)
+        groups = (
+            self.trained,
+            self.samples,
+            self.evaluations,
+            self.references,
+            self.classifiers,
+            self.analyses,
+        )
         manifests = [self.leaderboard, *(item for group in groups for item in group.values())]
         return {f"{item.asset}/{item.partition}": item for item in manifests}
 

@@ -23,6 +23,7 @@ def _report(options: argparse.Namespace) -> None:
             "trained_gan": configs.experiments,
             "samples": configs.experiments,
             "evaluation": configs.experiments,
+            "analysis": configs.experiments,
             "reference_statistics": configs.datasets,
             "classifier": configs.datasets,
         }.items()
@@ -45,6 +46,7 @@ def _report(options: argparse.Namespace) -> None:
         of["evaluation"],
         of["reference_statistics"],
         of["classifier"],
+        analyses=of["analysis"],
         unreadable=unreadable,
         force=options.force,
     )

@@ -76,6 +76,10 @@ def test_an_fid_of_another_classifier_goes_from_it_too(make_experiment):
     shape = {"channels": 1, "image_size": 16, "n_classes": 0}
     state = TrainingState(make_experiment(), **shape, device=torch.device("cpu"))
     state.measure_by("one")
-    state.first_epoch = {"images_seen": 56, "samples": state.draw_fixed(), "row": {"fid": 3.0, "diversity": 1}}
+    state.first_epoch = {
+        "images_seen": 56,
+        "samples": state.draw_fixed(),
+        "row": {"fid": 3.0, "diversity": 1},
+    }
     assert state.measure_by("one") and state.first_epoch["row"]["fid"] == 3.0
     assert not state.measure_by("another") and state.first_epoch["row"] == {"diversity": 1}
