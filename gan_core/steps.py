@@ -114,9 +114,15 @@ CLASSIFIER_TRAINING = {
 }
 
 
+def classifier_task(dataset: Dataset) -> str:
+    """What a dataset's classifier learns: its labels, the digit in each channel, or an image's rotation."""
+    if dataset.source.stack is not None:
+        return "stacked"
+    return "labels" if dataset.labelled else "rotation"
+
+
 def classifier(dataset: Dataset, shards: Manifest) -> Step:
-    task = "labels" if dataset.labelled else "rotation"
-    config = {"task": task, "seed": dataset.evaluation.seed, **CLASSIFIER_TRAINING}
+    config = {"task": classifier_task(dataset), "seed": dataset.evaluation.seed, **CLASSIFIER_TRAINING}
     return Step("classifier", dataset.name, config, {"image_shards": shards})
 
 
