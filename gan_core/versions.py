@@ -14,5 +14,7 @@ CODE_VERSIONS = {
     "untrained": "2",
     "external_evaluation": "1",
     "leaderboard": "4",
+    "answer": "1",
+    "answers": "1",
     "report": "4",
 }

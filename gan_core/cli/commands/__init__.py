@@ -1,6 +1,6 @@
 """The commands, one module each, in the order in which they are listed: `add(commands)` says what one takes
 and what runs."""
 
-from gan_core.cli.commands import evaluate, leaderboard, new, reference, report, sample, shard, train
+from gan_core.cli.commands import compare, evaluate, leaderboard, new, reference, report, sample, shard, train
 
-COMMANDS = (new, shard, reference, train, sample, evaluate, leaderboard, report)
+COMMANDS = (new, shard, reference, train, sample, evaluate, compare, leaderboard, report)
