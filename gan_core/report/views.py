@@ -51,6 +51,8 @@ class Artefacts:
 
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """By `<asset>/<partition>`, what is wrong with an artefact that is there."""
+    answers: dict[str, Manifest] = field(default_factory=dict)
+    """By question."""
 
     @property
     def started(self) -> set[str]:
@@ -68,6 +70,7 @@ class Artefacts:
             self.references,
             self.classifiers,
             self.analyses,
+            self.answers,
         )
         manifests = [self.leaderboard, *(item for group in groups for item in group.values())]
         return {f"{item.asset}/{item.partition}": item for item in manifests}
