@@ -88,16 +88,11 @@ def evaluate_samples(
             )
             found.add(Measured(untrained[name]["figures"], untrained[name]["protocols"]))
             write_evidence(work.folder, name, found.evidence, metrics, drawn.chosen, train.chosen)
-            figures = {figure: found.figures.get(figure) for figure in _figures(metrics)}
-            measured[name] = {**figures, "protocol": protocol, "protocols": found.protocols}
-        first = measured[dataset.evaluation.extractors[0]]
-        work.figures = {figure: first[figure] for figure in _figures(metrics)}
-        work.details = {
-            "protocol": first["protocol"],
+            measured[name] = recorded(found, protocol, metrics)
+        work.figures, work.details = figures_and_details(dataset, metrics, measured, reference)
+        work.details |= {
             "samples": drawn.count,
-            "real_images": real_images(reference, dataset.evaluation.extractors[0]),
             "samples_per_class": drawn.per_class(samples.details.get("classes") or []),
-            "extractors": measured,
         }
 
     return step.produce(store, build, force=force, emit=emit)
@@ -282,7 +277,28 @@ def measure_against_reference(
     return found, str(protocols["train"])
 
 
-def real_images(reference: Manifest, extractor: str) -> int:
+def recorded(found: Measured, protocol: str, metrics: dict[str, Metric]) -> dict[str, Any]:
+    """What an evaluation keeps of one extractor: every figure of the metrics, or None."""
+    figures = {figure: found.figures.get(figure) for figure in _figures(metrics)}
+    return {**figures, "protocol": protocol, "protocols": found.protocols}
+
+
+def figures_and_details(
+    dataset: Dataset, metrics: dict[str, Metric], measured: dict[str, dict[str, Any]], reference: Manifest
+) -> tuple[dict[str, float | None], dict[str, Any]]:
+    """Figures and details of an evaluation from what `recorded` keeps of each extractor: the first one's are
+    the evaluation's own."""
+    first = dataset.evaluation.extractors[0]
+    figures = {figure: measured[first][figure] for figure in _figures(metrics)}
+    details = {
+        "protocol": measured[first]["protocol"],
+        "real_images": _real_images(reference, first),
+        "extractors": measured,
+    }
+    return figures, details
+
+
+def _real_images(reference: Manifest, extractor: str) -> int:
     """How many train images a reference was made of."""
     with reading(f"reference_statistics/{reference.partition}"):
         return int(reference.details["extractors"][extractor]["splits"]["train"]["images"])
