@@ -28,7 +28,8 @@ class Thumbnails:
 
 class GatheredThumbnails(Gatherer):
     """Of all images, or of `MOST` that the seed chooses; `own_classes`: with classes only where the images'
-    labels say that the logits are of the dataset's own."""
+    labels say that the logits are of the dataset's own. Without, where there are so many classes that hardly
+    two images would be of one."""
 
     def __init__(self, count: int, seed: int, *, own_classes: bool):
         self.own_classes = own_classes
@@ -44,7 +45,8 @@ class GatheredThumbnails(Gatherer):
     def update(self, batch: Batch) -> None:
         kept = self.kept[self.seen : self.seen + len(batch)]
         self.seen += len(batch)
-        known = batch.logits is not None and (batch.labels is not None or not self.own_classes)
+        named = batch.labels is not None or not self.own_classes
+        known = batch.logits is not None and batch.has_few_classes and named
         self.images.append(thumbnails(batch.images[kept]))
         self.classes.append(batch.logits.argmax(dim=1).cpu()[kept] if known else None)
 

@@ -49,6 +49,7 @@ def test_classes_of_real_images_need_labels():
     assert gathered(images, 4, logits=logits, own_classes=True).classes is None
     found = gathered(images, 4, logits=logits, labels=torch.zeros(6, dtype=torch.int64), own_classes=True)
     assert found.classes.tolist() == list(range(6))
+    assert gathered(images, 4, logits=torch.zeros(6, 101)).classes is None  # hardly two images of a class
 
 
 def test_large_images_are_averaged_and_small_ones_kept():
