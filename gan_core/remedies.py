@@ -13,6 +13,7 @@ COMMANDS = {
     "samples": "sample",
     "evaluation": "evaluate",
     "analysis": "analyse",
+    "chosen_analysis": "analyse",
     "external_evaluation": "leaderboard add",
     "leaderboard": "report",
     "report": "report",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gan_core.analysis.subject import Subject
 
 # Samples that exemplars are chosen among, and sums that are tried.
-POOL, SUMS = 3_000, 500
+POOL, SUMS = 3_000, 1_000
 MOST_NUMBERED = 100
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 # So many images walk at once, each its own way; of a conditional generator each of its own class.
 ROWS, COLUMNS = 2, 5
-CORNERS, STEPS_BETWEEN = 4, 8
+CORNERS, STEPS_BETWEEN = 4, 6
 
 
 def look(subject: "Subject") -> Findings:

@@ -112,12 +112,22 @@ def test_of_a_real_discriminator(trained):
     assert figures["probe_gain_few"] == pytest.approx(figures["probe_few"] - figures["probe_untrained_few"])
     # Of digits all of them see most, and fewer labels teach less.
     assert figures["probe_pixels"] > 0.8 and figures["probe"] > figures["probe_few"] > 0.5
-    assert "300 of 300 train and 300 of 300 test images" in found.protocol
+    assert "300 of 300 train and 300 of 300 test images; 384 features" in found.protocol
     assert [row["features"] for row in found.table] == ["trained D", "3 untrained Ds, mean", "pixels"]
 
 
-def test_a_discriminator_that_knows_the_classes_gains(trained, monkeypatch):
-    """Not a constant: a D whose first layer hides the image loses, and is told from the untrained ones."""
+@pytest.mark.parametrize("value", [float("inf"), 1e38])
+def test_features_that_are_not_finite_are_no_figures(trained, monkeypatch, value):
+    subject = trained.subject()
+    network = subject.discriminator()
+    network.layers[0].weight.data.fill_(value)
+    monkeypatch.setattr(type(subject), "discriminator", lambda self, seed=None: network)
+    found = probe.look(subject)
+    assert set(found.figures) == set(probe.FIGURES) and set(found.figures.values()) == {None}
+    assert "not finite" in found.protocol
+
+
+def test_a_discriminator_that_sees_nothing_loses(trained, monkeypatch):
     subject = trained.subject()
     known = type(subject).discriminator
 
