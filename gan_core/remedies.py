@@ -14,6 +14,7 @@ COMMANDS = {
     "samples": "sample",
     "evaluation": "evaluate",
     "analysis": "analyse",
+    "chosen_analysis": "analyse",
     "external_evaluation": "leaderboard add",
     "leaderboard": "report",
     "answer": "compare",
