@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gan_core.comparing.differences import Difference, differences
+from gan_core.comparing.figures import COMPARED
 from gan_core.comparing.groups import Table, tables_of
 from gan_core.comparing.pictures import figures_png, samples_png
 from gan_core.comparing.runs import Found, find_runs
@@ -21,8 +22,6 @@ from gan_core.versions import CODE_VERSIONS
 
 ASSET = "answer"
 MARKDOWN, CSV, FIGURES, SAMPLES = "answer.md", "answer.csv", "answer.png", "samples.png"
-# Two configurations make a comparison.
-FEWEST_GROUPS = 2
 
 logger = logging.getLogger("gan_core")
 
@@ -52,7 +51,7 @@ def find_answer(store: Store, configs: Configs, question: Question) -> Answer:
     found = find_runs(store, configs, question)
     tables = tables_of(found.runs, question)
     command = how_to_answer(question, configs)
-    if not any(len(table.groups) >= FEWEST_GROUPS for table in tables):
+    if not _comparable(tables, question):
         why = f"\n{missing_text(found.missing, command)}" if found.missing else ""
         raise StoreError(
             f"`{question.name}` cannot be answered: the store holds no two configurations of it that were "
@@ -148,6 +147,13 @@ def how_to_answer(question: Question, configs: Configs) -> str:
         return f"python -m pipelines answer {question.name}"
     patterns = " ".join(f"'{pattern}'" for pattern in question.experiments)
     return f"python -m pipelines backfill {patterns}"
+
+
+def _comparable(tables: list[Table], question: Question) -> bool:
+    """Whether a table has two configurations, or a figure compares across the tables."""
+    across = any(COMPARED[name].across for name in question.figures)
+    datasets = {table.dataset for table in tables}
+    return any(len(table.groups) > 1 for table in tables) or (across and len(datasets) > 1)
 
 
 def _rows(answer: Answer) -> dict[str, Any]:

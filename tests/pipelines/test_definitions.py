@@ -15,7 +15,7 @@ from pipelines.definitions import build_definitions
 REPOSITORY = Path(__file__).parents[2]
 DATASET_ASSETS = {"raw_images", "image_shards", "classifier", "reference_statistics"}
 EXPERIMENT_ASSETS = {"trained_gan", "samples", "evaluation"}
-TABLES = {"leaderboard", "report"}
+TABLES = {"leaderboard", "answers", "report"}
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +68,10 @@ def test_the_graph_is_the_designed_one(repository):
         "samples": {"trained_gan"},
         "evaluation": {"samples", "reference_statistics", "classifier"},
         "leaderboard": {"trained_gan", "evaluation"},
+        "answers": {"trained_gan", "samples", "evaluation"},
         "report": {
             "leaderboard",
+            "answers",
             "trained_gan",
             "samples",
             "evaluation",
