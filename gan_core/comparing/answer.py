@@ -80,6 +80,7 @@ def publish_answer(
             question,
             answer.tables,
             answer.conclusions,
+            answer.differences,
             answer.found.missing,
             answer.command,
             [(title, name) for name, (title, _) in drawn.items()],
