@@ -12,6 +12,7 @@ COMMANDS = {
     "trained_gan": "train",
     "samples": "sample",
     "evaluation": "evaluate",
+    "analysis": "analyse",
     "external_evaluation": "leaderboard add",
     "leaderboard": "report",
     "answer": "compare",

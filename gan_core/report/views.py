@@ -46,6 +46,9 @@ class Artefacts:
     evaluations: dict[str, Manifest]
     references: dict[str, Manifest]
     classifiers: dict[str, Manifest]
+    analyses: dict[str, Manifest] = field(default_factory=dict)
+    """By experiment: what was looked at beside the figures."""
+
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """By `<asset>/<partition>`, what is wrong with an artefact that is there."""
     answers: dict[str, Manifest] = field(default_factory=dict)
@@ -66,6 +69,7 @@ class Artefacts:
             self.evaluations,
             self.references,
             self.classifiers,
+            self.analyses,
             self.answers,
         )
         manifests = [self.leaderboard, *(item for group in groups for item in group.values())]

@@ -99,6 +99,8 @@ def test_every_step_without_dagster(run, tmp_path):
         ("evaluate", "needs an experiment's name, or --real and --fake"),
         ("evaluate --real x", "needs both --real and --fake"),
         ("evaluate plain --real x", "needs an experiment's name, or --real and --fake"),
+        ("evaluate plain --metrics fid", "--metrics goes with --real and --fake"),
+        ("evaluate plain --held-out x", "--held-out goes with --real and --fake"),
         ("report --configs /nowhere", "is no configuration folder"),
     ],
 )

@@ -24,6 +24,7 @@ def _report(options: argparse.Namespace) -> None:
             "trained_gan": configs.experiments,
             "samples": configs.experiments,
             "evaluation": configs.experiments,
+            "analysis": configs.experiments,
             "reference_statistics": configs.datasets,
             "classifier": configs.datasets,
         }.items()
@@ -47,7 +48,8 @@ def _report(options: argparse.Namespace) -> None:
         of["evaluation"],
         of["reference_statistics"],
         of["classifier"],
-        current_answers(store, configs, unreadable),
+        analyses=of["analysis"],
+        answers=current_answers(store, configs, unreadable),
         unreadable=unreadable,
         force=options.force,
     )
