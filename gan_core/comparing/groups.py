@@ -165,8 +165,8 @@ def _labels(groups: list[Group], question: Question) -> list[str]:
 
 
 def _setting(key: str, value: Any) -> str:
-    """`label smoothing 0.1`, `spectral norm on`."""
-    leaf = key.rpartition(".")[2].replace("_", " ")
+    """`label smoothing 0.1`, `spectral norm on`, `conditioning acgan`."""
+    leaf = key.removesuffix(".name").rpartition(".")[2].replace("_", " ")
     words = {True: "on", False: "off", None: "none"}
     return f"{leaf} {words[value] if value is None or isinstance(value, bool) else value}"
 

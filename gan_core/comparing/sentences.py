@@ -49,6 +49,17 @@ def differs_in(tables: list[Table]) -> str:
     return ", ".join(f"`{key}`" for key in keys) or "nothing but the seed and the data"
 
 
+def apart(tables: list[Table]) -> list[str]:
+    """A sentence on each dataset whose experiments were measured by several protocols."""
+    datasets = [table.dataset for table in tables]
+    return [
+        f"The experiments on {dataset} were measured by {datasets.count(dataset)} protocols, and only those "
+        "of one are compared: evaluate all of them again to compare them all."
+        for dataset in dict.fromkeys(datasets)
+        if datasets.count(dataset) > 1
+    ]
+
+
 def failures(tables: Iterable[Table]) -> list[str]:
     """A sentence on each configuration of which a run failed."""
     return [
@@ -170,6 +181,8 @@ def _ratios(tables: list[Table], figure: str) -> list[str]:
     """How many times as much each configuration takes on another dataset, by the common seeds."""
     first, label, texts = tables[0], COMPARED[figure].figure.label, []
     for other in tables[1:]:
+        if other.dataset == first.dataset:
+            continue
         parts = []
         for group in first.groups:
             same = next((item for item in other.groups if item.beside_data == group.beside_data), None)

@@ -119,6 +119,7 @@ def test_different_protocols_and_datasets_are_never_in_one_comparison(laboratory
     for name, values, batch in (("c", GOOD, 32), ("d", BAD, 64)):
         laboratory.add(name, fid=values, dataset="digits-32", protocol=other, settings={"batch_size": batch})
     answer = found(laboratory, figures=["fid"])
+    assert "on digits were measured by 2 protocols" in words(answer)
     assert {(item.ahead.runs[0].name, item.behind.runs[0].name) for item in answer.differences} == {
         ("c-seed-0", "d-seed-0")
     }
@@ -222,8 +223,14 @@ def test_a_comparison_needs_no_file(laboratory):
     laboratory.add("a", fid=GOOD, settings={"batch_size": 32})
     laboratory.ask()
     assert asked(laboratory.configs, ["why"]).name == "why"
-    question = asked(laboratory.configs, ["a-*"], {"figures": ("fid",)})
+    question = asked(laboratory.configs, ["a-*"], figures=("fid",))
     assert question.figures == ("fid",) and question.name.startswith("comparison-")
     assert question.name != asked(laboratory.configs, ["a-*"]).name
     with pytest.raises(ConfigError, match="no question or experiment is named `b-\\*`"):
         asked(laboratory.configs, ["a-*", "b-*"])
+    with pytest.raises(ConfigError, match="no figure that compares is named `fidd`"):
+        asked(laboratory.configs, ["a-*"], figures=("fidd",))
+    with pytest.raises(ConfigError, match="figure `seconds_to_fid` needs `fid_to_reach`"):
+        asked(laboratory.configs, ["a-*"], figures=("seconds_to_fid",))
+    with pytest.raises(ConfigError, match="is a question, whose file says its figures"):
+        asked(laboratory.configs, ["why"], figures=("fid",))
