@@ -4,7 +4,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -31,7 +31,9 @@ logger = logging.getLogger("gan_core")
 DRAWN = "drawn.json"  # says what a folder of images is, and that it is ours
 WALK_CORNERS, STEPS_BETWEEN, FRAME_MS = 8, 15, 60
 # A picture or an animation of more is larger than anything shows, and is built in memory.
-MOST_IN_A_GRID, MOST_CORNERS = 1_000, 200
+MOST_IN_A_GRID, MOST_CORNERS, MOST_IN_A_FOLDER = 1_000, 200, 10**7
+# What somebody means who names such a file, and what is not written.
+OTHER_FORMATS = (".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".apng", ".mp4", ".zip", ".npz", ".npy")
 MOST_SEEDS = 2**63
 
 
@@ -67,7 +69,13 @@ def draw(
     """
     if not 0 <= wish.seed < MOST_SEEDS:
         raise ConfigError(f"--seed is {wish.seed}: choose a whole number from 0 to {MOST_SEEDS - 1}")
+    if place.suffix.lower() in OTHER_FORMATS:
+        raise ConfigError(
+            f"--out is {place.name}: name a picture (*.png), an animation (*.gif), or a folder for PNGs"
+        )
     check_truncation(wish.truncation, generator.latent)
+    if generator.n_classes and wish.of_class is None and place.suffix.lower() == ".gif":
+        wish = replace(wish, of_class=classes[0])  # a walk is between images of one class
     label = _label(generator, classes, wish.of_class)
     if place.suffix.lower() == ".png":
         count = _within(wish.count, _grid_count(generator, label), MOST_IN_A_GRID, "a grid")
@@ -78,7 +86,7 @@ def draw(
         with new_file(place, force=force) as path:
             _write_walk(generator, wish, count, label, path, emit)
     else:
-        count = _within(wish.count, GRID_ROWS * GRID_COLUMNS, 10**9, "a folder")
+        count = _within(wish.count, GRID_ROWS * GRID_COLUMNS, MOST_IN_A_FOLDER, "a folder")
         _write_folder(generator, classes, wish, count, label, place, force, emit)
     return {"path": str(place), **_described(wish, count)}
 
@@ -149,13 +157,13 @@ def _write_walk(
 def _frames(
     generator: nn.Module, wish: Wish, count: int, label: int | None, emit: Callable[[str], None]
 ) -> Iterator[Image.Image]:
-    """One after the other; of a conditional generator without a class asked for, the first one."""
+    """One after the other."""
     corners = torch.cat(list(latent_batches(generator, count, wish.seed, BATCH_SIZE, wish.truncation)))
     between = slerp if generator.latent.distribution == "normal" else lerp
     latents = walk(corners, STEPS_BETWEEN, closed=True, between=between)
     progress = Progress("drawing the walk", len(latents), "frames", emit=emit)
     for z in latents.split(BATCH_SIZE):
-        labels = _labels(generator, label or 0, len(z)) if generator.n_classes else None
+        labels = _labels(generator, label, len(z))
         images = to_uint8(images_of(generator, z, labels), generator.image_range).cpu()
         for image in images:
             yield picture(image.permute(1, 2, 0), _scale(image.shape[-1])).quantize(256)

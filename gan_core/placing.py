@@ -33,6 +33,7 @@ def new_folder(target: Path, marker: str, *, force: bool = False) -> Iterator[Pa
         try:
             yield new
             sync_tree(new)
+            check_free(target, marker, force=force)  # another may have been quicker
             _replace(target, new)
         finally:
             shutil.rmtree(new, ignore_errors=True)

@@ -158,9 +158,8 @@ class Bundle:
     def path(self, name: str) -> Path | None:
         """Where a listed file is; None where it is missing, or reached through a symbolic link."""
         path = self.folder / name
-        plain = path.is_file() and not any(
-            part.is_symlink() for part in (path, *path.parents) if part.is_relative_to(self.folder)
-        )
+        inside_it = (part for part in (path, *path.parents) if self.folder in part.parents)
+        plain = path.is_file() and not any(part.is_symlink() for part in inside_it)
         return path if plain and name in self.listed.files else None
 
     def damages(self, emit: Callable[[str], None]) -> dict[str, str]:

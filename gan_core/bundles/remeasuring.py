@@ -15,6 +15,7 @@ from gan_core.bundles.contents import STORE, Bundle, artefact_folder
 from gan_core.config import Dataset, recorded_experiment
 from gan_core.errors import EvaluationError
 from gan_core.evaluation.evaluate import SampleSet, check_same_weights, measure_samples
+from gan_core.evaluation.extractors import EXTRACTORS
 from gan_core.evaluation.measuring import Measured, open_extractor
 from gan_core.evaluation.metrics import METRICS, chosen_metrics
 from gan_core.evaluation.reference import RealImages
@@ -68,8 +69,8 @@ class Remeasuring:
     def measure(self, samples: Manifest, extractor: str) -> Measured:
         """Every figure of the evaluation by one extractor, of the samples drawn again."""
         dataset = self._measured_by(extractor)
-        drawn = SampleSet.open(self.scratch, samples)
         self._check_weights(extractor)
+        drawn = SampleSet.open(self.scratch, samples)
         found = measure_samples(
             self.scratch, dataset, samples, drawn, self.reference, self.classifier, self.emit
         )
@@ -113,6 +114,8 @@ class Remeasuring:
         return self.dataset.model_copy(update={"evaluation": evaluation})
 
     def _check_weights(self, extractor: str) -> None:
+        if extractor not in EXTRACTORS:
+            raise EvaluationError(f"this version of the project has no extractor `{extractor}`")
         recorded = self.evaluation.config.get("extractors", {}).get(extractor)
         opened = open_extractor(extractor, self.scratch, self.dataset, self.classifier)
         if recorded is not None and opened.fingerprint != recorded:

@@ -49,7 +49,9 @@ def _cells(row: Row, reasons: dict[str, int]) -> tuple[str, ...]:
 
 
 def _number(value: Value) -> str:
-    return "—" if value is None else f"{value:.6g}"
+    if value is None:
+        return "—"
+    return f"{value:.6g}" if isinstance(value, int | float) else str(value)  # in a bundle may stand anything
 
 
 def _aligned(cells: list[tuple[str, ...]]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import tempfile
 import zipfile
 import zlib
@@ -22,7 +23,7 @@ from gan_core.bundles.contents import CARD, LIST, ONNX, Bundle
 from gan_core.bundles.data import other_data
 from gan_core.bundles.onnx_file import TOLERANCE, largest_difference, require_packages
 from gan_core.bundles.remeasuring import Remeasuring, difference_of_grids
-from gan_core.disks import telling_of_disks
+from gan_core.disks import disk_error, telling_of_disks
 from gan_core.errors import DamagedError, EvaluationError, GanError
 from gan_core.sampling import load_generator
 from gan_core.store import Manifest, Store
@@ -31,8 +32,18 @@ from gan_core.store.provenance import provenance
 logger = logging.getLogger("gan_core")
 # So many values of the grid of samples may be one level of 255 beside: what lies on the border of two.
 MOST_ROUNDED = 0.001
-# What readers of damaged files raise beside `GanError`: numpy's, Parquet's, safetensors', zip's.
-UNREADABLE = (ValueError, KeyError, TypeError, IndexError, RuntimeError, OSError, EOFError, MemoryError)
+# What readers of damaged files raise: ours, numpy's, Parquet's, safetensors', zip's.
+UNREADABLE = (
+    GanError,
+    ValueError,
+    KeyError,
+    TypeError,
+    IndexError,
+    RuntimeError,
+    OSError,
+    EOFError,
+    MemoryError,
+)
 UNREADABLE += (zipfile.BadZipFile, zlib.error, ArithmeticError, AttributeError)
 
 
@@ -65,6 +76,10 @@ class Verification:
     def record(self) -> dict[str, Any]:
         """As JSON."""
         figures = [{**asdict(row), "agrees": row.agrees} for row in self.rows]
+        for figure in figures:  # JSON has no word for them
+            for side in ("recorded", "measured"):
+                if isinstance(figure[side], float) and not math.isfinite(figure[side]):
+                    figure[side] = str(figure[side])
         return {
             "bundle": self.bundle,
             "list_sha256": self.list_sha256,
@@ -133,15 +148,17 @@ def _verify_in(
 
 @contextlib.contextmanager
 def _noted(result: Verification, what: str) -> Iterator[None]:
-    """What cannot be done is a check that fails; an error that no damaged file explains is a bug."""
+    """What cannot be done is a check that fails, but a disk that takes nothing more says nothing of a bundle.
+
+    Files may be damaged, and whoever sealed a bundle may have put anything into them.
+    """
     try:
         yield
-    except GanError as error:
-        result.checks.append(Check(what, False, str(error)))
     except UNREADABLE as error:
-        if not result.damages or (isinstance(error, OSError) and not isinstance(error, EOFError)):
+        if disk_error(error, {}) is not None:
             raise
-        result.checks.append(Check(what, False, f"cannot be read: {type(error).__name__}: {_short(error)}"))
+        told = str(error) if isinstance(error, GanError) else f"{type(error).__name__}: {_short(error)}"
+        result.checks.append(Check(what, False, told))
 
 
 def _short(error: Exception) -> str:

@@ -129,6 +129,16 @@ def test_wishes_that_cannot_be_are_refused_before_anything_is_written(tmp_path, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_walk_is_between_images_of_one_class(tmp_path):
+    told = draw(make_generator(), CLASSES, Wish(count=2), tmp_path / "walk.gif", emit=print)
+    assert told["class"] == "a" and told["count"] == 2
+
+
+def test_a_format_that_is_not_written_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"--out is grid.jpg: name a picture \(\*.png\)"):
+        draw(make_generator(), CLASSES, Wish(), tmp_path / "grid.jpg", emit=print)
+
+
 def test_truncation_is_refused_for_latents_without_tails(tmp_path):
     generator = make_generator(distribution="uniform")
     with pytest.raises(ConfigError, match="uniform between -1 and 1 and have no tails"):

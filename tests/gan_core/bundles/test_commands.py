@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from gan_core.cli import main
-from tests.gan_core.bundles.conftest import flip
+from tests.gan_core.bundles.small_bundle import flip
 
 
 @pytest.fixture

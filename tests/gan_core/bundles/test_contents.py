@@ -7,7 +7,7 @@ import pytest
 from gan_core.bundles.contents import LIST, Bundle, BundleList, is_bundle
 from gan_core.errors import DamagedError, StoreError
 from gan_core.store.manifest import SEAL, sha256_of_json
-from tests.gan_core.bundles.conftest import flip, listed
+from tests.gan_core.bundles.small_bundle import flip, listed
 
 
 def rewritten(folder, **changes) -> None:

@@ -1,5 +1,7 @@
 """Verifying bundles that are right, and bundles that are broken in every way."""
 
+import errno
+import os
 import shutil
 
 import numpy as np
@@ -16,7 +18,7 @@ from gan_core.data.shards import write_image_shards
 from gan_core.errors import StoreError
 from gan_core.store import Store
 from gan_core.store.provenance import provenance
-from tests.gan_core.bundles.conftest import (
+from tests.gan_core.bundles.small_bundle import (
     edit_manifest,
     flip,
     listed,
@@ -231,6 +233,36 @@ def test_a_bundle_on_a_read_only_place_is_verified(exported, tmp_path, hasty):
     for path in [*copy.rglob("*"), copy]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     assert verify_bundle(copy).damages == {}
+
+
+def test_a_bundle_that_was_filled_with_anything_and_sealed_breaks_nothing(bundle):
+    """Whoever makes a bundle chooses its bytes."""
+
+    def without_figures(manifest):
+        manifest.details = {"extractors": {"classifier": {"fid": "low", "protocols": 3}, "other": {}}}
+
+    edit_manifest(bundle, "evaluation", without_figures)
+    for name in ("classifier-train.npz", "inventory.parquet", "grid.png"):
+        file_in(bundle / "store", name).write_bytes(b"PK\x03\x04 nothing")
+    for asset in ("reference_statistics", "samples"):
+        edit_manifest(bundle, asset, lambda manifest: manifest.details.clear())
+    result = verify_bundle(bundle)
+    assert result.damages == {} and not result.agrees
+    assert "DOES NOT AGREE" in table_text(result)
+
+
+def test_a_full_scratch_disk_is_no_verdict_on_a_bundle(exported, monkeypatch):
+    def full(self, *_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/verify-x/samples.tar")
+
+    monkeypatch.setattr(module.Remeasuring, "draw", full)
+    with pytest.raises(StoreError, match="No space left on device"):
+        verify_bundle(exported)
+
+
+def test_a_bundle_may_be_reached_by_a_link(exported, tmp_path, hasty):
+    (tmp_path / "link").symlink_to(exported)
+    assert verify_bundle(tmp_path / "link").damages == {}
 
 
 def test_a_damaged_manifest_is_not_mended_in_the_bundle(bundle, hasty):
