@@ -103,6 +103,11 @@ def images_of(generator: nn.Module, z: Tensor, labels: Tensor | None = None) -> 
         return generator(z.to(device), None if labels is None else labels.to(device))
 
 
+def sample_latents(generator: nn.Module, count: int, seed: int) -> Tensor:
+    """The latents (count, latent.size) that `generate` draws images 0 to `count` - 1 of this seed from."""
+    return torch.cat(list(latent_batches(generator, count, seed, LATENT_BLOCK)))
+
+
 def count_classes(store: Store, shards: Manifest) -> list[int]:
     """How many train images each class has: as the manifest says, else as the shards' labels do."""
     if counts := steps.class_counts(shards):

@@ -5,10 +5,11 @@ nothing has changed takes the configuration, the inputs' manifests and the code 
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gan_core.analysis import chosen_analyses
 from gan_core.config import Dataset, Experiment, recorded_experiment
 from gan_core.evaluation.extractors import EXTRACTORS, ExtractorSources
 from gan_core.evaluation.metrics import chosen_metrics
@@ -113,9 +114,15 @@ CLASSIFIER_TRAINING = {
 }
 
 
+def classifier_task(dataset: Dataset) -> str:
+    """What a dataset's classifier learns: its labels, the digit in each channel, or an image's rotation."""
+    if dataset.source.stack is not None:
+        return "stacked"
+    return "labels" if dataset.labelled else "rotation"
+
+
 def classifier(dataset: Dataset, shards: Manifest) -> Step:
-    task = "labels" if dataset.labelled else "rotation"
-    config = {"task": task, "seed": dataset.evaluation.seed, **CLASSIFIER_TRAINING}
+    config = {"task": classifier_task(dataset), "seed": dataset.evaluation.seed, **CLASSIFIER_TRAINING}
     return Step("classifier", dataset.name, config, {"image_shards": shards})
 
 
@@ -240,6 +247,29 @@ def untrained(
     built_from = fingerprint(generator, {}, "")[:12]
     inputs = {"reference_statistics": reference, **classifier_input(dataset, classifier)}
     return Step("untrained", f"{dataset.name}-{built_from}", config, inputs)
+
+
+def analysis(
+    experiment: Experiment,
+    dataset: Dataset,
+    trained: Manifest,
+    shards: Manifest,
+    classifier: Manifest,
+    only: Iterable[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Step:
+    """All analyses of a training; or those that `only` names, or told something by `settings` (by analysis):
+    these are the artefact `chosen_analysis`, so that what is shown of an experiment stays whole."""
+    chosen = chosen_analyses(only)
+    config: dict[str, Any] = {
+        "analyses": {name: one.version for name, one in chosen.items()},
+        "seed": dataset.evaluation.seed,
+    }
+    if settings:
+        config["settings"] = dict(settings)
+    asset = "chosen_analysis" if only is not None or settings else "analysis"
+    inputs = {"trained_gan": trained, "image_shards": shards, "classifier": classifier}
+    return Step(asset, experiment.name, config, inputs)
 
 
 def _extractor_fingerprints(dataset: Dataset, classifier: Manifest | None) -> dict[str, str]:

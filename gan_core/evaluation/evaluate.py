@@ -43,6 +43,7 @@ from gan_core.store import Build, Manifest, Store
 from gan_core.store.reading import reading
 
 logger = logging.getLogger("gan_core")
+NAMED_CLASSES = 20
 
 
 def evaluate_samples(
@@ -192,9 +193,14 @@ def _check_classes(extractor: FeatureExtractor, samples: Manifest) -> None:
     asked, known = tuple(samples.details["classes"]), extractor.classes
     if asked != known:
         raise EvaluationError(
-            f"samples/{samples.partition} has the classes {', '.join(asked)}, but the classifier knows "
-            f"{', '.join(known)}: train the classifier and the GAN on the same shards"
+            f"samples/{samples.partition} has the classes {_some(asked)}, but the classifier knows "
+            f"{_some(known)}: train the classifier and the GAN on the same shards"
         )
+
+
+def _some(classes: tuple[str, ...]) -> str:
+    more = len(classes) - NAMED_CLASSES
+    return ", ".join(classes[:NAMED_CLASSES]) + (f" and {more:,} more" if more > 0 else "")
 
 
 # --- measuring --------------------------------------------------------------------------------------------

@@ -46,8 +46,13 @@ class Artefacts:
     evaluations: dict[str, Manifest]
     references: dict[str, Manifest]
     classifiers: dict[str, Manifest]
+    analyses: dict[str, Manifest] = field(default_factory=dict)
+    """By experiment: what was looked at beside the figures."""
+
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """By `<asset>/<partition>`, what is wrong with an artefact that is there."""
+    answers: dict[str, Manifest] = field(default_factory=dict)
+    """By question."""
 
     @property
     def started(self) -> set[str]:
@@ -58,7 +63,15 @@ class Artefacts:
 
     def inputs(self) -> dict[str, Manifest]:
         """All manifests, keyed `<asset>/<partition>`."""
-        groups = (self.trained, self.samples, self.evaluations, self.references, self.classifiers)
+        groups = (
+            self.trained,
+            self.samples,
+            self.evaluations,
+            self.references,
+            self.classifiers,
+            self.analyses,
+            self.answers,
+        )
         manifests = [self.leaderboard, *(item for group in groups for item in group.values())]
         return {f"{item.asset}/{item.partition}": item for item in manifests}
 

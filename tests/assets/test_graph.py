@@ -44,8 +44,8 @@ def test_everything_is_made_once_and_a_change_makes_again_only_what_stands_on_it
     dataset = {
         (a, "few-digits") for a in ("raw_images", "image_shards", "classifier", "reference_statistics")
     }
-    of_plain = {(a, "plain") for a in ("trained_gan", "samples", "evaluation")}
-    of_conditional = {(a, "conditional") for a in ("trained_gan", "samples", "evaluation")}
+    of_plain = {(a, "plain") for a in ("trained_gan", "samples", "evaluation", "analysis")}
+    of_conditional = {(a, "conditional") for a in ("trained_gan", "samples", "evaluation", "analysis")}
     tables = {("leaderboard", None), ("report", None)}
     assert made_anew(project) == dataset | of_plain | of_conditional | tables
     first = leaderboard(project)

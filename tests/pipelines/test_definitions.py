@@ -14,7 +14,7 @@ from pipelines.definitions import build_definitions
 
 REPOSITORY = Path(__file__).parents[2]
 DATASET_ASSETS = {"raw_images", "image_shards", "classifier", "reference_statistics"}
-EXPERIMENT_ASSETS = {"trained_gan", "samples", "evaluation"}
+EXPERIMENT_ASSETS = {"trained_gan", "samples", "evaluation", "analysis"}
 TABLES = {"leaderboard", "report"}
 
 
@@ -67,6 +67,7 @@ def test_the_graph_is_the_designed_one(repository):
         "trained_gan": {"image_shards", "classifier"},
         "samples": {"trained_gan"},
         "evaluation": {"samples", "reference_statistics", "classifier"},
+        "analysis": {"trained_gan", "image_shards", "classifier"},
         "leaderboard": {"trained_gan", "evaluation"},
         "report": {
             "leaderboard",
@@ -75,6 +76,7 @@ def test_the_graph_is_the_designed_one(repository):
             "evaluation",
             "reference_statistics",
             "classifier",
+            "analysis",
         },
     }
 

@@ -2,6 +2,8 @@
 and what runs."""
 
 from gan_core.cli.commands import (
+    analyse,
+    compare,
     evaluate,
     export,
     leaderboard,
@@ -14,4 +16,7 @@ from gan_core.cli.commands import (
     verify,
 )
 
-COMMANDS = (new, shard, reference, train, sample, evaluate, leaderboard, report, export, verify)
+COMMANDS = (
+    *(new, shard, reference, train, sample, evaluate, analyse, compare),
+    *(leaderboard, report, export, verify),
+)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gan_core.evaluation.figures import Figure, decimal, percent
 from gan_core.evaluation.metrics.base import (
     FEATURES,
+    MOST_CLASSES,
     Comparison,
     Figures,
     ImageSet,
@@ -273,6 +274,8 @@ def coverage(comparison: Comparison) -> Figures:
 
 def class_coverage(comparison: Comparison) -> Figures:
     labels, held = compared(comparison.real[LABELS]).numpy(), found(comparison).held > 0
+    if labels.max(initial=0) >= MOST_CLASSES:
+        return dict.fromkeys(("least_class_coverage", "most_class_coverage"))
     of_classes = [float(held[labels == label].mean()) for label in sorted(set(labels.tolist()))]
     return {"least_class_coverage": min(of_classes), "most_class_coverage": max(of_classes)}
 
