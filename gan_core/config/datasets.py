@@ -133,11 +133,13 @@ class Dataset(Config):
     null (no labels). `crop` states the order in which an image becomes square. `test_fraction` holds out
     that share of a source that has no test split of its own. `limit` keeps the first so many images of each
     split, taken evenly over the classes where there are any. `deduplicate` asks for near-duplicates; null
-    looks for none.
+    looks for none. `licence` says under which one the images are, for whoever gets what was made of them;
+    nothing checks it.
     """
 
     name: Name
     description: Description = ""
+    licence: Description = ""
     source: SourceConfig
     image_size: Annotated[int, Field(ge=8, le=1024)]
     channels: Literal[1, 3]
