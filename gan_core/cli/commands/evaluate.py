@@ -33,7 +33,10 @@ def add(commands) -> None:
     evaluate.add_argument(
         "--extractor", choices=list(EXTRACTORS), help="default: the dataset's first one, or inception"
     )
-    evaluate.add_argument("--metrics", help=f"a choice of {','.join(METRICS)} (default: all that apply)")
+    named = ", ".join(name for name, metric in METRICS.items() if not metric.by_default)
+    evaluate.add_argument(
+        "--metrics", help=f"a choice of {','.join(METRICS)} (default: all that apply, without {named})"
+    )
     evaluate.add_argument("--weights", help="the extractor's weights, where they are not downloaded")
     evaluate.add_argument(
         "--classifier", help="the dataset whose classifier the store holds, or a classifier.safetensors"
