@@ -6,6 +6,7 @@ in_dagster = False
 # Which command makes which artefact of which partition.
 COMMANDS = {
     "raw_images": "shard",
+    "duplicates": "shard",
     "image_shards": "shard",
     "classifier": "reference",
     "reference_statistics": "reference",
@@ -16,9 +17,11 @@ COMMANDS = {
     "chosen_analysis": "analyse",
     "external_evaluation": "leaderboard add",
     "leaderboard": "report",
+    "answer": "compare",
+    "answers": "report",
     "report": "report",
 }
-WITHOUT_PARTITION = ("leaderboard", "report")
+WITHOUT_PARTITION = ("leaderboard", "answers", "report")
 
 
 def how_to_make(asset: str, partition: str, *, force: bool = False) -> str:

@@ -5,6 +5,7 @@ Apart from the steps, so that Dagster's definitions can read it without importin
 
 CODE_VERSIONS = {
     "raw_images": "1",
+    "duplicates": "1",
     "image_shards": "1",
     "classifier": "2",
     "reference_statistics": "3",
@@ -16,5 +17,7 @@ CODE_VERSIONS = {
     "chosen_analysis": "1",
     "external_evaluation": "1",
     "leaderboard": "4",
+    "answer": "1",
+    "answers": "1",
     "report": "4",
 }

@@ -18,6 +18,7 @@ def shown(run: StepRun, manifest: Manifest) -> dict[str, Any]:
     kinds={"html"},
     deps=[
         "leaderboard",
+        "answers",
         "trained_gan",
         "samples",
         "evaluation",
@@ -31,6 +32,7 @@ def shown(run: StepRun, manifest: Manifest) -> dict[str, Any]:
 def report(run: StepRun) -> Manifest:
     """One page, readable offline: every experiment's samples, curves and figures. What is missing is left
     out, not waited for."""
+    from gan_core.comparing.answers import current_answers
     from gan_core.report.report import build_report
 
     unreadable: dict[str, str] = {}
@@ -44,6 +46,7 @@ def report(run: StepRun) -> Manifest:
         run.all_inputs("reference_statistics", unreadable),
         run.all_inputs("classifier", unreadable),
         analyses=run.all_inputs("analysis", unreadable),
+        answers=current_answers(run.store, run.configs, unreadable),
         unreadable=unreadable,
         force=run.force,
         emit=run.emit,

@@ -2,11 +2,11 @@
 
 import os
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from gan_core.config.base import AbsentMeans, Config, Description, Images, Name, Seed
+from gan_core.config.base import AbsentMeans, Config, Contradiction, Description, Flag, Images, Name, Seed
 from gan_core.config.mistakes import unknown
 from gan_core.evaluation.extractors import EXTRACTORS
 from gan_core.evaluation.metrics import METRICS
@@ -21,18 +21,40 @@ def _source_kinds() -> dict:
     return SOURCE_KINDS
 
 
+class StackConfig(Config):
+    """Of a dataset whose images are three digits of another as their channels (Metz et al. 2017).
+
+    `of` is the kind of source that the digits come from. `images` and `test_images` are drawn for the train
+    and the test split, each digit of an image with a chance of its own, by `seed`.
+    """
+
+    of: str
+    images: Images
+    test_images: Images | None = None
+    seed: Seed = 0
+
+    @field_validator("of")
+    @classmethod
+    def _of_digits(cls, kind: str) -> str:
+        kinds = [name for name, item in _source_kinds().items() if item.single_digits]
+        if kind not in kinds:
+            raise ValueError(unknown("digits are stacked of", kind, kinds))
+        return kind
+
+
 class SourceConfig(Config):
     """Where a dataset's images come from.
 
     `kind` says which official data is meant (and so what is downloaded where no location is given), one of
     those in `gan_core/data/sources/kinds`. `train` and `test` are fsspec URLs or paths of what the user has
-    instead.
+    instead. `stack` says which digits the kind `stacked` stacks, and how many.
     """
 
     kind: str
     category: str | None = Field(None, description="LSUN category, as in bedroom_train_lmdb.zip")
     train: str | None = None
     test: str | None = None
+    stack: StackConfig | None = None
 
     @field_validator("kind")
     @classmethod
@@ -52,15 +74,39 @@ class SourceConfig(Config):
             raise ValueError(f"source.kind `{self.kind}` has no `category`: remove it")
         return self
 
+    @model_validator(mode="after")
+    def _stack(self):
+        stacks = _source_kinds()[self.kind].stacks
+        if stacks and self.stack is None:
+            raise ValueError(
+                f"source.kind `{self.kind}` needs `stack`, for example `stack: {{of: mnist, images: 128000, "
+                "test_images: 26000}`"
+            )
+        if self.stack is not None and not stacks:
+            raise ValueError(f"source.kind `{self.kind}` stacks nothing: remove `stack`")
+        return self
+
+
+class DeduplicationConfig(Config):
+    """Near-duplicates among the train images are found, and with `remove` left out of the shards.
+
+    `method`: `perceptual_hash`, 64 bits of the low frequencies of the grey image. Images whose hashes differ
+    in at most `threshold` bits are near-duplicates.
+    """
+
+    method: Literal["perceptual_hash"] = "perceptual_hash"
+    threshold: Annotated[int, Field(ge=0, le=16)] = 4
+    remove: Flag = False
+
 
 class EvaluationConfig(Config):
     """What is measured for every experiment on a dataset, so that their figures compare.
 
-    `extractors`: the first one fills the leaderboard. `metrics`: null is all there are. `samples` images are
-    drawn from every generator; null is as many as there are train images, at most 10,000. `weights` is, by
-    the name of an extractor, a path or URL of its weights, which are otherwise downloaded once. `labels` says
-    which classes conditional generators are asked for: `data`, drawn one by one in the proportions of the
-    train split, or `even`, all in turn.
+    `extractors`: the first one fills the leaderboard. `metrics`: null is what is measured by default.
+    `samples` images are drawn from every generator; null is as many as there are train images, at most
+    10,000. `weights` is, by the name of an extractor, a path or URL of its weights, which are otherwise
+    downloaded once. `labels` says which classes conditional generators are asked for: `data`, drawn one by
+    one in the proportions of the train split, or `even`, all in turn.
     """
 
     extractors: tuple[str, ...] = Field(("classifier",), min_length=1)
@@ -86,11 +132,14 @@ class Dataset(Config):
     `classes`: a list (the class folders must be exactly these), `folders` (one class per folder, as found) or
     null (no labels). `crop` states the order in which an image becomes square. `test_fraction` holds out
     that share of a source that has no test split of its own. `limit` keeps the first so many images of each
-    split, taken evenly over the classes where there are any.
+    split, taken evenly over the classes where there are any. `deduplicate` asks for near-duplicates; null
+    looks for none. `licence` says under which one the images are, for whoever gets what was made of them;
+    nothing checks it.
     """
 
     name: Name
     description: Description = ""
+    licence: Description = ""
     source: SourceConfig
     image_size: Annotated[int, Field(ge=8, le=1024)]
     channels: Literal[1, 3]
@@ -99,10 +148,21 @@ class Dataset(Config):
     splits: tuple[Split, ...] = ("train", "test")
     test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     limit: Images | None = None
+    deduplicate: DeduplicationConfig | None = None
     max_shard_mb: Annotated[int, Field(ge=1, le=65_536)] = (
         256  # part of the shards' fingerprint: another value makes all of them anew
     )
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _classes_of_the_kind(cls, values: Any) -> Any:
+        """Where all datasets of a kind have the same classes, a file need not list them."""
+        source = values.get("source") if isinstance(values, dict) else None
+        kind = _source_kinds().get(source.get("kind")) if isinstance(source, dict) else None
+        if kind is None or kind.class_names is None or values.get("classes") is not None:
+            return values
+        return {**values, "classes": kind.class_names}
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -118,11 +178,27 @@ class Dataset(Config):
             raise ValueError("classes needs two names or more: leave it out if there are no classes")
         if self.labelled and not _source_kinds()[self.source.kind].may_have_classes:
             raise ValueError(f"source.kind `{self.source.kind}` has no classes: remove `classes`")
+        if self.source.stack is not None:
+            self._check_stack(self.source.stack)
         return self
+
+    def _check_stack(self, stack: StackConfig) -> None:
+        if self.channels != 3:
+            raise Contradiction("channels", "an image of three stacked digits has `channels: 3`")
+        if self.classes != _source_kinds()[self.source.kind].class_names:
+            raise Contradiction(
+                "classes", "the classes of stacked digits are `000` to `999`: leave `classes` out"
+            )
+        if "test" in self.splits and stack.test_images is None:
+            raise ValueError("source.stack needs `test_images` for the test split, or `splits: [train]`")
 
     @property
     def labelled(self) -> bool:
         return self.classes is not None
+
+    @property
+    def removes_duplicates(self) -> bool:
+        return self.deduplicate is not None and self.deduplicate.remove
 
     @property
     def source_variable(self) -> str:

@@ -15,7 +15,7 @@ import joblib
 
 from gan_core.config import Dataset
 from gan_core.data.inventory import ROW_GROUP, HashedParts, InventoryFile, InventoryRow, batches, read_rows
-from gan_core.data.sources import Entry, Source, interleave, open_sources
+from gan_core.data.sources import Entry, Source, interleave, is_held_out, open_sources
 from gan_core.errors import DamagedError, SourceError
 from gan_core.progress import Progress
 from gan_core.remedies import how_to_make
@@ -145,6 +145,17 @@ def source_of(split: str, sources: dict[str, Source]) -> Source:
     return sources.get(split, sources["train"])
 
 
+def read_unchanged(source: Source, row: InventoryRow, dataset: str) -> bytes:
+    """An image's bytes; raises `SourceError` unless they are those of the inventory."""
+    content = source.read(Entry(row.key, row.class_name))
+    if hashlib.sha256(content).hexdigest() != row.sha256:
+        raise SourceError(
+            f"{source.location}: `{row.key}` has changed since raw_images was made: "
+            + how_to_make(ASSET, dataset, force=True)
+        )
+    return content
+
+
 def _take_inventory(
     inventory: InventoryFile,
     dataset: Dataset,
@@ -182,7 +193,7 @@ def _hold_out(
     with InventoryFile(inventory.folder) as held_out:  # its rows come behind those of train
         test = choose(held_out.add, dataset.limit)
         for rows in _hash_all(source, "train", None, parts, emit):
-            of_test = [_is_held_out(row, dataset.test_fraction) for row in rows]
+            of_test = [is_held_out(row.sha256, dataset.test_fraction) for row in rows]
             train.offer([row for row, held in zip(rows, of_test, strict=True) if not held])
             test.offer([row._replace(split="test") for row, held in zip(rows, of_test, strict=True) if held])
             if train.full and test.full:
@@ -192,10 +203,6 @@ def _hold_out(
         held_out.finish()
         for rows in batches(held_out.rows(), ROW_GROUP):
             inventory.add(rows)
-
-
-def _is_held_out(row: InventoryRow, fraction: float) -> bool:
-    return int(row.sha256[:16], 16) < fraction * 2**64
 
 
 class _First:
@@ -368,7 +375,8 @@ class _Memory:
         matters = dataset.model_dump(
             mode="json", include={"source", "classes", "splits", "test_fraction", "limit"}
         )
-        matters["source"] = _masked(matters["source"])
+        stack = matters["source"].pop("stack")
+        matters["source"] = _masked(matters["source"]) | ({"stack": stack} if stack else {})
         text = json.dumps([signatures, matters, CODE_VERSION], sort_keys=True)
         self.signature = hashlib.sha256(text.encode()).hexdigest()
 

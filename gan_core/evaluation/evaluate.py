@@ -43,6 +43,7 @@ from gan_core.store import Build, Manifest, Store
 from gan_core.store.reading import reading
 
 logger = logging.getLogger("gan_core")
+NAMED_CLASSES = 20
 
 
 def evaluate_samples(
@@ -75,18 +76,9 @@ def evaluate_samples(
     def build(work: Build) -> None:
         drawn = SampleSet.open(store, samples)
         train = TrainImages(store, reference)
-        _check_sample_count(samples, drawn, metrics)
-        untrained = _untrained(store, dataset, samples, reference, classifier, drawn.count, emit)
         measured = {}
-        for name in dataset.evaluation.extractors:
-            extractor = open_extractor(name, store, dataset, classifier)
-            _check_classes(extractor, samples)
-            generated = _gather(dataset, extractor, metrics, drawn, emit)
-            emit(f"{name}: {', '.join(metrics)} of {drawn.count:,} samples")
-            found, protocol = measure_against_reference(
-                store, dataset, extractor, metrics, generated, reference, labels=labels_of(samples, dataset)
-            )
-            found.add(Measured(untrained[name]["figures"], untrained[name]["protocols"]))
+        found_by = measure_samples(store, dataset, samples, drawn, reference, classifier, emit)
+        for name, (found, protocol) in found_by.items():
             write_evidence(work.folder, name, found.evidence, metrics, drawn.chosen, train.chosen)
             measured[name] = recorded(found, protocol, metrics)
         work.figures, work.details = figures_and_details(dataset, metrics, measured, reference)
@@ -201,12 +193,45 @@ def _check_classes(extractor: FeatureExtractor, samples: Manifest) -> None:
     asked, known = tuple(samples.details["classes"]), extractor.classes
     if asked != known:
         raise EvaluationError(
-            f"samples/{samples.partition} has the classes {', '.join(asked)}, but the classifier knows "
-            f"{', '.join(known)}: train the classifier and the GAN on the same shards"
+            f"samples/{samples.partition} has the classes {_some(asked)}, but the classifier knows "
+            f"{_some(known)}: train the classifier and the GAN on the same shards"
         )
 
 
+def _some(classes: tuple[str, ...]) -> str:
+    more = len(classes) - NAMED_CLASSES
+    return ", ".join(classes[:NAMED_CLASSES]) + (f" and {more:,} more" if more > 0 else "")
+
+
 # --- measuring --------------------------------------------------------------------------------------------
+
+
+def measure_samples(
+    store: Store,
+    dataset: Dataset,
+    samples: Manifest,
+    drawn: SampleSet,
+    reference: Manifest,
+    classifier: Manifest | None,
+    emit: Callable[[str], None],
+) -> dict[str, tuple[Measured, str]]:
+    """By each extractor of the dataset all figures of the samples that were drawn, and the protocol against
+    the train images. Raises `EvaluationError` as `evaluate_samples` does."""
+    metrics = chosen_metrics(dataset.evaluation.metrics)
+    _check_sample_count(samples, drawn, metrics)
+    untrained = _untrained(store, dataset, samples, reference, classifier, drawn.count, emit)
+    measured = {}
+    for name in dataset.evaluation.extractors:
+        extractor = open_extractor(name, store, dataset, classifier)
+        _check_classes(extractor, samples)
+        generated = _gather(dataset, extractor, metrics, drawn, emit)
+        emit(f"{name}: {', '.join(metrics)} of {drawn.count:,} samples")
+        found, protocol = measure_against_reference(
+            store, dataset, extractor, metrics, generated, reference, labels=labels_of(samples, dataset)
+        )
+        found.add(Measured(untrained[name]["figures"], untrained[name]["protocols"]))
+        measured[name] = (found, protocol)
+    return measured
 
 
 def _figures(metrics: dict[str, Metric]) -> list[str]:

@@ -10,10 +10,12 @@ import jinja2
 from markupsafe import Markup
 
 from gan_core.config import Configs
+from gan_core.errors import StoreError
 from gan_core.evaluation.figures import FIGURES, MISSING
 from gan_core.evaluation.metrics import METRICS
 from gan_core.report.analyses import analyses_view
-from gan_core.report.leaderboard import read_leaderboard, read_seeds
+from gan_core.report.answers import AnswerView, answer_view, with_bold
+from gan_core.report.leaderboard import NO_MANIFESTS, read_leaderboard, read_seeds
 from gan_core.report.publishing import NOTHING, produce_table, prune
 from gan_core.report.tables import leaderboard_groups
 from gan_core.report.training_figures import TRAINING_FIGURES
@@ -47,7 +49,8 @@ def build_report(
     references: dict[str, Manifest],
     classifiers: dict[str, Manifest],
     *,
-    analyses: Mapping[str, Manifest] = NOTHING,
+    analyses: Mapping[str, Manifest] = NO_MANIFESTS,
+    answers: Mapping[str, Manifest] = NO_MANIFESTS,
     unreadable: Mapping[str, str] = NOTHING,
     force: bool = False,
     emit: Callable[[str], None] = logger.info,
@@ -55,10 +58,11 @@ def build_report(
     """Publish the report as `index.html`, and write it atomically to `STORE/report/index.html`.
 
     `trained`, `samples`, `evaluations` and `analyses` are keyed by experiment, `references` and `classifiers`
-    by dataset; any may be missing, and the page says so, or why it is `unreadable` (what `Store.all_current`
-    calls damaged). What is no longer configured is left out. Dates on the page are those of the manifests, so
-    the same inputs give the same bytes. Old versions of the artefact are removed. A picture or a history that
-    is missing or does not match its manifest is a problem of its experiment's section, which says what to do.
+    by dataset, `answers` by question; any may be missing, and the page says so, or why it is `unreadable`
+    (what `Store.all_current` calls damaged). What is no longer configured is left out. Dates on the page are
+    those of the manifests, so the same inputs give the same bytes. Old versions of the artefact are removed.
+    A picture or a history that is missing or does not match its manifest is a problem of its experiment's
+    section, which says what to do.
     """
     artefacts = Artefacts(
         leaderboard,
@@ -69,6 +73,7 @@ def build_report(
         _configured(classifiers, configs.datasets),
         _configured(analyses, configs.experiments),
         unreadable,
+        _configured(answers, configs.questions),
     )
     inputs = artefacts.inputs()
 
@@ -115,9 +120,11 @@ def render_report(store: Store, configs: Configs, artefacts: Artefacts) -> bytes
         name: analyses_view(store, artefacts.analyses.get(name), artefacts.trained.get(name))
         for name in started
     }
+    answers = [_shown_answer(store, item) for item in artefacts.answers.values()]
     shown_datasets = sorted({configs.experiments[name].dataset for name in started})
     text = _template().render(
         groups=groups,
+        answers=[item for item in answers if item],
         experiments=experiments,
         analyses=analyses,
         datasets=[dataset_view(artefacts, configs.datasets[name]) for name in shown_datasets],
@@ -134,6 +141,15 @@ def render_report(store: Store, configs: Configs, artefacts: Artefacts) -> bytes
         not_recorded=NOT_RECORDED,
     )
     return text.encode()
+
+
+def _shown_answer(store: Store, answer: Manifest) -> AnswerView | None:
+    """None for a damaged one, which is made again in a moment."""
+    try:
+        return answer_view(store, answer)
+    except StoreError as error:
+        logger.warning("%s: it is left out of the report", error)
+        return None
 
 
 def _meanings(frame) -> list[Any]:
@@ -157,6 +173,7 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters["code"] = _with_code
+    environment.filters["bold"] = with_bold
     return environment.get_template("page.html")
 
 

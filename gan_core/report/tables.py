@@ -46,7 +46,7 @@ def shown_figures(rows: pandas.DataFrame, *, variants: bool) -> list[str]:
     names = [
         name
         for metric in METRICS.values()
-        if metric.in_tables
+        if metric.has_column(rows)
         for name in (
             metric.main,
             *(f"{metric.main}_{variant}" for variant in metric.columns if variants),

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gan_core.config import Dataset
-from gan_core.data.sources.base import Entry, Source, interleave
+from gan_core.data.sources.base import Entry, Source, interleave, is_held_out
 from gan_core.data.sources.kinds import SOURCE_KINDS
 from gan_core.errors import SourceError
 
-__all__ = ["Entry", "Source", "interleave", "open_sources"]
+__all__ = ["Entry", "Source", "interleave", "is_held_out", "open_sources"]
 logger = logging.getLogger("gan_core")
 
 
@@ -34,7 +34,7 @@ def open_sources(
     found = kind.open("test", test or train, whole=test is not None)
     if found is not None:
         sources["test"] = found
-        if dataset.test_fraction:
+        if dataset.test_fraction and dataset.source.stack is None:  # of which the digits are held out
             emit(f"{dataset.name}: test_fraction is not used: the source has a test split of its own")
     elif not dataset.test_fraction:
         raise SourceError(

@@ -55,6 +55,12 @@ class Source(abc.ABC):
         return open_image(content)
 
 
+def is_held_out(sha256: str, fraction: float) -> bool:
+    """Whether an image with this hash (hexadecimal) belongs to the test split: `fraction` of all images do,
+    and copies of an image stay together."""
+    return int(sha256[:16], 16) < fraction * 2**64
+
+
 def interleave(groups: Iterable[Sequence[Entry]]) -> list[Entry]:
     """The first of every group, then the second of every group, and so on."""
     rows = itertools.zip_longest(*groups)

@@ -1,6 +1,6 @@
 """The asset `classifier`: trained on a dataset's own labels, or, without labels, to
 tell by how much an image was rotated (Gidaris et al. 2018, "Unsupervised Representation Learning by
-Predicting Image Rotations")."""
+Predicting Image Rotations"). Of stacked digits it is trained on the single digits (see `StackedNetwork`)."""
 
 import logging
 import time
@@ -16,12 +16,14 @@ from gan_core.data.loading import load_resident
 from gan_core.errors import EvaluationError
 from gan_core.evaluation.classifier.network import (
     ROTATIONS,
+    STACKED,
     ClassifierDescription,
     ClassifierNetwork,
     save_classifier,
 )
+from gan_core.evaluation.classifier.stacked import StackedNetwork, single_digits
 from gan_core.evaluation.classifier.training import LabelledImages, fit, recognised_classes
-from gan_core.evaluation.extractors.classifier import CLASSIFIER_FILE, FEATURE_DIM, ClassifierExtractor
+from gan_core.evaluation.extractors.classifier import CLASSIFIER_FILE, ClassifierExtractor
 from gan_core.store import Build, Manifest, Store
 
 logger = logging.getLogger("gan_core")
@@ -42,10 +44,11 @@ def train_classifier(
     """Train the dataset's classifier: the asset `classifier`, with `classifier.safetensors`.
 
     Figures: accuracy_train, accuracy_test (0..1; the latter None without a test split), each of at most
-    `MAX_TESTED` images, and seconds. Details: task (`labels` or `rotation`), classes, feature_dim,
+    `MAX_TESTED` images, and seconds. Details: task (`labels`, `rotation` or `stacked`), classes, feature_dim,
     image_size, channels, confusion_test (one row per true class), and mirror_check, what decided whether
-    images were mirrored (see `MirrorCheck`; None where there were too few to decide it). On a CPU the same
-    shards, seed, number of threads and kind of processor give the same bytes.
+    images were mirrored (see `MirrorCheck`; None where there were too few to decide it). Of stacked digits an
+    image is recognised where all three are; classes and confusion_test are those of single digits. On a CPU
+    the same shards, seed, number of threads and kind of processor give the same bytes.
     """
     description = _describe(dataset, shards)
     if shards.details["splits"]["train"]["images"] < 2:
@@ -54,20 +57,20 @@ def train_classifier(
     def build(work: Build) -> None:
         began = time.monotonic()
         train = _load(store, shards, "train", emit)
-        network, check = fit(description, train, dataset.evaluation.seed, emit)
+        network, check = fit(description, _seen(train, description), dataset.evaluation.seed, emit)
         save_classifier(network, description, work.folder / CLASSIFIER_FILE)
-        confusion = None
+        accuracy, confusion = None, None
         if "test" in shards.details["splits"]:
-            confusion = _confusion(network, description, _load(store, shards, "test", emit))
+            accuracy, confusion = _tested(network, description, _load(store, shards, "test", emit))
         work.figures = {
-            "accuracy_train": _accuracy(_confusion(network, description, train)),
-            "accuracy_test": _accuracy(confusion) if confusion is not None else None,
+            "accuracy_train": _tested(network, description, train)[0],
+            "accuracy_test": accuracy,
             "seconds": round(time.monotonic() - began, 3),
         }
         work.details = {
             "task": description.task,
             "classes": list(description.classes),
-            "feature_dim": FEATURE_DIM,
+            "feature_dim": network.feature_dim * description.channels // description.seen_channels,
             "image_size": description.image_size,
             "channels": description.channels,
             "confusion_test": confusion.tolist() if confusion is not None else None,
@@ -83,8 +86,9 @@ def load_classifier(store: Store, manifest: Manifest) -> ClassifierExtractor:
 
 
 def _describe(dataset: Dataset, shards: Manifest) -> ClassifierDescription:
-    classes = tuple(shards.details["classes"] or ())
-    task = "labels" if dataset.labelled else "rotation"
+    task, classes = steps.classifier_task(dataset), tuple(shards.details["classes"] or ())
+    if task == STACKED:
+        classes = tuple(sorted(set("".join(classes))))
     if task == "labels" and len(classes) < 2:
         raise EvaluationError(
             f"{dataset.name} has {len(classes)} classes, but a classifier needs 2: set `classes: null` in "
@@ -92,7 +96,7 @@ def _describe(dataset: Dataset, shards: Manifest) -> ClassifierDescription:
         )
     return ClassifierDescription(
         task=task,
-        classes=classes if task == "labels" else ROTATIONS,
+        classes=ROTATIONS if task == "rotation" else classes,
         image_size=shards.details["image_size"],
         channels=shards.details["channels"],
     )
@@ -109,16 +113,31 @@ def _load(store: Store, shards: Manifest, split: str, emit: Callable[[str], None
     return LabelledImages(resident.images, resident.labels)
 
 
+def _seen(images: LabelledImages, description: ClassifierDescription) -> LabelledImages:
+    """What the network is trained on."""
+    return single_digits(images, len(description.classes)) if description.task == STACKED else images
+
+
+def _tested(
+    network: ClassifierNetwork, description: ClassifierDescription, split: LabelledImages
+) -> tuple[float, torch.Tensor]:
+    """The share of images that are recognised, and the confusion of what the network sees."""
+    confusion = _confusion(network, description, _seen(split, description))
+    if description.task != STACKED:
+        return float(confusion.trace() / confusion.sum()), confusion
+    true, recognised = recognised_classes(StackedNetwork(network), STACKED, _thinned(split))
+    return float((true == recognised).double().mean()), confusion
+
+
 def _confusion(
     network: ClassifierNetwork, description: ClassifierDescription, split: LabelledImages
 ) -> torch.Tensor:
     """Counts (true class, recognised class) over a split, int64 (K, K)."""
     k = len(description.classes)
-    some = slice(None, None, -(-len(split) // MAX_TESTED))
-    tested = LabelledImages(split.images[some], None if split.labels is None else split.labels[some])
-    true, recognised = recognised_classes(network, description.task, tested)
+    true, recognised = recognised_classes(network, description.task, _thinned(split))
     return torch.bincount(true * k + recognised, minlength=k * k).reshape(k, k)
 
 
-def _accuracy(confusion: torch.Tensor) -> float:
-    return float(confusion.trace() / confusion.sum())
+def _thinned(split: LabelledImages) -> LabelledImages:
+    some = slice(None, None, -(-len(split) // MAX_TESTED))
+    return LabelledImages(split.images[some], None if split.labels is None else split.labels[some])

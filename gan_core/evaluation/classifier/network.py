@@ -1,5 +1,6 @@
 """The network of the dataset's own classifier, and the file that holds it."""
 
+import itertools
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,16 +15,30 @@ from gan_core.errors import EvaluationError
 from gan_core.evaluation.extractors.classifier import FEATURE_DIM
 
 ROTATIONS = ("0", "90", "180", "270")
+STACKED = "stacked"
 
 
 @dataclass(frozen=True)
 class ClassifierDescription:
-    """What a classifier file holds: `task` is `labels` (the dataset's own `classes`) or `rotation`."""
+    """What a classifier file holds: `task` is `labels` (the dataset's own `classes`), `rotation`, or
+    `stacked`, whose `classes` are those of a single channel."""
 
     task: str
     classes: tuple[str, ...]
     image_size: int
     channels: int
+
+    @property
+    def image_classes(self) -> tuple[str, ...]:
+        """What a whole image is recognised as."""
+        if self.task != STACKED:
+            return self.classes
+        return tuple("".join(three) for three in itertools.product(self.classes, repeat=self.channels))
+
+    @property
+    def seen_channels(self) -> int:
+        """How many channels the network sees at a time."""
+        return 1 if self.task == STACKED else self.channels
 
 
 class Whitening(nn.Module):
@@ -86,6 +101,7 @@ class ClassifierNetwork(nn.Module):
     """
 
     WIDTHS = (64, 128, 256)
+    feature_dim = FEATURE_DIM
 
     def __init__(self, channels: int, image_size: int, n_classes: int):
         super().__init__()
@@ -139,10 +155,10 @@ def save_classifier(network: ClassifierNetwork, description: ClassifierDescripti
 
 
 def read_classifier(path: Path) -> tuple[ClassifierNetwork, ClassifierDescription]:
-    """The network of a file of `save_classifier`, on the CPU; an `EvaluationError` if it is none, or one
-    whose weights measure nothing."""
+    """The network of a file of `save_classifier`, on the CPU (of stacked digits that of one channel); an
+    `EvaluationError` if it is none, or one whose weights measure nothing."""
     description = _read_description(path)
-    network = ClassifierNetwork(description.channels, description.image_size, len(description.classes))
+    network = ClassifierNetwork(description.seen_channels, description.image_size, len(description.classes))
     try:
         weights = load_file(path)
         network.load_state_dict(weights)

@@ -69,7 +69,7 @@ def fit(
     On a CPU the same images, seed, number of threads and kind of processor give the same weights.
     """
     settings = CLASSIFIER_TRAINING
-    views = 1 if description.task == "labels" else len(ROTATIONS)
+    views = len(ROTATIONS) if description.task == "rotation" else 1
     batch_size = min(max(settings["batch_size"] // views, 1), len(train))
     total = min(settings["max_epochs"] * len(train) * views, settings["max_images"])
     number_of_steps = max(total // (batch_size * views), 1)
@@ -111,7 +111,7 @@ def held_back(count: int) -> int:
 
 def pose_task(task: str, images: torch.Tensor, labels: torch.Tensor | None) -> tuple:
     """The images and labels of a batch; for the task `rotation` every image in all four rotations."""
-    if task == "labels":
+    if task != "rotation":
         return images, labels
     rotated = torch.cat([images.rot90(turns, dims=(2, 3)) for turns in range(len(ROTATIONS))])
     return rotated, torch.arange(len(ROTATIONS), device=images.device).repeat_interleave(len(images))
@@ -134,7 +134,9 @@ def _seeded_network(
 ) -> ClassifierNetwork:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = ClassifierNetwork(description.channels, description.image_size, len(description.classes))
+        network = ClassifierNetwork(
+            description.seen_channels, description.image_size, len(description.classes)
+        )
     network.whitening.fit(train.images[:: -(-len(train) // WHITENING_IMAGES)])
     return network.to(default_device(), memory_format=torch.channels_last)
 

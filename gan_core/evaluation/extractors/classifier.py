@@ -26,7 +26,8 @@ FEATURE_DIM = 128
 class ClassifierExtractor(FeatureExtractor):
     """The features of the penultimate layer and the logits of a trained `ClassifierNetwork`.
 
-    A classifier of rotations has features, but no class: its `n_classes` and its logits are None.
+    A classifier of rotations has features, but no class: its `n_classes` and its logits are None. One of
+    stacked digits looks at each channel; its classes are the three digits.
     """
 
     name = "classifier"
@@ -39,15 +40,19 @@ class ClassifierExtractor(FeatureExtractor):
         import torch
 
         from gan_core.devices import default_device
-        from gan_core.evaluation.classifier.network import read_classifier
+        from gan_core.evaluation.classifier.network import STACKED, read_classifier
+        from gan_core.evaluation.classifier.stacked import StackedNetwork
         from gan_core.store import sha256_of
 
         self.path = Path(path)
         network, self.description = read_classifier(self.path)
         self.fingerprint = sha256_of(self.path)
         self.channels = self.description.channels
-        if self.description.task == "labels":
-            self.classes = self.description.classes
+        if self.description.task == STACKED:
+            network = StackedNetwork(network)
+            self.feature_dim = network.feature_dim
+        if self.description.task != "rotation":
+            self.classes = self.description.image_classes
             self.n_classes = len(self.classes)
         self.device = default_device()
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()

@@ -1,7 +1,7 @@
 """What a metric is, and the statistics that several of them share."""
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import torch
 
 Figures = dict[str, float | None]
+# What is looked at within each class has too few images of one where there are more classes than this, and
+# nobody reads so many figures.
+MOST_CLASSES = 100
 
 
 # --- statistics: what is gathered of a set of images ------------------------------------------------------
@@ -33,6 +36,11 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.features)
+
+    @property
+    def has_few_classes(self) -> bool:
+        """Whether there are few enough to look within each."""
+        return self.logits is None or self.logits.shape[1] <= MOST_CLASSES
 
     def chosen(self, mask: "torch.Tensor") -> "Batch":
         """Those images of the batch for which `mask` (B,) bool is true."""
@@ -218,12 +226,16 @@ class Metric:
     `interval` gives the 95% interval of the main figure, of generated against train images, as figures
     `fid_low` and `fid_high`; None where there is none. `evidence` gives arrays that stand behind the figures,
     for tests between experiments and for pictures; `picture` draws a PNG from these, the generated and the
-    train images, or None.
-    `in_tables`: whether the main figure has a column wherever experiments are compared; those without stand
-    in the tables' files and with each experiment.
+    train images, or None; `picture_title` says what it shows, by default the main figure's label.
+    `in_tables`: whether the main figure has a column wherever experiments are compared, or what says so of
+    the figures of some rows, a table with a column for each; those without stand in the tables' files and
+    with each experiment.
     `settings` says what else decides the figures, for their protocol, such as `kid=100x1000`. `least_images`:
     how many generated images it needs. `version` counts in the fingerprint of what is measured: raise it when
-    the figures change. `position` orders the metrics in every table.
+    the figures change. `weights` gives the sha256 of a file that decides the figures as well, where there is
+    one, and is an `EvaluationError` where it is missing. `by_default`: whether it is measured where nobody
+    chose the metrics; those that take long, or need what must be fetched, are not. `position` orders the
+    metrics in every table.
     """
 
     figures: dict[str, Figure]
@@ -237,16 +249,26 @@ class Metric:
     interval: Callable[[Comparison], Interval | None] | None = None
     evidence: "Callable[[Comparison], dict[str, numpy.ndarray]] | None" = None
     picture: "Callable[[dict[str, numpy.ndarray], ImagesOf, ImagesOf], bytes | None] | None" = None
-    in_tables: bool = True
+    picture_title: str = ""
+    in_tables: "bool | Callable[[Mapping[str, Any]], bool]" = True
     settings: Callable[[Comparison], str] = lambda comparison: ""
     least_images: int = 2
     version: str = "1"
+    weights: Callable[[], str] | None = None
+    by_default: bool = True
     position: int = 100
 
     @property
     def main(self) -> str:
         """The name of the first figure."""
         return next(iter(self.figures))
+
+    def identity(self) -> str:
+        """What decides the figures beside the images: the version, and the weights it has of its own.
+
+        An `EvaluationError` where these are missing.
+        """
+        return f"{self.version} {self.weights()}" if self.weights else self.version
 
     @property
     def is_share(self) -> bool:
@@ -270,6 +292,10 @@ class Metric:
     def bounds(self) -> tuple[str, ...]:
         """The names of the ends of the main figure's interval, if it has one."""
         return interval_names(self.main) if self.interval else ()
+
+    def has_column(self, rows: Mapping[str, Any]) -> bool:
+        """Whether the main figure has a column in a table of these rows."""
+        return self.in_tables(rows) if callable(self.in_tables) else self.in_tables
 
     def applies_to(self, comparison: Comparison) -> bool:
         """Whether all that it needs was gathered."""

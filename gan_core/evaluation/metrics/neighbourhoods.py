@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gan_core.evaluation.figures import Figure, decimal, percent
 from gan_core.evaluation.metrics.base import (
     FEATURES,
+    MOST_CLASSES,
     Comparison,
     Figures,
     ImageSet,
@@ -194,11 +195,16 @@ def calibrated(filling: float, real: int, generated: int, k: int = K) -> float:
 
 def compared(rows: "torch.Tensor") -> "torch.Tensor":
     """All rows of a set, or those `MOST` that are compared."""
+    return rows if len(rows) <= MOST else rows[compared_rows(len(rows))]
+
+
+def compared_rows(count: int) -> "numpy.ndarray":
+    """The numbers (n,), ascending, of those of `count` rows that are compared."""
     import numpy
 
-    if len(rows) <= MOST:
-        return rows
-    return rows[numpy.sort(numpy.random.RandomState(RNG_SEED).choice(len(rows), MOST, replace=False))]
+    if count <= MOST:
+        return numpy.arange(count)
+    return numpy.sort(numpy.random.RandomState(RNG_SEED).choice(count, MOST, replace=False))
 
 
 def _balls_of(images: ImageSet, train: ImageSet | None) -> RealBalls | None:
@@ -273,6 +279,8 @@ def coverage(comparison: Comparison) -> Figures:
 
 def class_coverage(comparison: Comparison) -> Figures:
     labels, held = compared(comparison.real[LABELS]).numpy(), found(comparison).held > 0
+    if labels.max(initial=0) >= MOST_CLASSES:
+        return dict.fromkeys(("least_class_coverage", "most_class_coverage"))
     of_classes = [float(held[labels == label].mean()) for label in sorted(set(labels.tolist()))]
     return {"least_class_coverage": min(of_classes), "most_class_coverage": max(of_classes)}
 

@@ -35,6 +35,11 @@ class SourceKind:
     # An example of the `category` that sources of this kind need; None where they have none.
     example_category: ClassVar[str | None] = None
     may_have_classes: ClassVar[bool] = True
+    # The classes of all datasets of this kind; None where a dataset says which it has.
+    class_names: ClassVar[tuple[str, ...] | None] = None
+    # Whether its images are single digits, which can be stacked, and whether it stacks those of another kind.
+    single_digits: ClassVar[bool] = False
+    stacks: ClassVar[bool] = False
 
     def __init__(self, dataset: Dataset, cache: Path, emit: Callable[[str], None]):
         self.dataset, self.cache, self.emit = dataset, cache, emit

@@ -9,6 +9,7 @@ NAMES = tuple("0123456789")
 @register(SOURCE_KINDS, "digits")
 class Digits(SourceKind):
     description = "scikit-learn's digits, which come with the package"
+    single_digits = True
 
     def open_official(self, split: Split):
         """The values 0..16 scaled to 0..255. There is no test split."""

@@ -19,6 +19,7 @@ FILES = {
 @register(SOURCE_KINDS, "mnist")
 class Mnist(SourceKind):
     description = "MNIST's official idx files, or images in a folder per class"
+    single_digits = True
     base_url = "https://ossci-datasets.s3.amazonaws.com/mnist"
     md5 = {  # as torchvision states them
         "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",

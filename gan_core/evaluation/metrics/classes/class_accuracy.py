@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from gan_core.evaluation.figures import Figure, percent
 from gan_core.evaluation.metrics.base import (
+    MOST_CLASSES,
     Batch,
     Comparison,
     Figures,
@@ -45,8 +46,10 @@ def compute(comparison: Comparison) -> Figures:
 
 
 def evidence(comparison: Comparison) -> "dict[str, numpy.ndarray]":
-    """`confusion`: how many images were asked for as the class of the row and recognised as the column's."""
-    return {"confusion": comparison.generated[RECOGNISED]}
+    """`confusion`: how many images were asked for as the class of the row and recognised as the column's;
+    nothing with more than `MOST_CLASSES` classes."""
+    counts = comparison.generated[RECOGNISED]
+    return {"confusion": counts} if len(counts) <= MOST_CLASSES else {}
 
 
 add_metric(

@@ -23,7 +23,7 @@ BLOCK = 4096
 
 class ClassMoments(Gatherer):
     """The `Gaussian` of each class's features by its number, of those with at least 2 images; None without
-    labels."""
+    labels, and with more than `MOST_CLASSES` classes."""
 
     def __init__(self):
         self.moments: dict[int, Any] = {}
@@ -31,7 +31,7 @@ class ClassMoments(Gatherer):
         self.rows = 0
 
     def update(self, batch: Batch) -> None:
-        if batch.labels is None:
+        if batch.labels is None or not batch.has_few_classes:
             return
         self.waiting.append((batch.features, batch.labels.to(batch.features.device)))
         self.rows += len(batch)
