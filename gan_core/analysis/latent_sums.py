@@ -1,6 +1,8 @@
 """Sums of latents: which samples are added, and what is seen in the result (see `kinds.arithmetic`)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ class Pool:
         """The numbers of the brightest or darkest quarter of the clear samples of a class."""
         import numpy as np
 
-        members = self._members(label)
+        members = self.members(label)
         ordered = members[np.argsort(self.seen.brightness[members], kind="stable")]
         size = len(members) // 4
         return ordered[len(ordered) - size :] if bright else ordered[:size]
@@ -64,11 +66,12 @@ class Pool:
         import numpy as np
 
         middle = {
-            label: np.median(self.seen.brightness[self._members(label)]) for label in set(labels.tolist())
+            label: np.median(self.seen.brightness[self.members(label)]) for label in set(labels.tolist())
         }
         return brightness > np.array([middle[label] for label in labels.tolist()])
 
-    def _members(self, label: int) -> "numpy.ndarray":
+    def members(self, label: int) -> "numpy.ndarray":
+        """The numbers of the clear samples of a class."""
         import numpy as np
 
         return np.flatnonzero(self.clear & (self.seen.found == label))
@@ -88,9 +91,13 @@ def draw_pool(subject: "Subject", count: int) -> Pool:
 
 @dataclass(frozen=True)
 class Sums:
-    """Numbers of the pool, int64 (sums, 3), for each of the three terms, and the classes a and b, (sums,)."""
+    """Numbers of the pool, int64 (sums, 3), for each of the three terms, and the classes a and b, (sums,).
+
+    In `control` A and B are of the same class a, but of any brightness: what comes of adding a difference
+    that has no meaning."""
 
     terms: "dict[str, numpy.ndarray]"
+    control: "dict[str, numpy.ndarray]"
     first: "numpy.ndarray"
     second: "numpy.ndarray"
 
@@ -107,20 +114,18 @@ def choose(pool: Pool, n_classes: int, seed: int, count: int) -> Sums | None:
     numbers = np.random.default_rng(seed)
     pairs = [pairs[i] for i in numbers.permutation(len(pairs))]
     chosen = [pairs[i % len(pairs)] for i in range(count)]
-    members = {(label, bright): pool.quarter(label, bright) for label in known for bright in (True, False)}
-
-    def pick(keys: list[tuple[int, bool]]) -> "numpy.ndarray":
-        return np.stack([numbers.choice(members[key], EXEMPLARS, replace=False) for key in keys])
-
-    return Sums(
-        {
-            "A": pick([(a, True) for a, _ in chosen]),
-            "B": pick([(a, False) for a, _ in chosen]),
-            "C": pick([(b, False) for _, b in chosen]),
-        },
-        np.array([a for a, _ in chosen]),
-        np.array([b for _, b in chosen]),
+    bright, dark, either = (
+        {label: of(label) for label in known}
+        for of in (partial(pool.quarter, bright=True), partial(pool.quarter, bright=False), pool.members)
     )
+
+    def pick(among: "dict[int, numpy.ndarray]", labels: Iterable[int]) -> "numpy.ndarray":
+        return np.stack([numbers.choice(among[label], EXEMPLARS, replace=False) for label in labels])
+
+    first, second = zip(*chosen, strict=True)
+    terms = {"A": pick(bright, first), "B": pick(dark, first), "C": pick(dark, second)}
+    control = {"A": pick(either, first), "B": pick(either, first), "C": terms["C"]}
+    return Sums(terms, control, np.array(first), np.array(second))
 
 
 def means(values: "Tensor", terms: "dict[str, numpy.ndarray]") -> "dict[str, Tensor]":

@@ -6,7 +6,9 @@ should be a b, and a bright one. How bright an image is, is the mean of its pixe
 how thick. The samples of A, B and C are of the brightest and of the darkest quarter of their class; a result
 is called bright where it is brighter than half of the samples of its class.
 
-The class alone says little: the mean of C is a b already. What the sum adds is seen beside C alone.
+The class alone says little: the mean of C is a b already. Nor does the brightness: any difference of latents
+that is added to a dark b brings it back to where most images are. So the same is done with A and B of any
+brightness: what the direction adds is what lies above that control.
 
 A mean of three latents has 1/sqrt(3) of the norm that latents have, and the sum of three such means has it
 again. Where what A and B share cancels, less is left: everything is measured twice, as it is and rescaled to
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 # Samples that exemplars are chosen among, and sums that are tried.
 POOL, SUMS = 3_000, 1_000
 MOST_NUMBERED = 100
+CONTROL = "the same, A and B of any brightness"
 
 
 # --- what comes of it -------------------------------------------------------------------------------------
@@ -57,8 +60,8 @@ def _of_classes(subject: "Subject") -> Findings:
     tried = {
         "A - B + C": result,
         "A - B + C, rescaled": rescaled(result, latent),
+        CONTROL: total(means(pool.latents, sums.control)),
         "C alone": of["C"],
-        "C alone, rescaled": rescaled(of["C"], latent),
         "any latent": random,
     }
     rows = {name: judged(subject, pool, sums, z, asked) for name, z in tried.items()}
@@ -71,6 +74,8 @@ def _of_classes(subject: "Subject") -> Findings:
             "arithmetic_class": first["class"].share,
             "arithmetic_bright": first["bright"].share,
             "arithmetic_rescaled": rows["A - B + C, rescaled"]["intended"].share,
+            "arithmetic_control": rows[CONTROL]["intended"].share,
+            "arithmetic_bright_control": rows[CONTROL]["bright"].share,
             "arithmetic_without": rows["C alone"]["intended"].share,
             "arithmetic_chance": rows["any latent"]["intended"].share,
             "arithmetic_class_chance": rows["any latent"]["class"].share,
@@ -239,6 +244,17 @@ FIGURES = {
         "higher",
         "The same of sums that are rescaled to the norm that latents have.",
     ),
+    "arithmetic_control": _share(
+        "Latent arithmetic, control",
+        None,
+        "The same share where A and B are of class a and of any brightness: what a difference without "
+        "meaning gives.",
+    ),
+    "arithmetic_bright_control": _share(
+        "Latent arithmetic, bright, control",
+        None,
+        "The share that is bright where A and B are of any brightness.",
+    ),
     "arithmetic_without": _share(
         "Latent arithmetic, C alone",
         None,
@@ -258,8 +274,8 @@ add_analysis(
         label="Latent arithmetic",
         question="Is brightness (of digits: how thick they are) a direction in latent space that is the "
         "same for every class? What is bright of one class, less what is dark of it, is added to what is "
-        "dark of another. The share that comes out as intended has to be read beside that of chance and of "
-        "C alone.",
+        "dark of another. The share that comes out as intended has to be read beside that of the same with "
+        "A and B of any brightness, of C alone, and of chance.",
         figures=FIGURES,
         look=look,
         lacks=_lacks,

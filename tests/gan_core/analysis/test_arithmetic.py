@@ -61,6 +61,8 @@ def test_a_direction_is_found_where_there_is_one_and_not_where_there_is_none(wit
     none = arithmetic.look(Planted(direction=False)).figures
     assert found["arithmetic_bright"] > 0.75 and found["arithmetic_without"] < 0.05
     assert found["arithmetic"] > 3 * found["arithmetic_chance"]
+    assert found["arithmetic_bright"] > found["arithmetic_bright_control"] + 0.3
+    assert none["arithmetic_bright"] == pytest.approx(none["arithmetic_bright_control"], abs=0.08)
     # Half of all images are brighter than the median, whatever is added.
     assert none["arithmetic_bright"] == pytest.approx(0.5, abs=0.08)
     assert none["arithmetic"] == pytest.approx(none["arithmetic_class"] / 2, abs=0.08)
@@ -84,6 +86,17 @@ def test_exemplars_are_three_different_ones_of_the_right_class_and_quarter():
                 pool.seen.brightness[numbers] >= bound if bright else pool.seen.brightness[numbers] <= bound
             )
             assert inside.all()
+    for term in ("A", "B"):  # of any brightness
+        chosen = sums.control[term]
+        assert (pool.seen.found[chosen] == sums.first[:, None]).all()
+        ranks = np.array(
+            [
+                (pool.seen.brightness[pool.members(a)] < value).mean()
+                for a, value in zip(sums.first, pool.seen.brightness[chosen[:, 0]], strict=True)
+            ]
+        )
+        assert abs(ranks.mean() - 0.5) < 0.15 and ranks.min() < 0.2 and ranks.max() > 0.8
+    assert np.array_equal(sums.control["C"], sums.terms["C"])
 
 
 def test_of_unclear_samples_no_sum_is_made(without_pictures):
