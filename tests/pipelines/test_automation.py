@@ -24,7 +24,7 @@ class World:
         )
 
     def make_dataset(self, version: str) -> None:
-        for asset in ("raw_images", "image_shards", "classifier", "reference_statistics"):
+        for asset in ("raw_images", "duplicates", "image_shards", "classifier", "reference_statistics"):
             self.make(asset, version, DATASET)
 
     def queue(self, experiment: str) -> dg.DagsterRun:
@@ -63,6 +63,8 @@ def test_nothing_runs_in_an_empty_project(world):
 
 def test_shards_bring_classifier_and_reference_but_no_training(world):
     world.make("raw_images", "1", DATASET)
+    assert world.tick() == {("duplicates", DATASET)}
+    world.make("duplicates", "1", DATASET)
     world.make("image_shards", "1", DATASET)
     requested = world.tick()
     assert ("classifier", DATASET) in requested
@@ -135,7 +137,8 @@ def test_identical_data_retrains_nothing(world):
 def test_changed_data_retrains_what_was_trained_and_nothing_else(world):
     settled(world)
     world.make("raw_images", "2", DATASET)
-    assert world.tick() == {("image_shards", DATASET)}
+    assert world.tick() == {("duplicates", DATASET), ("image_shards", DATASET)}
+    world.make("duplicates", "2", DATASET)
     world.make("image_shards", "2", DATASET)
     requested = world.tick()
     assert ("trained_gan", EXPERIMENT) in requested
