@@ -8,6 +8,7 @@ import pandas
 import pytest
 from scipy import stats
 
+from gan_core.cli import main
 from gan_core.comparing.answer import asked, find_answer, publish_answer
 from gan_core.comparing.answers import answer_all
 from gan_core.errors import ConfigError, StoreError
@@ -234,3 +235,23 @@ def test_a_comparison_needs_no_file(laboratory):
         asked(laboratory.configs, ["a-*"], figures=("seconds_to_fid",))
     with pytest.raises(ConfigError, match="is a question, whose file says its figures"):
         asked(laboratory.configs, ["why"], figures=("fid",))
+
+
+def test_the_command_prints_the_answer_and_writes_it(laboratory, tmp_path, capsys):
+    laboratory.add("a", fid=GOOD, settings={"batch_size": 32})
+    laboratory.add("b", fid=BAD, settings={"batch_size": 64})
+    laboratory.ask(figures=["fid"])
+    for kind in ("datasets", "experiments", "questions"):
+        (tmp_path / "configs" / kind).mkdir(parents=True)
+        for name, item in getattr(laboratory.configs, kind).items():
+            text = item.model_dump_json(exclude_defaults=kind == "questions")
+            (tmp_path / "configs" / kind / f"{name}.yaml").write_text(text)
+    places = ["--store", laboratory.store.root, "--configs", str(tmp_path / "configs")]
+    assert main(["compare", "why", *places]) == 0
+    printed = capsys.readouterr().out
+    assert "FID: best is batch size 32 (20.18), which beats batch size 64" in printed
+    assert Path(laboratory.store.root, "answer", "why", "answer.md").exists()
+    assert main(["compare", "a-*", "b-seed-?", "--figures", "kid, fid", *places]) == 0
+    assert "What differs among a-*, b-seed-??" in capsys.readouterr().out
+    assert main(["compare", "c-*", *places]) == 2
+    assert "no question or experiment is named `c-*`" in capsys.readouterr().err
