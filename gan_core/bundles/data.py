@@ -30,6 +30,8 @@ def other_data(bundle: Bundle, store: Store, shards: Manifest, emit: Callable[[s
         for key in sorted(listed.config.keys() | shards.config.keys())
         if listed.config.get(key) != shards.config.get(key)
     ]
+    if listed.input_versions.get("duplicates") != shards.input_versions.get("duplicates"):
+        changed.append("other near-duplicates were left out")
     reason = "; ".join(changed) or "they were decoded or resized to other pixels, as another Pillow does"
     return [f"the same images of {shards.partition} in other shards: {reason}"]
 

@@ -46,6 +46,7 @@ logger = logging.getLogger("gan_core")
 # again from the inventory's images, and the samples from the generator.
 KEPT: dict[str, tuple[str, ...] | None] = {
     "raw_images": None,
+    "duplicates": None,
     "image_shards": (),
     "classifier": None,
     "reference_statistics": None,
@@ -122,6 +123,8 @@ def chain_of(store: Store, experiment: Experiment, dataset: Dataset) -> Chain:
     found |= {"trained_gan": trained, "samples": samples, "evaluation": evaluation}
     if "classifier" in evaluation.inputs:
         found["classifier"] = _input(store, evaluation, "classifier", dataset.name)
+    if "duplicates" in shards.inputs:  # near-duplicates, which were left out
+        found["duplicates"] = _input(store, shards, "duplicates", dataset.name)
     _check_training(store, trained, shards, experiment)
     step = steps.evaluation(dataset, samples, reference, found.get("classifier"))
     drawn = steps.samples(experiment, dataset, trained, shards)
