@@ -21,7 +21,13 @@ from gan_core.evaluation.classifier import load_classifier
 from gan_core.evaluation.extraction import BATCH_SIZE, Accumulator, Part, extract_into
 from gan_core.evaluation.figures import FIGURES, write_figure
 from gan_core.evaluation.impostors import COPIES, DROPS, LITTLE, REPEATS, findings_of_samples, is_impostor
-from gan_core.evaluation.metrics import METRICS, Comparison, ImageSet, compute_metrics, statistics_needed
+from gan_core.evaluation.metrics import (
+    Comparison,
+    ImageSet,
+    chosen_metrics,
+    compute_metrics,
+    statistics_needed,
+)
 from gan_core.evaluation.verdicts import in_words
 from gan_core.progress import Progress
 from gan_core.sampling import generate, load_generator
@@ -89,6 +95,7 @@ EXPECTED = {
 TEST_IMAGES = "test images"
 SHOWN = (
     "fid",
+    "mind",
     "precision",
     "recall",
     "density",
@@ -100,6 +107,9 @@ SHOWN = (
     "ct_score",
     "authenticity",
     "distinct",
+    "near_duplicates",
+    "vendi_share",
+    "ms_ssim",
     "least_class_coverage",
     "most_class_coverage",
 )
@@ -130,7 +140,7 @@ class Bench:
         shards = store.current("image_shards", dataset)
         self.extractor = load_classifier(store, store.current("classifier", dataset))
         self.train, self.test = (load_resident(store, shards, split) for split in ("train", "test"))
-        self.metrics = {name: metric for name, metric in METRICS.items() if not metric.needs_labels}
+        self.metrics = {name: m for name, m in chosen_metrics(None).items() if not m.needs_labels}
         needed = statistics_needed(self.metrics.values(), real=True)
         train, test = (self.gather(part.images, part.labels, real=True) for part in (self.train, self.test))
         self.real, self.held_out = train.prepared(needed), test.prepared(needed, train)
