@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gan_core.data.duplicates.search import Groups, near_pairs
-from gan_core.progress import Progress
 
 SHOWN_PAIRS = 6  # of each distance
 NONE = 255  # the distance to nothing
@@ -32,10 +31,8 @@ def near_duplicates(
 ) -> Found:
     """Of `HASHED` (n,), the first `train_images` of which are train images."""
     search = _Search(hashed, train_images, threshold)
-    progress = Progress("comparing the hashes", None, "near pairs", emit=emit)
-    for first, second, distance in near_pairs(search.hashes, threshold):
-        search.add(first, second, distance)
-        progress.advance(len(first))
+    for pairs in near_pairs(search.hashes, threshold, emit):
+        search.add(*pairs)
     return Found(search.groups(), search.leaks(), search.pairs, search.examples)
 
 

@@ -1,18 +1,23 @@
 """Pairs of hashes that differ in few bits, found without comparing all with all, and the groups they make."""
 
 import itertools
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from gan_core.progress import Progress
+
+logger = logging.getLogger("gan_core")
 BITS = 64
-ROWS, COLUMNS = 1024, 8192  # hashes that are compared at a time: 75 MB
 SETTLE = 2**20  # edges that are kept before they become groups
 
 Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def near_pairs(hashes: np.ndarray, threshold: int) -> Iterator[Pairs]:
+def near_pairs(
+    hashes: np.ndarray, threshold: int, emit: Callable[[str], None] = logger.info
+) -> Iterator[Pairs]:
     """All pairs of these different hashes, uint64 (n,), that differ in at most `threshold` bits: (first,
     second, distance), int64 (p,) each, a part of them at a time, every pair once.
 
@@ -21,13 +26,19 @@ def near_pairs(hashes: np.ndarray, threshold: int) -> Iterator[Pairs]:
     Crawling").
     """
     masks = _band_masks(threshold + 1)
+    comparisons = sum(_comparisons(hashes & mask) for mask in masks)
+    progress = Progress("comparing the hashes", comparisons, "pairs", emit=emit)
     for number, mask in enumerate(masks):
-        bits = hashes & mask
-        order = np.argsort(bits, kind="stable")
-        ends = np.flatnonzero(np.diff(bits[order])) + 1
-        for start, end in itertools.pairwise([0, *ends.tolist(), len(order)]):
-            if end - start > 1:
-                yield from _pairs_within(hashes, order[start:end], threshold, masks[:number])
+        order = np.argsort(hashes & mask, kind="stable")
+        for first, second in _runs(hashes[order] & mask):
+            one, other = order[first], order[second]
+            differing = hashes[one] ^ hashes[other]
+            new = np.bitwise_count(differing) <= threshold
+            for earlier in masks[:number]:
+                new &= (differing & earlier) != 0  # else that band has given the pair
+            if new.any():
+                yield one[new], other[new], np.bitwise_count(differing[new]).astype(np.int64)
+            progress.advance(len(first))
 
 
 def _band_masks(count: int) -> list[np.uint64]:
@@ -35,25 +46,21 @@ def _band_masks(count: int) -> list[np.uint64]:
     return [np.uint64((1 << high) - (1 << low)) for low, high in itertools.pairwise(edges)]
 
 
-def _pairs_within(
-    hashes: np.ndarray, members: np.ndarray, threshold: int, earlier: list[np.uint64]
-) -> Iterator[Pairs]:
-    """The near pairs among `members`, without those that an earlier band has given."""
-    for top in range(0, len(members), ROWS):
-        rows = members[top : top + ROWS]
-        for left in range(top, len(members), COLUMNS):
-            columns = members[left : left + COLUMNS]
-            differing = hashes[rows][:, None] ^ hashes[columns][None]
-            near = np.bitwise_count(differing) <= threshold
-            near &= np.arange(left, left + len(columns)) > np.arange(top, top + len(rows))[:, None]
-            row, column = np.nonzero(near)
-            different = differing[row, column]
-            new = np.ones(len(row), dtype=bool)
-            for mask in earlier:
-                new &= (different & mask) != 0
-            if new.any():
-                distance = np.bitwise_count(different[new]).astype(np.int64)
-                yield rows[row[new]], columns[column[new]], distance
+def _comparisons(bits: np.ndarray) -> int:
+    counts = np.unique(bits, return_counts=True)[1]
+    return int((counts * (counts - 1) // 2).sum())
+
+
+def _runs(ascending: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """All pairs of places with equal values: those next to each other, those two apart, and so on."""
+    ends = np.append(np.flatnonzero(np.diff(ascending)) + 1, len(ascending))
+    end_of_run = np.repeat(ends, np.diff(ends, prepend=0))
+    places = np.arange(len(ascending))
+    for apart in itertools.count(1):
+        places = places[places + apart < end_of_run[places]]
+        if not len(places):
+            return
+        yield places, places + apart
 
 
 class Groups:

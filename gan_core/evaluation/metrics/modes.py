@@ -100,7 +100,7 @@ add_metric(
         evidence=evidence,
         generated=(GENERATED,),
         real=(REAL,),
-        variants=("untrained", "floor"),
+        variants=("floor",),
         columns=("floor",),
         explanations={
             "floor": "How many classes are recognised among as many real images that were not trained on."
@@ -124,7 +124,7 @@ add_metric(
         compute=divergence,
         generated=(GENERATED,),
         real=(REAL,),
-        variants=("untrained", "floor"),
+        variants=("floor",),
         columns=("floor",),
         in_tables=_are_many,
         position=44,

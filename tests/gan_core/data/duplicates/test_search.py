@@ -32,9 +32,7 @@ def brute_force(hashes, threshold):
 
 
 @pytest.mark.parametrize("threshold", [0, 1, 4, 10, 16])
-def test_all_near_pairs_are_found_once(threshold, monkeypatch):
-    monkeypatch.setattr(search, "ROWS", 7)
-    monkeypatch.setattr(search, "COLUMNS", 13)
+def test_all_near_pairs_are_found_once(threshold):
     hashes = some_hashes()
     found = [
         (min(a, b), max(a, b), d)
