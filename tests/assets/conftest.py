@@ -8,6 +8,7 @@ import pytest
 from gan_core.config import Configs, load_configs
 from gan_core.store import Store
 from pipelines.definitions import build_definitions
+from tests.few_images import look_at_few
 from tests.small_project import DATASET, EXPERIMENT, write_config
 
 
@@ -36,5 +37,6 @@ class Project:
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     monkeypatch.setenv("GAN_STORE", str(tmp_path / "store"))
+    look_at_few(monkeypatch)
     with dg.DagsterInstance.ephemeral() as instance:
         yield Project(tmp_path, instance)

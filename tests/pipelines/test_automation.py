@@ -68,7 +68,7 @@ def test_shards_bring_classifier_and_reference_but_no_training(world):
     world.make("image_shards", "1", DATASET)
     requested = world.tick()
     assert ("classifier", DATASET) in requested
-    assert not {asset for asset, _ in requested} & {"trained_gan", "samples", "evaluation"}
+    assert not {asset for asset, _ in requested} & {"trained_gan", "samples", "evaluation", "analysis"}
 
 
 TABLES = {("leaderboard", None), ("answers", None), ("report", None)}
@@ -78,9 +78,10 @@ def test_a_trained_gan_is_sampled_then_evaluated_then_compared(world):
     world.make_dataset("1")
     world.tick()
     world.make("trained_gan", "1", EXPERIMENT)
-    assert world.tick() == {("samples", EXPERIMENT), ("evaluation", EXPERIMENT)}
-    world.make("samples", "1", EXPERIMENT)
-    world.make("evaluation", "1", EXPERIMENT)
+    follows = ("samples", "evaluation", "analysis")
+    assert world.tick() == {(asset, EXPERIMENT) for asset in follows}
+    for asset in follows:
+        world.make(asset, "1", EXPERIMENT)
     assert world.tick() == set()
     assert world.tick() == TABLES
 
@@ -92,13 +93,13 @@ def test_the_tables_are_made_once_after_a_group_of_runs(world, last):
     names = ["demo-acgan", "demo-dcgan", "demo-wgan-gp"]
     runs = {name: world.queue(name) for name in names}
     for name in names[:2]:
-        for asset in ("trained_gan", "samples", "evaluation"):
+        for asset in ("trained_gan", "samples", "evaluation", "analysis"):
             world.make(asset, "1", name)
             assert world.tick() & TABLES == set()
         world.end(runs[name])
         assert world.tick() & TABLES == set()
     if last == "succeeds":
-        for asset in ("trained_gan", "samples", "evaluation"):
+        for asset in ("trained_gan", "samples", "evaluation", "analysis"):
             world.make(asset, "1", names[2])
     world.end(runs[names[2]])
     times = 0
@@ -119,7 +120,7 @@ def test_the_report_waits_for_a_leaderboard(world):
 def settled(world: World) -> None:
     """Everything is made for one experiment, and automation has seen it."""
     world.make_dataset("1")
-    for asset in ("trained_gan", "samples", "evaluation"):
+    for asset in ("trained_gan", "samples", "evaluation", "analysis"):
         world.make(asset, "1", EXPERIMENT)
     for asset in ("leaderboard", "answers", "report"):
         world.make(asset, "1")
