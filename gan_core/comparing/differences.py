@@ -20,6 +20,7 @@ from gan_core.evaluation.statistics.comparing import LEVEL, holm, holm_adjusted,
 
 # Of one run nobody knows how far others would be from it.
 FEWEST_RUNS = 2
+SAME = "every run of a configuration has the same"
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def _test(figure: str, a: Group, b: Group) -> Test | str:
 def _of_means(figure: str, a: dict[int, float], b: dict[int, float]) -> Test | str:
     difference = seed_difference(a, b)
     if difference is None:
-        return "no seed differs from another"
+        return SAME
     write, unit = COMPARED[figure].figure.write, ""
     if write is percent:
         write, unit = (lambda share: f"{100 * share:.1f}"), " percentage points"

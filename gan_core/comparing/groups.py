@@ -74,12 +74,13 @@ class Group:
         return fmean(values) if values else None
 
     def interval(self, figure: str) -> Interval | None:
-        """The 95% interval of `summary`; None where there are too few runs, or some ended before."""
+        """The 95% interval of `summary`; None where there are too few runs, all have the same, or some ended
+        before."""
         values = list(self.numbers(figure).values())
         kind = COMPARED[figure].kind
         if kind == "share":
             return share_interval(sum(values), len(values))
-        if self.ended_before(figure) or len(values) < 2:
+        if self.ended_before(figure) or len(set(values)) < 2:  # equal values say nothing of a spread
             return None
         if kind == "spread":
             return _spread_interval(values)

@@ -5,7 +5,7 @@ from statistics import fmean
 
 import numpy
 
-from gan_core.comparing.differences import Difference
+from gan_core.comparing.differences import SAME, Difference
 from gan_core.comparing.figures import COMPARED
 from gan_core.comparing.groups import DATASET, Group, Table, differing
 from gan_core.evaluation.figures import MISSING
@@ -80,6 +80,9 @@ def _of_figure(table: Table, figure: str, pairs: list[Difference]) -> list[str]:
     if len(measured) < 2:
         has = f"only {measured[0].label} has it" if measured else "no configuration has it"
         return [f"**{label}** compares nothing: {has}."]
+    if pairs and all(item.why == SAME for item in pairs):
+        values = "; ".join(f"{group.label} {_short(group, figure)}" for group in measured)
+        return [f"**{label}**, which is the same in every run of a configuration: {values}."]
     beaten = [id(item.behind) for item in pairs if item.shown]
     best = [group for group in measured if id(group) not in beaten]
     told = len(best) < len(measured)

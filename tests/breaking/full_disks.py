@@ -40,7 +40,7 @@ DISK_MB = 48
 MADE_BY = {
     **processes.MADE_BY,
     "evaluate": ("evaluation", "untrained"),
-    "report": ("leaderboard", "report"),
+    "report": ("leaderboard", "answers", "report"),
 }
 # Of what a step writes in all, so much is free. The first levels are pages.
 PAGES = (0, 1, 2, 3, 5)
@@ -337,7 +337,13 @@ def nothing_left(store: Path, published: dict[str, bytes]) -> None:
         if path.is_file() and str(path) not in whole and path.name != ".ballast"
     ]
     unknown = [name for name in left if "files-" in name or not KEPT.search(name)]
-    known = ("known_content.json", "manifest-copy.json", "leaderboard/leaderboard.", "report/index.html")
+    known = (
+        "known_content.json",
+        "manifest-copy.json",
+        "leaderboard/leaderboard.",
+        "answers/answers.md",
+        "report/index.html",
+    )
     unknown = [name for name in unknown if not any(part in name for part in known)]
     assert not unknown, f"left behind: {unknown}"
 

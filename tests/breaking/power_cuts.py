@@ -148,7 +148,7 @@ class Trials:
             "train": (["train", "plain"], [("trained_gan", "plain")]),
             "sample": (["sample", "plain"], [("samples", "plain")]),
             "evaluate": (["evaluate", "plain"], [("evaluation", "plain")]),
-            "report": (["report"], [("leaderboard", "all"), ("report", "all")]),
+            "report": (["report"], [("leaderboard", "all"), ("answers", "all"), ("report", "all")]),
         }
         self.seconds: dict[str, float] = {}
         self.undisturbed: dict[str, list[Manifest]] = {}

@@ -170,6 +170,13 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(laboratory):
     assert len(answer.tables[0].groups[1].runs) == 3
 
 
+def test_what_is_the_same_in_every_run_is_stated_without_a_test(laboratory):
+    laboratory.add("a", fid=GOOD, recall=[0.5] * 4, settings={"batch_size": 32})
+    laboratory.add("b", fid=BAD, recall=[0.25] * 4, settings={"batch_size": 64})
+    text = words(found(laboratory, figures=["recall"]))
+    assert "same in every run of a configuration: batch size 32 50.0%; batch size 64 25.0%" in text
+
+
 def test_labels_of_the_question_and_its_order_are_kept(laboratory):
     laboratory.add("z", fid=GOOD, settings={"batch_size": 32})
     laboratory.add("a", fid=BAD, settings={"batch_size": 64, "n_critic": 2})
