@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from gan_core.config.base import AbsentMeans, Config, Contradiction, Description, Images, Name, Seed
+from gan_core.config.base import AbsentMeans, Config, Contradiction, Description, Flag, Images, Name, Seed
 from gan_core.config.mistakes import unknown
 from gan_core.evaluation.extractors import EXTRACTORS
 from gan_core.evaluation.metrics import METRICS
@@ -87,14 +87,26 @@ class SourceConfig(Config):
         return self
 
 
+class DeduplicationConfig(Config):
+    """Near-duplicates among the train images are found, and with `remove` left out of the shards.
+
+    `method`: `perceptual_hash`, 64 bits of the low frequencies of the grey image. Images whose hashes differ
+    in at most `threshold` bits are near-duplicates.
+    """
+
+    method: Literal["perceptual_hash"] = "perceptual_hash"
+    threshold: Annotated[int, Field(ge=0, le=16)] = 4
+    remove: Flag = False
+
+
 class EvaluationConfig(Config):
     """What is measured for every experiment on a dataset, so that their figures compare.
 
-    `extractors`: the first one fills the leaderboard. `metrics`: null is all there are. `samples` images are
-    drawn from every generator; null is as many as there are train images, at most 10,000. `weights` is, by
-    the name of an extractor, a path or URL of its weights, which are otherwise downloaded once. `labels` says
-    which classes conditional generators are asked for: `data`, drawn one by one in the proportions of the
-    train split, or `even`, all in turn.
+    `extractors`: the first one fills the leaderboard. `metrics`: null is what is measured by default.
+    `samples` images are drawn from every generator; null is as many as there are train images, at most
+    10,000. `weights` is, by the name of an extractor, a path or URL of its weights, which are otherwise
+    downloaded once. `labels` says which classes conditional generators are asked for: `data`, drawn one by
+    one in the proportions of the train split, or `even`, all in turn.
     """
 
     extractors: tuple[str, ...] = Field(("classifier",), min_length=1)
@@ -120,8 +132,9 @@ class Dataset(Config):
     `classes`: a list (the class folders must be exactly these), `folders` (one class per folder, as found) or
     null (no labels). `crop` states the order in which an image becomes square. `test_fraction` holds out
     that share of a source that has no test split of its own. `limit` keeps the first so many images of each
-    split, taken evenly over the classes where there are any.
-    `licence` says under which one the images are, for whoever gets what was made of them; nothing checks it.
+    split, taken evenly over the classes where there are any. `deduplicate` asks for near-duplicates; null
+    looks for none. `licence` says under which one the images are, for whoever gets what was made of them;
+    nothing checks it.
     """
 
     name: Name
@@ -135,6 +148,7 @@ class Dataset(Config):
     splits: tuple[Split, ...] = ("train", "test")
     test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     limit: Images | None = None
+    deduplicate: DeduplicationConfig | None = None
     max_shard_mb: Annotated[int, Field(ge=1, le=65_536)] = (
         256  # part of the shards' fingerprint: another value makes all of them anew
     )
@@ -181,6 +195,10 @@ class Dataset(Config):
     @property
     def labelled(self) -> bool:
         return self.classes is not None
+
+    @property
+    def removes_duplicates(self) -> bool:
+        return self.deduplicate is not None and self.deduplicate.remove
 
     @property
     def source_variable(self) -> str:

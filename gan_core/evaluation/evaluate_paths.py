@@ -23,8 +23,8 @@ DEFAULT_EXTRACTOR = "inception"
 
 
 def metrics_of_paths() -> list[str]:
-    """The metrics that any images can be measured by: those that need no classes that were asked for."""
-    return [name for name, metric in METRICS.items() if not metric.needs_labels]
+    """The metrics that any images are measured by: by default, those that need no classes asked for."""
+    return [name for name, metric in METRICS.items() if metric.by_default and not metric.needs_labels]
 
 
 def evaluate_paths(
@@ -213,6 +213,7 @@ def _without_labels(names: list[str] | None) -> dict[str, Metric]:
         if metric.needs_labels:
             label = metric.figures[metric.main].label.lower()
             raise EvaluationError(f"{label} needs the classes that were asked for: evaluate an experiment")
+        metric.identity()  # refuses missing weights before anything is read
     return metrics
 
 
