@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gan_core.bundles.contents import CARD, GRID, ONNX, REQUIREMENTS
+from gan_core.bundles.contents import GRID, ONNX, REQUIREMENTS
 from gan_core.config import Dataset, Experiment
 from gan_core.config.datasets import Split
 from gan_core.errors import GanError
@@ -24,16 +24,15 @@ NOT_STATED = "not stated"
 Figures = Mapping[str, Any]
 
 
-def write_card(
-    folder: Path,
+def card_text(
     experiment: Experiment,
     dataset: Dataset,
     artefacts: Mapping[str, Manifest],
     onnx: Mapping[str, Any],
-) -> None:
-    """Write README.md: `artefacts` are the evaluation and what it stands on, by asset, `onnx` is what
-    `write_onnx` gives."""
-    from huggingface_hub import ModelCard, ModelCardData
+) -> str:
+    """README.md: `artefacts` are the evaluation and what it stands on, by asset, `onnx` is what `write_onnx`
+    gives."""
+    from huggingface_hub import ModelCardData
 
     data = ModelCardData(
         model_name=experiment.name,
@@ -51,8 +50,7 @@ def write_card(
         _verifying(dataset),
         _made_with(artefacts),
     ]
-    text = "\n\n".join(sections)
-    ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text}\n").save(folder / CARD)
+    return "---\n{}\n---\n\n{}\n".format(data.to_yaml(), "\n\n".join(sections))
 
 
 # --- metadata ---------------------------------------------------------------------------------------------

@@ -13,11 +13,11 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from gan_core.config import Dataset
+from gan_core.config import Config, Dataset, Experiment
 from gan_core.config.mistakes import validated
 from gan_core.config.yaml_files import Document
 from gan_core.errors import DamagedError, StoreError
@@ -33,6 +33,7 @@ REQUIREMENTS = "requirements.txt"
 STORE, CONFIGS = "store", "configs"
 FORMAT = 1
 
+Section = TypeVar("Section", bound=Config)
 Path_ = Annotated[str, AfterValidator(inside)]
 
 
@@ -150,10 +151,16 @@ class Bundle:
 
     def dataset(self) -> Dataset:
         """The configuration of the dataset. Raises `ConfigError` where it cannot be read."""
-        name = config_file("datasets", self.listed.dataset)
+        return self._configuration(Dataset, config_file("datasets", self.listed.dataset))
+
+    def experiment(self) -> Experiment:
+        """The configuration of the experiment. Raises `ConfigError` where it cannot be read."""
+        return self._configuration(Experiment, config_file("experiments", self.listed.experiment))
+
+    def _configuration(self, model: type[Section], name: str) -> Section:
         self._require_plain(name)
         document = Document(self.folder / name)
-        return validated(Dataset, document.data, document)
+        return validated(model, document.data, document)
 
     def path(self, name: str) -> Path | None:
         """Where a listed file is; None where it is missing, or reached through a symbolic link."""

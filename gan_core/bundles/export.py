@@ -12,8 +12,9 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from gan_core import steps
-from gan_core.bundles.card import write_card
+from gan_core.bundles.card import card_text
 from gan_core.bundles.contents import (
+    CARD,
     CONFIGS,
     GRID,
     LIST,
@@ -96,7 +97,7 @@ def export_bundle(
         onnx = write_onnx(generator, folder / ONNX, dataset.evaluation.seed, emit)
         shutil.copyfile(store.local(chain["samples"], "grid.png"), folder / GRID)
         (folder / REQUIREMENTS).write_text(requirements_text())
-        write_card(folder, chain.experiment, without_local(dataset), chain.artefacts, onnx)
+        (folder / CARD).write_text(_card(folder, chain, onnx), encoding="utf-8")
         listed = BundleList(
             experiment=experiment.name,
             dataset=dataset.name,
@@ -213,6 +214,14 @@ def _write_configs(folder: Path, chain: Chain) -> None:
     read = configs.experiment(chain.experiment.name)
     if read.training_identity() != chain.experiment.training_identity():
         raise ConfigError(f"the configuration of {read.name} does not survive being written: report this")
+
+
+def _card(folder: Path, chain: Chain, onnx: dict[str, Any]) -> str:
+    """Of the configurations as they stand in the bundle."""
+    configs = load_configs(folder / CONFIGS)
+    experiment = configs.experiment(chain.experiment.name)
+    artefacts = {asset: _public(manifest) for asset, manifest in chain.artefacts.items()}
+    return card_text(experiment, configs.dataset(chain.dataset.name), artefacts, onnx)
 
 
 def _write_artefacts(

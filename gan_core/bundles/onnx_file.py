@@ -84,7 +84,8 @@ def largest_difference(
 
     generator = generator.cpu()
     try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        # By its bytes: a model that is read by its path may name other files.
+        session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
         progress = Progress("comparing the ONNX file with PyTorch", count, emit=emit)
         differences = [torch.zeros(())]
         for z, labels in _inputs(generator, count, seed):

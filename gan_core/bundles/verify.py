@@ -18,7 +18,7 @@ from gan_core.bundles.agreement import (
     other_protocol,
     other_versions,
 )
-from gan_core.bundles.card import recorded_results, results_of
+from gan_core.bundles.card import card_text, recorded_results, results_of
 from gan_core.bundles.contents import CARD, LIST, ONNX, Bundle
 from gan_core.bundles.data import other_data
 from gan_core.bundles.onnx_file import TOLERANCE, largest_difference, require_packages
@@ -182,6 +182,21 @@ def _check_card(bundle: Bundle, evaluation: Manifest, result: Verification) -> N
             else ("its metadata has other figures than the evaluation, or other protocols")
         )
         result.checks.append(Check(CARD, same, found))
+        if same and not _is_as_written(bundle, path):
+            made_here = bundle.listed.made_with.get("commit") == provenance()["commit"]
+            told = "its text is not what this version of the project writes of these artefacts"
+            if made_here:
+                result.checks.append(Check(f"{CARD}, text", False, told))
+            else:  # another version may put it otherwise
+                result.notes.append(f"{CARD}: {told}")
+
+
+def _is_as_written(bundle: Bundle, card: Path) -> bool:
+    """Whether the card says in all its text what is written of the bundle's artefacts."""
+    made_of = ("raw_images", "image_shards", "trained_gan", "evaluation")
+    artefacts = {asset: bundle.manifest(asset) for asset in made_of}
+    text = card_text(bundle.experiment(), bundle.dataset(), artefacts, bundle.listed.onnx)
+    return text == card.read_text(encoding="utf-8")
 
 
 def _check_onnx(

@@ -167,7 +167,7 @@ def test_a_killed_export_leaves_no_bundle_and_the_next_one_cleans_up(project, tm
         setattr(export, name, die)
         export_to(project, target)
 
-    for name in ("write_card", "_hashes"):
+    for name in ("card_text", "_hashes"):
         process = multiprocessing.get_context("fork").Process(target=killed_in, args=(name,))
         process.start()
         process.join(60)

@@ -173,6 +173,19 @@ def test_a_card_with_other_figures_does_not_verify(bundle, hasty):
     assert [check.agrees for check in result.checks if check.what == "README.md"] == [False]
 
 
+def test_a_card_whose_text_was_edited_does_not_verify(bundle, hasty, monkeypatch):
+    """The metadata is right; what people read is not."""
+    card = bundle / "README.md"
+    card.write_text(card.read_text().replace("## Verdict: ", "## Verdict: not "))
+    sealed_again(bundle)
+    result = verify_bundle(bundle)
+    assert [one.what for one in result.checks if "text" in one.what and not one.agrees] == ["README.md, text"]
+    monkeypatch.setattr(module, "provenance", lambda: {**provenance(), "commit": "another"})
+    result = verify_bundle(bundle)
+    assert not [one for one in result.checks if "text" in one.what]
+    assert any("its text is not what this version" in note for note in result.notes)
+
+
 def test_rounding_of_a_few_values_agrees_and_more_does_not(bundle, exported, monkeypatch, verified):
     """Another processor, as far as one can be had here: every latent a little beside itself."""
     from gan_core import sampling
