@@ -6,6 +6,7 @@ in_dagster = False
 # Which command makes which artefact of which partition.
 COMMANDS = {
     "raw_images": "shard",
+    "duplicates": "shard",
     "image_shards": "shard",
     "classifier": "reference",
     "reference_statistics": "reference",
@@ -13,6 +14,7 @@ COMMANDS = {
     "samples": "sample",
     "evaluation": "evaluate",
     "analysis": "analyse",
+    "chosen_analysis": "analyse",
     "external_evaluation": "leaderboard add",
     "leaderboard": "report",
     "answer": "compare",

@@ -11,6 +11,7 @@ from typing import Any
 
 from gan_core.analysis import chosen_analyses
 from gan_core.config import Dataset, Experiment, recorded_experiment
+from gan_core.errors import StoreError
 from gan_core.evaluation.extractors import EXTRACTORS, ExtractorSources
 from gan_core.evaluation.metrics import chosen_metrics
 from gan_core.remedies import how_to_make
@@ -94,10 +95,31 @@ class Step:
         return store.read_bytes(f"{self.asset}/{self.partition}/{self.fingerprint}/{MANIFEST}")
 
 
-def image_shards(dataset: Dataset, raw: Manifest) -> Step:
+def duplicates(dataset: Dataset, raw: Manifest) -> Step:
+    """Whether the duplicates are left out of the shards does not count: they are the same."""
+    settings = dataset.deduplicate
+    config = {"asked": settings is not None}
+    if settings is not None:
+        keys = {"image_size", "channels", "crop"}
+        config |= {"method": settings.method, "threshold": settings.threshold}
+        config |= dataset.model_dump(mode="json", include=keys)
+    return Step("duplicates", dataset.name, config, {"raw_images": raw})
+
+
+def image_shards(dataset: Dataset, raw: Manifest, found: Manifest | None = None) -> Step:
+    """`found`: the duplicates, which count only where they are left out. Raises `StoreError` where these are
+    not found yet."""
     keys = {"image_size", "channels", "crop", "max_shard_mb"}
     config, identity = dataset.model_dump(mode="json", include=keys), dataset.identity(include=keys)
-    return Step("image_shards", dataset.name, config, {"raw_images": raw}, identity)
+    inputs = {"raw_images": raw}
+    if dataset.removes_duplicates:
+        if found is None or found.fingerprint != duplicates(dataset, raw).fingerprint:
+            raise StoreError(
+                f"dataset `{dataset.name}` leaves near-duplicates out, and those of these images by these "
+                f"settings are not found yet: {how_to_make('duplicates', dataset.name)}"
+            )
+        inputs["duplicates"] = found
+    return Step("image_shards", dataset.name, config, inputs, identity)
 
 
 # How the classifier is trained. Training ends after so many epochs or images, whichever is less: digits need

@@ -5,6 +5,7 @@ Apart from the steps, so that Dagster's definitions can read it without importin
 
 CODE_VERSIONS = {
     "raw_images": "1",
+    "duplicates": "1",
     "image_shards": "1",
     "classifier": "2",
     "reference_statistics": "3",

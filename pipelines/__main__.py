@@ -75,13 +75,14 @@ def _answer(name: str, force: bool) -> int:
 
     question = configs.question(name)
     result = _run(question.chosen(configs.experiments), force)
+    status = _exit_status(result)
     store = default_store()
     answer = find_answer(store, configs, question)
     published = publish_answer(store, answer, emit=lambda line: None)
     print(f"\n{answer.text}\n")
     for file in published.files:
         print(store.address(f"{store.root}/{ASSET}/{name}/{file}"))
-    return _exit_status(result)
+    return status
 
 
 def _run(names: list[str], force: bool) -> "BackfillResult":

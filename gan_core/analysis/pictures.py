@@ -13,6 +13,7 @@ SMALLEST_IMAGE = 40  # pixels that an image takes at least, so that 16x16 can be
 FONT_SIZE, LINE = 14, 20
 LARGEST_IN_ANIMATION = 64
 FRAME_MILLISECONDS = 90
+COLOURS = 32  # of a frame; with all 256 the noise of the images makes the file three times as large
 
 
 def scale_of(images: Tensor) -> int:
@@ -61,7 +62,8 @@ def animation_gif(frames: Tensor, columns: int) -> bytes:
     if side < frames.shape[-1]:
         frames = adaptive_avg_pool2d(frames.flatten(0, 1).float(), side).round().to(torch.uint8)
         frames = frames.unflatten(0, (count, -1))
-    drawn = [picture(grid_array(images, columns), scale_of(images)) for images in frames]
+    grids = [picture(grid_array(images, columns), scale_of(images)) for images in frames]
+    drawn = [grid.quantize(COLOURS) for grid in grids]
     output = io.BytesIO()
     drawn[0].save(
         output,

@@ -1,12 +1,13 @@
 """What an analysis looks at: a trained GAN with its data, each part loaded by the first that asks for it."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gan_core.config import Dataset, Experiment, recorded_experiment
-from gan_core.data.shard_manifest import split_of
+from gan_core.data.shard_manifest import image_shape, split_of
 from gan_core.store import Manifest, Store
 from gan_core.store.reading import reading
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from gan_core.models.networks import Discriminator, Generator
 
 BATCH_SIZE = 128
+MOST_BYTES = 2**28
 
 
 @dataclass(frozen=True)
@@ -103,13 +105,14 @@ class Subject:
         return load_classifier(self.store, self.classifier)
 
     def images(self, split: str, most: int) -> "ResidentImages":
-        """At most so many images of a split, evenly spread over it."""
+        """At most so many images of a split, and at most 256 MB of them, evenly spread over it."""
         import numpy as np
 
         from gan_core.data.loading import load_resident
 
-        count = self.count(split)
-        numbers = np.linspace(0, count - 1, min(most, count)).round().astype(np.int64)
+        count, pixels = self.count(split), math.prod(image_shape(self.shards))
+        chosen = min(most, count, max(2, MOST_BYTES // pixels))
+        numbers = np.linspace(0, count - 1, chosen).round().astype(np.int64)
         return load_resident(self.store, self.shards, split, numbers=numbers, emit=self.emit)
 
     def latents(self, count: int, purpose: str) -> "Tensor":
@@ -131,21 +134,24 @@ class Subject:
         return one_hot(labels, self.generator.n_classes, torch.float32) if self.conditional else None
 
     def draw(self, z: "Tensor", classes: "Tensor | None" = None) -> "Tensor":
-        """Images of latents (n, z_dim). `classes` float (n, n_classes): a row is one class, or a
-        mixture, whose weights add up to 1; None for an unconditional generator."""
+        """All images of `drawn` at once."""
+        import torch
+
+        return torch.cat(list(self.drawn(z, classes)))
+
+    def drawn(self, z: "Tensor", classes: "Tensor | None" = None) -> "Iterator[Tensor]":
+        """Images of latents (n, z_dim), a batch at a time. `classes` float (n, n_classes): a row is one
+        class, or a mixture, whose weights add up to 1; None for an unconditional generator."""
         import torch
 
         from gan_core.images import to_uint8
 
         generator, device = self.generator, next(self.generator.parameters()).device
         inputs = z if classes is None else torch.cat([z, classes], dim=1)
-        with torch.inference_mode():
-            return torch.cat(
-                [
-                    to_uint8(_forward(generator, some.to(device)), generator.image_range).cpu().contiguous()
-                    for some in inputs.split(BATCH_SIZE)
-                ]
-            )
+        for some in inputs.split(BATCH_SIZE):
+            with torch.inference_mode():
+                images = _forward(generator, some.to(device))
+            yield to_uint8(images, generator.image_range).cpu().contiguous()
 
     def recognised(self, images: "Tensor") -> "tuple[Tensor, Tensor]":
         """The class that the dataset's classifier sees, int64 (n,), and how probable it finds it, (n,)."""

@@ -2,15 +2,18 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from gan_core.comparing.differences import Difference, differences
+from gan_core.comparing.figures import COMPARED
 from gan_core.comparing.groups import Table, tables_of
 from gan_core.comparing.pictures import figures_png, samples_png
 from gan_core.comparing.runs import Found, find_runs
-from gan_core.comparing.sentences import conclusions
+from gan_core.comparing.sentences import apart, conclusions
 from gan_core.comparing.writing import answer_csv, answer_markdown, answer_text, missing_text
 from gan_core.config import Configs, Question
 from gan_core.config.mistakes import unknown
@@ -21,8 +24,6 @@ from gan_core.versions import CODE_VERSIONS
 
 ASSET = "answer"
 MARKDOWN, CSV, FIGURES, SAMPLES = "answer.md", "answer.csv", "answer.png", "samples.png"
-# Two configurations make a comparison.
-FEWEST_GROUPS = 2
 
 logger = logging.getLogger("gan_core")
 
@@ -52,14 +53,15 @@ def find_answer(store: Store, configs: Configs, question: Question) -> Answer:
     found = find_runs(store, configs, question)
     tables = tables_of(found.runs, question)
     command = how_to_answer(question, configs)
-    if not any(len(table.groups) >= FEWEST_GROUPS for table in tables):
+    if not _comparable(tables, question):
         why = f"\n{missing_text(found.missing, command)}" if found.missing else ""
         raise StoreError(
             f"`{question.name}` cannot be answered: the store holds no two configurations of it that were "
             f"measured by one protocol: run `{command}`{why}"
         )
     tested = differences(tables, question.figures)
-    return Answer(question, found, tables, tested, conclusions(tables, tested, question.figures), command)
+    words = [*conclusions(tables, tested, question.figures), *apart(tables)]
+    return Answer(question, found, tables, tested, words, command)
 
 
 def publish_answer(
@@ -81,6 +83,7 @@ def publish_answer(
             question,
             answer.tables,
             answer.conclusions,
+            answer.differences,
             answer.found.missing,
             answer.command,
             [(title, name) for name, (title, _) in drawn.items()],
@@ -119,27 +122,44 @@ def publish_answer(
     return manifest
 
 
-def asked(configs: Configs, words: list[str], figures: Mapping[str, Any] | None = None) -> Question:
+def asked(configs: Configs, words: list[str], **keys: Any) -> Question:
     """The question of this name, or one made of names and patterns of experiments.
 
-    `figures`: other keys of a question made so, as a file has them. Raises `ConfigError` for what matches
-    nothing.
+    `keys`: others of a question that is made so, as a file has them. Raises `ConfigError` for what matches
+    nothing, for keys that are wrong, and for keys beside a question's name.
     """
     if len(words) == 1 and (words[0] in configs.questions or configs.left_out(words[0], "questions")):
-        return configs.question(words[0])
+        question = configs.question(words[0])
+        if keys:
+            raise ConfigError(
+                f"`{words[0]}` is a question, whose file says its {' and '.join(keys)}: change them "
+                "there, or name experiments"
+            )
+        return question
     # The same words are the same comparison, which is then published in one place.
-    digest = hashlib.sha256("\n".join([*words, *map(str, (figures or {}).items())]).encode()).hexdigest()[:8]
-    question = Question(
-        name=f"comparison-{digest}",
-        question=f"What differs among {', '.join(words)}?",
-        experiments=tuple(words),
-        **(figures or {}),
-    )
+    digest = hashlib.sha256(repr((words, sorted(keys.items()))).encode()).hexdigest()[:8]
+    values = {
+        "name": f"comparison-{digest}",
+        "question": f"What differs among {', '.join(words)}?",
+        "experiments": tuple(words),
+        **keys,
+    }
+    try:
+        question = Question.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_reason(item) for item in error.errors())) from error
     for _, pattern in question.unmatched(configs.experiments):
-        left_out = configs.left_out(pattern)
         known = [*configs.questions, *configs.experiments]
-        raise ConfigError(left_out or unknown("no question or experiment is named", pattern, known))
+        raise ConfigError(
+            configs.left_out(pattern) or unknown("no question or experiment is named", pattern, known)
+        )
     return question
+
+
+def _reason(item: Any) -> str:
+    """One of pydantic's errors, without what it says before a message of ours."""
+    where = ".".join(map(str, item["loc"]))
+    return f"{where + ': ' if where else ''}{item['msg'].removeprefix('Value error, ')}"
 
 
 def how_to_answer(question: Question, configs: Configs) -> str:
@@ -148,6 +168,13 @@ def how_to_answer(question: Question, configs: Configs) -> str:
         return f"python -m pipelines answer {question.name}"
     patterns = " ".join(f"'{pattern}'" for pattern in question.experiments)
     return f"python -m pipelines backfill {patterns}"
+
+
+def _comparable(tables: list[Table], question: Question) -> bool:
+    """Whether a table has two configurations, or a figure compares across the tables."""
+    across = any(COMPARED[name].across for name in question.figures)
+    datasets = {table.dataset for table in tables}
+    return any(len(table.groups) > 1 for table in tables) or (across and len(datasets) > 1)
 
 
 def _rows(answer: Answer) -> dict[str, Any]:

@@ -23,11 +23,25 @@ FEWEST_RUNS = 2
 
 
 @dataclass(frozen=True)
+class Least:
+    """What a test could not have shown: `text`, with a place for the smallest `number` that it would have
+    shown where there is one."""
+
+    text: str
+    number: float = 0.0
+    write: Callable[[float], str] = str
+
+    @property
+    def sentence(self) -> str:
+        return self.text.format(self.write(self.number))
+
+
+@dataclass(frozen=True)
 class Test:
-    """A test of two configurations: its p-value, and what it could have shown, in words, at a level."""
+    """A test of two configurations: its p-value, and what it could not have shown at a level."""
 
     p: float
-    least_seen: Callable[[float], str]
+    least: Callable[[float], Least]
 
 
 @dataclass(frozen=True)
@@ -35,7 +49,7 @@ class Difference:
     """Two configurations of one table by one figure; `ahead` is the better one, or either where they tie.
 
     `p`: Holm's adjusted p-value, None where there is no test, and `why` says why. `shown`: the test shows
-    that `ahead` is better. `least_seen`: in words, below what a difference would not have been seen.
+    that `ahead` is better. `least`: what would not have been, where it does not.
     """
 
     table: Table
@@ -44,7 +58,7 @@ class Difference:
     behind: Group
     p: float | None = None
     shown: bool = False
-    least_seen: str = ""
+    least: Least | None = None
     why: str = ""
 
 
@@ -69,7 +83,7 @@ def differences(tables: list[Table], figures: tuple[str, ...]) -> list[Differenc
             made.append(Difference(table, figure, ahead, behind, why=test))
             continue
         _, p, is_shown = next(results)
-        least = "" if is_shown else test.least_seen(level)
+        least = None if is_shown else test.least(level)
         made.append(Difference(table, figure, ahead, behind, p, is_shown, least))
     return made
 
@@ -102,24 +116,16 @@ def _of_means(figure: str, a: dict[int, float], b: dict[int, float]) -> Test | s
     difference = seed_difference(a, b)
     if difference is None:
         return "no seed differs from another"
-    write = COMPARED[figure].figure.write
-    write = points if write is percent else write
+    write, unit = COMPARED[figure].figure.write, ""
+    if write is percent:
+        write, unit = (lambda share: f"{100 * share:.1f}"), " percentage points"
     seeds = len(a.keys() & b.keys()) if difference.paired else min(len(a), len(b))
-
-    def least_seen(level: float) -> str:
-        return (
-            f"with {seeds} seeds a difference below {write(difference.least_seen(level))} would not be seen"
-        )
-
-    return Test(difference.p, least_seen)
-
-
-def points(share: float) -> str:
-    """A difference of two shares: `20.5 percentage points`."""
-    return f"{100 * share:.1f} percentage points"
+    text = f"with {seeds} seeds a difference below {{}}{unit} would not be seen"
+    return Test(difference.p, lambda level: Least(text, difference.least_seen(level), write))
 
 
 def _of_spreads(a: list[float], b: list[float]) -> Test | str:
+    """The F-test of two variances of logarithms, which are taken to be normal."""
     from scipy.stats import f
 
     degrees = len(a) - 1, len(b) - 1
@@ -128,26 +134,27 @@ def _of_spreads(a: list[float], b: list[float]) -> Test | str:
         return "the runs of one of them do not differ"
     ratio = f(*degrees)
     p = 2 * min(ratio.cdf(variances[0] / variances[1]), ratio.sf(variances[0] / variances[1]))
+    text = f"with {min(degrees) + 1} seeds a spread less than {{}} times as large would not be seen"
 
-    def least_seen(level: float) -> str:
-        factor = numpy.sqrt(f.ppf(1 - level / 2, *reversed(degrees)))
-        return (
-            f"with {min(degrees) + 1} seeds a spread less than {factor:,.1f} times as large would not be seen"
-        )
+    def least(level: float) -> Least:
+        factor = float(numpy.sqrt(f.ppf(1 - level / 2, *reversed(degrees))))
+        return Least(text, factor, "{:,.1f}".format)
 
-    return Test(min(float(p), 1.0), least_seen)
+    return Test(min(float(p), 1.0), least)
 
 
 def _of_shares(a: tuple[float, int], b: tuple[float, int]) -> Test:
+    """Fisher's exact test of (count, runs) of either side."""
     from scipy.stats import fisher_exact
 
     def p_of(first: float, second: float) -> float:
         return float(fisher_exact([[first, a[1] - first], [second, b[1] - second]]).pvalue)
 
-    def least_seen(level: float) -> str:
+    def least(level: float) -> Least:
         enough = [count for count in range(1, b[1] + 1) if p_of(0, count) <= level]
         if enough:
-            return f"0 of {a[1]} against fewer than {enough[0]} of {b[1]} runs would not be seen"
-        return f"not even 0 of {a[1]} against {b[1]} of {b[1]} runs would be seen"
+            text = f"0 of {a[1]} against fewer than {{}} of {b[1]} runs would not be seen"
+            return Least(text, enough[0], "{:.0f}".format)
+        return Least(f"not even 0 of {a[1]} against {b[1]} of {b[1]} runs would be seen")
 
-    return Test(p_of(a[0], b[0]), least_seen)
+    return Test(p_of(a[0], b[0]), least)

@@ -13,6 +13,7 @@ import numpy
 from gan_core.comparing.figures import COMPARED, Value
 from gan_core.comparing.runs import Run
 from gan_core.config import Question
+from gan_core.evaluation.figures import percent
 from gan_core.evaluation.statistics.intervals import Interval, seeds_interval, share_interval
 from gan_core.report.folding import fold
 
@@ -83,7 +84,9 @@ class Group:
         if kind == "spread":
             return _spread_interval(values)
         low, high = seeds_interval(values)
-        return (max(low, 0.0), high) if min(values) >= 0 else (low, high)
+        # Student's interval knows no bounds: a share has two, and what is never negative one.
+        low = max(low, 0.0) if min(values) >= 0 else low
+        return (low, min(high, 1.0)) if COMPARED[figure].figure.write is percent else (low, high)
 
 
 @dataclass(frozen=True)
@@ -162,8 +165,8 @@ def _labels(groups: list[Group], question: Question) -> list[str]:
 
 
 def _setting(key: str, value: Any) -> str:
-    """`label smoothing 0.1`, `spectral norm on`."""
-    leaf = key.rpartition(".")[2].replace("_", " ")
+    """`label smoothing 0.1`, `spectral norm on`, `conditioning acgan`."""
+    leaf = key.removesuffix(".name").rpartition(".")[2].replace("_", " ")
     words = {True: "on", False: "off", None: "none"}
     return f"{leaf} {words[value] if value is None or isinstance(value, bool) else value}"
 

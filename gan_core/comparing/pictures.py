@@ -17,11 +17,9 @@ SAMPLES_ACROSS, SAMPLES_SIZE = 4, 200
 def figures_png(tables: list[Table], figures: tuple[str, ...]) -> bytes | None:
     """A panel for each table and figure: a line for each configuration, its interval, its
     runs as points. Runs that failed are crosses. None where there is nothing to draw."""
-    drawn = [
-        name
-        for name in figures
-        if COMPARED[name].kind == "mean" and any(table.measured(name) for table in tables)
-    ]
+    # A spread is that of the points of another figure; a share has none.
+    shown = [getattr(COMPARED[name], "source", name) for name in figures if COMPARED[name].kind != "share"]
+    drawn = [name for name in dict.fromkeys(shown) if any(table.measured(name) for table in tables)]
     if not drawn:
         return None
     panels = [(table, name) for name in drawn for table in tables]

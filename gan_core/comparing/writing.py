@@ -5,11 +5,12 @@ import io
 import pandas
 from tabulate import tabulate
 
+from gan_core.comparing.differences import Difference
 from gan_core.comparing.figures import COMPARED
 from gan_core.comparing.groups import Table
 from gan_core.comparing.sentences import differs_in, failures, summary_text
 from gan_core.config import Question
-from gan_core.evaluation.figures import escape_markdown
+from gan_core.evaluation.figures import MISSING, escape_markdown
 from gan_core.evaluation.statistics.intervals import CONFIDENCE
 from gan_core.secrets import hidden
 
@@ -20,20 +21,21 @@ def answer_markdown(
     question: Question,
     tables: list[Table],
     answer: list[str],
+    tested: list[Difference],
     missing: dict[str, str],
     command: str,
     pictures: list[tuple[str, str]],
 ) -> str:
     """The whole answer: question, answer in words, a table for each dataset and protocol, pictures (title,
-    file), and what is missing with the `command` that makes it."""
+    file), all tests, and what is missing with the `command` that makes it."""
     parts = [f"# {question.question}"]
     parts += [question.description] if question.description else []
     parts.append(f"The configurations differ in {differs_in(tables)}." if tables else "")
     parts.append("\n".join(f"- {line}" for line in [*answer, *failures(tables)]))
     parts += [_markdown_table(table, question) for table in tables]
-    if tables:
-        parts.append(HOW_TO_READ)
     parts += [f"![{title}]({name})" for title, name in pictures]
+    if tested:
+        parts += ["## Every comparison", _comparisons(tested), HOW_TO_READ]
     if missing:
         parts.append(missing_text(missing, command))
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -108,6 +110,24 @@ def _markdown_table(table: Table, question: Question) -> str:
             f"Protocol: {escape_markdown(table.protocol)}",
         ]
     )
+
+
+def _comparisons(tested: list[Difference]) -> str:
+    """A row for each pair and figure."""
+    rows = [
+        [
+            item.table.dataset,
+            COMPARED[item.figure].figure.label,
+            item.ahead.label,
+            item.behind.label,
+            MISSING if item.p is None else f"{item.p:.2g}",
+            "shown" if item.shown else item.why or item.least.sentence,
+        ]
+        for item in tested
+    ]
+    headings = ["dataset", "figure", "ahead", "behind", "p", ""]
+    cells = [[escape_markdown(cell) for cell in row] for row in rows]
+    return tabulate(cells, headings, tablefmt="pipe", disable_numparse=True)
 
 
 def _table(table: Table, question: Question, style: str) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from gan_core.config.base import AbsentMeans, Config, Contradiction, Description, Images, Name, Seed
+from gan_core.config.base import AbsentMeans, Config, Contradiction, Description, Flag, Images, Name, Seed
 from gan_core.config.mistakes import unknown
 from gan_core.evaluation.extractors import EXTRACTORS
 from gan_core.evaluation.metrics import METRICS
@@ -87,6 +87,18 @@ class SourceConfig(Config):
         return self
 
 
+class DeduplicationConfig(Config):
+    """Near-duplicates among the train images are found, and with `remove` left out of the shards.
+
+    `method`: `perceptual_hash`, 64 bits of the low frequencies of the grey image. Images whose hashes differ
+    in at most `threshold` bits are near-duplicates.
+    """
+
+    method: Literal["perceptual_hash"] = "perceptual_hash"
+    threshold: Annotated[int, Field(ge=0, le=16)] = 4
+    remove: Flag = False
+
+
 class EvaluationConfig(Config):
     """What is measured for every experiment on a dataset, so that their figures compare.
 
@@ -120,11 +132,14 @@ class Dataset(Config):
     `classes`: a list (the class folders must be exactly these), `folders` (one class per folder, as found) or
     null (no labels). `crop` states the order in which an image becomes square. `test_fraction` holds out
     that share of a source that has no test split of its own. `limit` keeps the first so many images of each
-    split, taken evenly over the classes where there are any.
+    split, taken evenly over the classes where there are any. `deduplicate` asks for near-duplicates; null
+    looks for none. `licence` says under which one the images are, for whoever gets what was made of them;
+    nothing checks it.
     """
 
     name: Name
     description: Description = ""
+    licence: Description = ""
     source: SourceConfig
     image_size: Annotated[int, Field(ge=8, le=1024)]
     channels: Literal[1, 3]
@@ -133,6 +148,7 @@ class Dataset(Config):
     splits: tuple[Split, ...] = ("train", "test")
     test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     limit: Images | None = None
+    deduplicate: DeduplicationConfig | None = None
     max_shard_mb: Annotated[int, Field(ge=1, le=65_536)] = (
         256  # part of the shards' fingerprint: another value makes all of them anew
     )
@@ -179,6 +195,10 @@ class Dataset(Config):
     @property
     def labelled(self) -> bool:
         return self.classes is not None
+
+    @property
+    def removes_duplicates(self) -> bool:
+        return self.deduplicate is not None and self.deduplicate.remove
 
     @property
     def source_variable(self) -> str:

@@ -145,6 +145,17 @@ def source_of(split: str, sources: dict[str, Source]) -> Source:
     return sources.get(split, sources["train"])
 
 
+def read_unchanged(source: Source, row: InventoryRow, dataset: str) -> bytes:
+    """An image's bytes; raises `SourceError` unless they are those of the inventory."""
+    content = source.read(Entry(row.key, row.class_name))
+    if hashlib.sha256(content).hexdigest() != row.sha256:
+        raise SourceError(
+            f"{source.location}: `{row.key}` has changed since raw_images was made: "
+            + how_to_make(ASSET, dataset, force=True)
+        )
+    return content
+
+
 def _take_inventory(
     inventory: InventoryFile,
     dataset: Dataset,

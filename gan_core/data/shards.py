@@ -21,11 +21,12 @@ from pydantic import BaseModel
 
 from gan_core import steps
 from gan_core.config import Dataset
+from gan_core.data.duplicates import kept_rows
 from gan_core.data.inventory import InventoryRow
 from gan_core.data.parallel import map_on_cluster
 from gan_core.data.pixels import decode_png, encode_png, to_square
-from gan_core.data.raw import read_inventory, reopen_sources, source_of
-from gan_core.data.sources import Entry, Source
+from gan_core.data.raw import read_unchanged, reopen_sources, source_of
+from gan_core.data.sources import Source
 from gan_core.data.tars import largest_sample_bytes, read_tar, write_tar
 from gan_core.errors import ConfigError, SourceError, StoreError
 from gan_core.progress import Progress
@@ -93,6 +94,7 @@ def write_image_shards(
     store: Store,
     dataset: Dataset,
     raw: Manifest,
+    duplicates: Manifest | None = None,
     *,
     workers: int | None = None,
     force: bool = False,
@@ -105,21 +107,27 @@ def write_image_shards(
     and also on the Dask cluster that `GAN_DASK` names. An image that does not decode is left out, counted and
     named in the manifest; where none of a shard decodes, its name is left out.
 
+    `duplicates` says which train images are left out where the dataset asks for it (`deduplicate.remove`);
+    else it does not count.
+
     A shard goes into the store when it is finished. After a run that was killed, only the others are made.
 
     Raises `ConfigError` if one image is larger than a shard may be, `SourceError` if the source is not what
     `raw` found or if no image of a split decodes.
     """
-    step = steps.image_shards(dataset, raw)
+    step = steps.image_shards(dataset, raw, duplicates)
+    without = step.inputs.get("duplicates")
     home = f"{step.asset}/{step.partition}/{step.fingerprint}"
     folders: list[str] = []
 
     def build(work: Build) -> None:
         began = time.monotonic()
         folders.append(_next_folder(work.replaces))
-        packed, made = _pack_all(store, dataset, raw, f"{home}/{folders[0]}", workers, emit)
+        packed, made = _pack_all(store, dataset, raw, without, f"{home}/{folders[0]}", workers, emit)
         work.files = _files(packed, folders[0])
         _describe(work, dataset, raw, packed, emit)
+        if without is not None:
+            work.figures["duplicates_left_out"] = without.figures["duplicates"]
         work.figures["images_per_second"] = round(made / max(time.monotonic() - began, 1e-9), 1)
         _check_there(store, dataset, packed, f"{home}/{folders[0]}")
 
@@ -171,12 +179,13 @@ def _pack_all(
     store: Store,
     dataset: Dataset,
     raw: Manifest,
+    without: Manifest | None,
     folder: str,
     workers: int | None,
     emit: Callable[[str], None],
 ) -> tuple[list[PackedShard], int]:
     """Make the shards that are not in `folder` yet; return all, in order, and how many images are new."""
-    plan = _plan(dataset, raw)
+    plan = _plan(dataset, _images(raw, without))
     finished = _finished(store, folder, plan)
     total = sum(shard.images for shard in plan)
     progress = Progress(f"writing the shards of {dataset.name}", total, emit=emit)
@@ -186,7 +195,8 @@ def _pack_all(
             f"{dataset.name}: {len(finished):,} of {len(plan):,} shards are there from a run that was cut "
             "off; making the others"
         )
-    tasks = _tasks(store, dataset, raw, folder, [shard for shard in plan if shard not in finished], emit)
+    missing = [shard for shard in plan if shard not in finished]
+    tasks = _tasks(store, dataset, raw, without, folder, missing, emit)
     made = 0
     for packed in map_on_cluster(pack_shard, tasks, workers):
         _check_there(store, dataset, [packed], folder)  # at once, should a worker write elsewhere
@@ -196,13 +206,20 @@ def _pack_all(
     return [finished[shard] for shard in plan], made
 
 
-def _plan(dataset: Dataset, raw: Manifest) -> list[Shard]:
+def _images(raw: Manifest, without: Manifest | None) -> dict[str, int]:
+    """How many images each split has."""
+    if without is not None:
+        return without.details["kept_images"]
+    return {split: found["images"] for split, found in raw.details["splits"].items()}
+
+
+def _plan(dataset: Dataset, images: dict[str, int]) -> list[Shard]:
     """All shards, split by split."""
     size = _images_per_shard(dataset)
     return [
-        Shard(split, number, start, min(size, found["images"] - start))
-        for split, found in raw.details["splits"].items()
-        for number, start in enumerate(range(0, found["images"], size))
+        Shard(split, number, start, min(size, count - start))
+        for split, count in images.items()
+        for number, start in enumerate(range(0, count, size))
     ]
 
 
@@ -222,6 +239,7 @@ def _tasks(
     store: Store,
     dataset: Dataset,
     raw: Manifest,
+    without: Manifest | None,
     folder: str,
     missing: list[Shard],
     emit: Callable[[str], None],
@@ -231,7 +249,7 @@ def _tasks(
     classes = {name: index for index, name in enumerate(raw.details["classes"])}
     wanted = iter(missing)
     shard = next(wanted, None)
-    for split, rows in itertools.groupby(read_inventory(store, raw), key=lambda row: row.split):
+    for split, rows in itertools.groupby(kept_rows(store, raw, without), key=lambda row: row.split):
         position = 0
         while shard is not None and shard.split == split:
             rows = itertools.islice(rows, shard.start - position, None)
@@ -256,7 +274,7 @@ def _samples(
 ) -> Iterator[tuple[str, bytes, int | None]]:
     """The samples of a shard; what is counted and left out is noted on the way."""
     for index, row in enumerate(task.rows, start=task.shard.start):
-        content = _read_unchanged(task, row)
+        content = read_unchanged(task.source, row, task.folder.split("/")[1])
         try:
             image = task.source.decode(content)
             square = to_square(image, task.image_size, task.channels, task.crop)
@@ -275,17 +293,6 @@ def sample_key(index: int, source_key: str) -> str:
     """A key that is unique in its split and safe in WebDataset, where a dot ends a key."""
     stem = source_key.rpartition(".")[0] or source_key
     return f"{index:08d}-{re.sub(r'[^A-Za-z0-9_-]+', '-', stem)[-64:]}"
-
-
-def _read_unchanged(task: ShardTask, row: InventoryRow) -> bytes:
-    """An image's bytes; raises `SourceError` unless they are those of the inventory."""
-    content = task.source.read(Entry(row.key, row.class_name))
-    if sha256(content).hexdigest() != row.sha256:
-        raise SourceError(
-            f"{task.source.location}: `{row.key}` has changed since raw_images was made: "
-            + how_to_make("raw_images", task.folder.split("/")[1], force=True)
-        )
-    return content
 
 
 # -- where the shards lie until the manifest names them

@@ -10,7 +10,7 @@ from gan_core.store.provenance import commit_in_words
 from pipelines.backfill import backfill, select_experiments
 from pipelines.jobs import DATASET_JOB
 from tests.assets.conftest import Project
-from tests.small_project import EXPERIMENT
+from tests.small_project import EXPERIMENT, QUESTION
 
 
 def run_all(project: Project):
@@ -38,16 +38,17 @@ def leaderboard(project: Project) -> bytes:
 
 
 def test_everything_is_made_once_and_a_change_makes_again_only_what_stands_on_it(project):
+    project.write(QUESTION)
     result = run_all(project)
     assert result.failed == {}
     assert result.succeeded == ["conditional", "plain"]
-    dataset = {
-        (a, "few-digits") for a in ("raw_images", "image_shards", "classifier", "reference_statistics")
-    }
+    prepared = ("raw_images", "duplicates", "image_shards", "classifier", "reference_statistics")
+    dataset = {(a, "few-digits") for a in prepared}
     of_plain = {(a, "plain") for a in ("trained_gan", "samples", "evaluation", "analysis")}
     of_conditional = {(a, "conditional") for a in ("trained_gan", "samples", "evaluation", "analysis")}
-    tables = {("leaderboard", None), ("report", None)}
+    tables = {("leaderboard", None), ("answers", None), ("report", None)}
     assert made_anew(project) == dataset | of_plain | of_conditional | tables
+    assert "Do classes help?" in (project.folder / "store" / "report" / "index.html").read_text()
     first = leaderboard(project)
 
     assert run_all(project).failed == {}
@@ -150,6 +151,11 @@ def prepare(project: Project) -> dg.ExecuteInProcessResult:
     return job.execute_in_process(instance=project.instance, partition_key="few-digits")
 
 
+def checks_of_shards(result: dg.ExecuteInProcessResult) -> list[dg.AssetCheckEvaluation]:
+    shards = dg.AssetKey("image_shards")
+    return [found for found in result.get_asset_check_evaluations() if found.asset_key == shards]
+
+
 def check_shards(project: Project) -> dg.ExecuteInProcessResult:
     """Run the checks of the shards, and nothing else."""
     names = ["shards_intact", "few_undecodable_images", "classes_balanced", "splits_disjoint"]
@@ -169,9 +175,9 @@ def test_shards_that_are_reused_are_read_again_only_where_that_is_asked_for(proj
         return verify(*arguments, **options)
 
     monkeypatch.setattr(verification, "verify_image_shards", counted)
-    first = prepare(project).get_asset_check_evaluations()
+    first = checks_of_shards(prepare(project))
     assert len(reads) == 1 and len(first) == 4
-    again = prepare(project).get_asset_check_evaluations()
+    again = checks_of_shards(prepare(project))
     assert len(reads) == 1
     told = [(found.check_name, found.passed, found.severity, dict(found.metadata)) for found in again]
     assert told == [(f.check_name, f.passed, f.severity, dict(f.metadata)) for f in first]
@@ -180,7 +186,7 @@ def test_shards_that_are_reused_are_read_again_only_where_that_is_asked_for(proj
 
 @pytest.mark.parametrize("damage", ["truncate", "flip"])
 def test_a_damaged_shard_is_found_by_its_check(project, damage):
-    evaluations = prepare(project).get_asset_check_evaluations()
+    evaluations = checks_of_shards(prepare(project))
     results = {evaluation.check_name: evaluation.passed for evaluation in evaluations}
     assert results == {
         "shards_intact": True,

@@ -85,6 +85,16 @@ def test_every_step_without_dagster(run, tmp_path):
     assert "another crop than its configuration has now" in run("train plain", status=2)
 
 
+def test_shards_leave_near_duplicates_out_where_the_dataset_says_so(run, tmp_path):
+    whole = run("shard few-digits")["figures"]
+    settings = {"threshold": 8, "remove": True}
+    write_config(tmp_path / "configs", {**DATASET, "deduplicate": settings})
+    fewer = run("shard few-digits")["figures"]
+    assert fewer["duplicates_left_out"] > 0
+    assert fewer["images_train"] == whole["images_train"] - fewer["duplicates_left_out"]
+    assert run("shard few-digits")["reused"] and not run("shard few-digits --force")["reused"]
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [

@@ -24,7 +24,7 @@ class World:
         )
 
     def make_dataset(self, version: str) -> None:
-        for asset in ("raw_images", "image_shards", "classifier", "reference_statistics"):
+        for asset in ("raw_images", "duplicates", "image_shards", "classifier", "reference_statistics"):
             self.make(asset, version, DATASET)
 
     def queue(self, experiment: str) -> dg.DagsterRun:
@@ -63,13 +63,15 @@ def test_nothing_runs_in_an_empty_project(world):
 
 def test_shards_bring_classifier_and_reference_but_no_training(world):
     world.make("raw_images", "1", DATASET)
+    assert world.tick() == {("duplicates", DATASET)}
+    world.make("duplicates", "1", DATASET)
     world.make("image_shards", "1", DATASET)
     requested = world.tick()
     assert ("classifier", DATASET) in requested
     assert not {asset for asset, _ in requested} & {"trained_gan", "samples", "evaluation"}
 
 
-TABLES = {("leaderboard", None), ("report", None)}
+TABLES = {("leaderboard", None), ("answers", None), ("report", None)}
 
 
 def test_a_trained_gan_is_sampled_then_evaluated_then_compared(world):
@@ -119,7 +121,7 @@ def settled(world: World) -> None:
     world.make_dataset("1")
     for asset in ("trained_gan", "samples", "evaluation"):
         world.make(asset, "1", EXPERIMENT)
-    for asset in ("leaderboard", "report"):
+    for asset in ("leaderboard", "answers", "report"):
         world.make(asset, "1")
     for _ in range(3):
         world.tick()
@@ -135,7 +137,8 @@ def test_identical_data_retrains_nothing(world):
 def test_changed_data_retrains_what_was_trained_and_nothing_else(world):
     settled(world)
     world.make("raw_images", "2", DATASET)
-    assert world.tick() == {("image_shards", DATASET)}
+    assert world.tick() == {("duplicates", DATASET), ("image_shards", DATASET)}
+    world.make("duplicates", "2", DATASET)
     world.make("image_shards", "2", DATASET)
     requested = world.tick()
     assert ("trained_gan", EXPERIMENT) in requested

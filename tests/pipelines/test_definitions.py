@@ -13,9 +13,9 @@ from gan_core.versions import CODE_VERSIONS
 from pipelines.definitions import build_definitions
 
 REPOSITORY = Path(__file__).parents[2]
-DATASET_ASSETS = {"raw_images", "image_shards", "classifier", "reference_statistics"}
+DATASET_ASSETS = {"raw_images", "duplicates", "image_shards", "classifier", "reference_statistics"}
 EXPERIMENT_ASSETS = {"trained_gan", "samples", "evaluation", "analysis"}
-TABLES = {"leaderboard", "report"}
+TABLES = {"leaderboard", "answers", "report"}
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,8 @@ def test_the_graph_is_the_designed_one(repository):
     assert parents == {
         "configurations": set(),
         "raw_images": set(),
-        "image_shards": {"raw_images"},
+        "duplicates": {"raw_images"},
+        "image_shards": {"raw_images", "duplicates"},
         "classifier": {"image_shards"},
         "reference_statistics": {"image_shards", "classifier"},
         "trained_gan": {"image_shards", "classifier"},
@@ -69,8 +70,10 @@ def test_the_graph_is_the_designed_one(repository):
         "evaluation": {"samples", "reference_statistics", "classifier"},
         "analysis": {"trained_gan", "image_shards", "classifier"},
         "leaderboard": {"trained_gan", "evaluation"},
+        "answers": {"trained_gan", "samples", "evaluation"},
         "report": {
             "leaderboard",
+            "answers",
             "trained_gan",
             "samples",
             "evaluation",

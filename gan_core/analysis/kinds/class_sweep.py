@@ -37,8 +37,9 @@ def look(subject: "Subject") -> Findings:
     protocol = "pictures only: the dataset's classifier does not know its classes"
     if subject.recognises_classes:
         asked = torch.arange(n_classes).repeat(len(latents))
-        images = subject.draw(latents.repeat_interleave(n_classes, dim=0), subject.one_hot(asked))
-        right = int((subject.recognised(images)[0] == asked).sum())
+        batches = subject.drawn(latents.repeat_interleave(n_classes, dim=0), subject.one_hot(asked))
+        found = torch.cat([subject.recognised(images)[0] for images in batches])
+        right = int((found == asked).sum())
         low, high = share_interval(right, len(asked))
         figures = {
             "sweep_recognised": right / len(asked),

@@ -57,7 +57,8 @@ def _published(subject: "Subject") -> dict[str, Any]:
         return moment
     rows = pandas.read_parquet(subject.store.local(subject.trained, "evaluations.parquet"))
     same = rows[rows["images_seen"] == moment["images_seen"]]
-    return moment | (same.iloc[-1].to_dict() if len(same) else {})
+    found = same.iloc[-1].drop("images_seen").to_dict() if len(same) else {}
+    return moment | found
 
 
 def _stored(subject: "Subject", number: int) -> "Tensor":

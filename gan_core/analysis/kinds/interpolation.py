@@ -1,5 +1,6 @@
 """Between two latents: the straight line beside the great circle (see `gan_core.analysis.latents`)."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from gan_core.analysis.base import Analysis, Findings, add_analysis
@@ -9,6 +10,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gan_core.analysis.subject import Subject
+    from gan_core.evaluation.statistics.moments import Gaussian
 
 PAIRS, STEPS = 5, 11
 # Middles whose distance is measured, and real images that they are compared with.
@@ -34,7 +36,7 @@ def look(subject: "Subject") -> Findings:
         "linear": torch.stack([lerp(*pair, 3)[1] for pair in ends]),
         "spherical": torch.stack([slerp(*pair, 3)[1] for pair in ends]),
     }
-    found = _distances(subject, {name: subject.draw(z, classes) for name, z in latents.items()})
+    found = _distances(subject, latents, classes)
     norms = {name: float(z.norm(dim=1).mean()) for name, z in latents.items()}
     return Findings(
         figures={f"interpolation_{name}": value for name, value in found.items()},
@@ -59,17 +61,23 @@ WORDS = {
 }
 
 
-def _distances(subject: "Subject", images: "dict[str, Tensor]") -> dict[str, float]:
+def _distances(
+    subject: "Subject", latents: "dict[str, Tensor]", classes: "Tensor | None"
+) -> dict[str, float]:
+    from gan_core.analysis.subject import BATCH_SIZE
     from gan_core.evaluation.statistics.moments import FrechetReference, Moments, frechet_distance
 
-    def gaussian(of: "Tensor"):
+    def gaussian(batches: "Iterable[Tensor]") -> "Gaussian":
         moments = Moments()
-        for some in of.split(128):
-            moments.update(subject.extractor.extract(some)[0])
+        for images in batches:
+            moments.update(subject.extractor.extract(images)[0])
         return moments.gaussian()
 
-    reference = FrechetReference.of(gaussian(subject.images("train", MEASURED).images))
-    return {name: frechet_distance(reference, gaussian(drawn)) for name, drawn in images.items()}
+    real = subject.images("train", MEASURED).images
+    reference = FrechetReference.of(gaussian(real.split(BATCH_SIZE)))
+    return {
+        name: frechet_distance(reference, gaussian(subject.drawn(z, classes))) for name, z in latents.items()
+    }
 
 
 def _figure(label: str, what: str) -> Figure:

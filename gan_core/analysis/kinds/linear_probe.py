@@ -6,7 +6,8 @@ for the name. The same of untrained discriminators says what the architecture al
 strong (Jarrett et al. 2009), and a probe without them beside it proves nothing.
 """
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from gan_core.analysis.base import Analysis, Findings, add_analysis
 from gan_core.evaluation.figures import Figure, percent
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from gan_core.models.networks import Discriminator
 
 GRID = 4
-MOST_IMAGES = 5_000
+LEAST_IMAGES, MOST_IMAGES = 20, 5_000
 UNTRAINED = 3
 # Of the train images, for the choice of the regularisation.
 HELD_OUT = 0.2
@@ -65,50 +66,59 @@ def pooled(layers: "list[Tensor]", grid: int = GRID) -> "Tensor":
     return torch.cat([maps.flatten(1) for maps in flat], dim=1)
 
 
+@dataclass(frozen=True)
+class Probe:
+    """The labels (n,) of the train and of the test images, and the numbers of a few of each class, by
+    draws."""
+
+    labels: "numpy.ndarray"
+    truth: "numpy.ndarray"
+    few: "list[numpy.ndarray]"
+    seed: int
+
+    def measure(self, train: "numpy.ndarray", test: "numpy.ndarray") -> "numpy.ndarray":
+        """How often each test image is recognised, (2, n): by all labels, and by a few of each class. `train`
+        and `test` are features (n, d)."""
+        import numpy as np
+
+        train, test = scaled(train, test)
+        strength = best_strength(train, self.labels, self.seed)
+
+        def right(some: Any) -> "numpy.ndarray":
+            return classifier(strength).fit(train[some], self.labels[some]).predict(test) == self.truth
+
+        return np.stack([right(slice(None)), np.mean([right(some) for some in self.few], axis=0)])
+
+
 def look(subject: "Subject") -> Findings:
     import numpy as np
 
-    from gan_core.evaluation.statistics.intervals import share_interval
-
     train, test = subject.images("train", MOST_IMAGES), subject.images("test", MOST_IMAGES)
-    labels, truth = train.labels.numpy(), test.labels.numpy()
+    labels = train.labels.numpy()
+    if len(np.unique(labels)) < 2:
+        return _nothing("the train images that were looked at are of one class")
     few = [few_of_each(labels, FEW, seed) for seed in range(DRAWS)]
+    probe = Probe(labels, test.labels.numpy(), few, subject.seed)
 
-    def probe(name: str, of_train: "numpy.ndarray", of_test: "numpy.ndarray") -> "numpy.ndarray":
-        """How often each test image is recognised, (2, n): by all labels, and by a few of each class."""
-        subject.emit(f"linear probe: {name}, {of_train.shape[1]:,} features of {len(labels):,} images")
-        strength = best_strength(of_train, labels, subject.seed)
-        whole = [classifier(strength).fit(of_train, labels).predict(of_test) == truth]
-        some = [classifier(strength).fit(of_train[one], labels[one]).predict(of_test) == truth for one in few]
-        return np.stack([np.mean(whole, axis=0), np.mean(some, axis=0)])
-
-    def of(seed: int | None = None) -> "numpy.ndarray":
+    def features(seed: int | None = None) -> "list[numpy.ndarray]":
         network = subject.discriminator(seed)
-        name = "trained D" if seed is None else f"untrained D {seed}"
-        return probe(name, *scaled(*(features_of(network, split.images, subject) for split in (train, test))))
+        subject.emit(f"linear probe: {'the trained D' if seed is None else f'untrained D {seed}'}")
+        return [features_of(network, split.images, subject) for split in (train, test)]
 
-    trained, untrained = of(), [of(seed) for seed in range(1, UNTRAINED + 1)]
-    pixels = probe("pixels", *scaled(*(split.images.flatten(1).numpy() for split in (train, test))))
+    of_trained = features()
+    if not all(np.isfinite(part).all() for part in of_trained):
+        return _nothing("the trained D's features are not finite")
+    trained = probe.measure(*of_trained)
+    untrained = [probe.measure(*features(seed)) for seed in range(1, UNTRAINED + 1)]
+    pixels = probe.measure(*(split.images.flatten(1).numpy() for split in (train, test)))
     usual = np.mean(untrained, axis=0)
-    low, high = share_interval(int(trained[0].sum()), len(truth))
-    figures = {"probe": float(trained[0].mean()), "probe_low": low, "probe_high": high}
-    for row, ending in enumerate(("", "_few")):
-        gain = trained[row] - usual[row]
-        ends = bootstrap_interval(gain, subject.seed)
-        figures |= {
-            f"probe_untrained{ending}": float(usual[row].mean()),
-            f"probe_pixels{ending}": float(pixels[row].mean()),
-            f"probe_gain{ending}": float(gain.mean()),
-            f"probe_gain{ending}_low": ends[0],
-            f"probe_gain{ending}_high": ends[1],
-        }
     rows = {"trained D": trained, f"{UNTRAINED} untrained Ds, mean": usual, "pixels": pixels}
     return Findings(
-        figures={**figures, "probe_few": float(trained[1].mean())},
-        protocol=f"{len(labels):,} of {subject.count('train'):,} train and {len(truth):,} of "
-        f"{subject.count('test'):,} test images; all layers max-pooled to {GRID}x{GRID}, standardised; "
-        f"logistic regression, its strength chosen on a fifth of the train images; few: {FEW} of each "
-        f"class, {DRAWS} draws",
+        figures=_figures(trained, usual, pixels, subject.seed),
+        protocol=f"{len(labels):,} of {subject.count('train'):,} train and {len(probe.truth):,} of "
+        f"{subject.count('test'):,} test images; {of_trained[0].shape[1]:,} features: all layers "
+        f"max-pooled to {GRID}x{GRID}, standardised; logistic regression, its strength chosen on a fifth "
+        f"of the train images; few: {FEW} of each class, {DRAWS} draws",
         table=[
             {
                 "features": name,
@@ -119,6 +129,33 @@ def look(subject: "Subject") -> Findings:
         ],
         choices={"untrained": [[float(share) for share in one.mean(axis=1)] for one in untrained]},
     )
+
+
+def _nothing(why: str) -> Findings:
+    return Findings(figures=dict.fromkeys(FIGURES), protocol=f"nothing was measured: {why}")
+
+
+def _figures(
+    trained: "numpy.ndarray", untrained: "numpy.ndarray", pixels: "numpy.ndarray", seed: int
+) -> dict[str, float | None]:
+    """The figures of what `Probe.measure` gives for the trained D, the mean of the untrained ones, and
+    pixels."""
+    from gan_core.evaluation.statistics.intervals import share_interval
+
+    low, high = share_interval(int(trained[0].sum()), trained.shape[1])
+    figures = {"probe_low": low, "probe_high": high}
+    for row, ending in enumerate(("", "_few")):
+        gain = trained[row] - untrained[row]
+        gain_low, gain_high = bootstrap_interval(gain, seed)
+        figures |= {
+            f"probe{ending}": float(trained[row].mean()),
+            f"probe_untrained{ending}": float(untrained[row].mean()),
+            f"probe_pixels{ending}": float(pixels[row].mean()),
+            f"probe_gain{ending}": float(gain.mean()),
+            f"probe_gain{ending}_low": gain_low,
+            f"probe_gain{ending}_high": gain_high,
+        }
+    return figures
 
 
 def features_of(network: "nn.Module", images: "Tensor", subject: "Subject") -> "numpy.ndarray":
@@ -187,9 +224,12 @@ def bootstrap_interval(values: "numpy.ndarray", seed: int) -> tuple[float, float
 
 
 def _lacks(subject: "Subject") -> str | None:
-    if not subject.classes:
+    if len(subject.classes) < 2:
         return "the dataset has no classes: set its `classes`"
-    return None if subject.count("test") else "the dataset has no test split: set its `test_fraction`"
+    if not subject.count("test"):
+        return "the dataset has no test split: set its `test_fraction`"
+    few = subject.count("train") < LEAST_IMAGES
+    return f"the dataset has fewer than {LEAST_IMAGES} train images" if few else None
 
 
 def signed_points(value: float) -> str:

@@ -9,24 +9,26 @@ if TYPE_CHECKING:
 
 # So many images walk at once, each its own way; of a conditional generator each of its own class.
 ROWS, COLUMNS = 2, 5
-CORNERS, STEPS_BETWEEN = 5, 8
+CORNERS, STEPS_BETWEEN = 4, 6
 
 
 def look(subject: "Subject") -> Findings:
     import torch
 
-    from gan_core.analysis.latents import walk
+    from gan_core.analysis.latents import lerp, slerp, walk
     from gan_core.analysis.pictures import animation_gif
 
     walkers = ROWS * COLUMNS
     corners = subject.latents(walkers * CORNERS, "walk").unflatten(0, (walkers, CORNERS))
     labels = torch.arange(walkers) % max(len(subject.classes), 1)
-    paths = torch.stack([walk(of, STEPS_BETWEEN) for of in corners], dim=1)  # (frames, walkers, z_dim)
+    uniform = subject.generator.latent.distribution == "uniform"  # a great circle would leave its cube
+    ways = [walk(of, STEPS_BETWEEN, between=lerp if uniform else slerp) for of in corners]
+    paths = torch.stack(ways, dim=1)  # (frames, walkers, z_dim)
     classes = subject.one_hot(labels.repeat(len(paths)))
     frames = subject.draw(paths.flatten(0, 1), classes).unflatten(0, (len(paths), walkers))
     return Findings(
-        protocol=f"{walkers} closed walks along great circles through {CORNERS} latents each, "
-        f"{STEPS_BETWEEN} steps between two",
+        protocol=f"{walkers} closed walks along {'straight lines' if uniform else 'great circles'} through "
+        f"{CORNERS} latents each, {STEPS_BETWEEN} steps between two",
         pictures={"walk.gif": animation_gif(frames, COLUMNS)},
     )
 

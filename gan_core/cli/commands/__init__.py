@@ -5,6 +5,7 @@ from gan_core.cli.commands import (
     analyse,
     compare,
     evaluate,
+    export,
     leaderboard,
     new,
     reference,
@@ -12,6 +13,10 @@ from gan_core.cli.commands import (
     sample,
     shard,
     train,
+    verify,
 )
 
-COMMANDS = (new, shard, reference, train, sample, evaluate, analyse, compare, leaderboard, report)
+COMMANDS = (
+    *(new, shard, reference, train, sample, evaluate, analyse, compare),
+    *(leaderboard, report, export, verify),
+)

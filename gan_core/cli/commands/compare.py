@@ -33,7 +33,7 @@ def _compare(options: argparse.Namespace) -> None:
         given["figures"] = tuple(name.strip() for name in options.figures.split(",") if name.strip())
     if options.fid_to_reach is not None:
         given["fid_to_reach"] = options.fid_to_reach
-    question = asked(configs, options.names, given)
+    question = asked(configs, options.names, **given)
     store = existing_store(options)
     answer = find_answer(store, configs, question)
     manifest = publish_answer(store, answer, force=options.force)

@@ -14,6 +14,7 @@ def add(commands) -> None:
 
 
 def _shard(options: argparse.Namespace) -> None:
+    from gan_core.data.duplicates import find_duplicates
     from gan_core.data.raw import collect_raw_images
     from gan_core.data.shards import write_image_shards
 
@@ -21,4 +22,7 @@ def _shard(options: argparse.Namespace) -> None:
     dataset, store = configs.dataset(options.dataset), store_of(options)
     given = {split: getattr(options, split) for split in ("train", "test") if getattr(options, split)}
     raw = collect_raw_images(store, dataset, locations=given, force=options.force)
-    print_manifest(store, write_image_shards(store, dataset, raw, force=options.force))
+    found = None
+    if dataset.deduplicate is not None:
+        found = find_duplicates(store, dataset, raw, force=options.force)
+    print_manifest(store, write_image_shards(store, dataset, raw, found, force=options.force))
