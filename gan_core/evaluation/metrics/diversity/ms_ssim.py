@@ -102,14 +102,17 @@ def evidence(comparison: Comparison) -> "dict[str, numpy.ndarray]":
 
 
 def settings(comparison: Comparison) -> str:
-    """How many images of either side are paired, within what, and at how many scales of what size."""
+    """Within what images are paired, at how many scales of what size, and how many there are of either side.
+
+    What decides the figures is one word: protocols are compared word by word.
+    """
     from gan_core.evaluation.statistics.structural_similarity import scales_of, window_of
 
     sides = comparison.generated[THUMBNAILS], comparison.real[REAL_THUMBNAILS]
     side = min(sides[0].images.shape[-2:])
     within = "classes" if _by_class(comparison) else "all"
     images = "/".join(str(len(thumbnails)) for thumbnails in sides)
-    return f"ms_ssim={images} within {within} at {side}, {scales_of(side)} scales of {window_of(side)}"
+    return f"ms_ssim={within},{side}px,{scales_of(side)}x{window_of(side)} of {images}"
 
 
 add_metric(

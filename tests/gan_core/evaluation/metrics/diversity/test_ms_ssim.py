@@ -48,10 +48,8 @@ def test_without_classes_pairs_are_of_any_images(real):
         found = METRIC.compute(comparison)
         assert found["ms_ssim"] < within["ms_ssim"] and found["ms_ssim_real"] < within["ms_ssim_real"]
         assert list(METRIC.evidence(comparison)["classes"]) == [0]
-        assert METRIC.settings(comparison) == "ms_ssim=300/300 within all at 16, 1 scales of 11"
-    assert METRIC.settings(Comparison(side(images, classes), real)).startswith(
-        "ms_ssim=300/300 within classes"
-    )
+        assert METRIC.settings(comparison) == "ms_ssim=all,16px,1x11 of 300/300"
+    assert METRIC.settings(Comparison(side(images, classes), real)).startswith("ms_ssim=classes,")
 
 
 def test_noise_is_less_alike_than_any_images_which_is_no_merit(real):
