@@ -7,7 +7,7 @@ export DAGSTER_HOME ?= $(CURDIR)/.dagster
 unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 
-.PHONY: help demo test test-slow test-gpu dev backfill check lock lint clean
+.PHONY: help demo test test-slow test-gpu dev backfill answer check lock lint clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -45,6 +45,10 @@ dev: .venv/installed $(DAGSTER_HOME)/dagster.yaml ## open the Dagster UI on 127.
 backfill: .venv/installed $(DAGSTER_HOME)/dagster.yaml ## train and compare a choice: make backfill EXPERIMENTS="demo-dcgan demo-acgan"
 	@test -n "$(EXPERIMENTS)" || { echo 'name the experiments: make backfill EXPERIMENTS="demo-*"'; exit 2; }
 	@set -f; $(BIN)/python -m pipelines backfill $(EXPERIMENTS)
+
+answer: .venv/installed $(DAGSTER_HOME)/dagster.yaml ## train what a question needs and answer it: make answer QUESTION=digits-diverse
+	@test -n "$(QUESTION)" || { echo "name the question: make answer QUESTION=digits-diverse; there are:"; ls configs/questions; exit 2; }
+	@$(BIN)/python -m pipelines answer "$(QUESTION)"
 
 check: .venv/installed ## validate the configurations and the Dagster definitions
 	@$(BIN)/dg check defs

@@ -13,11 +13,15 @@ COMMANDS = {
     "trained_gan": "train",
     "samples": "sample",
     "evaluation": "evaluate",
+    "analysis": "analyse",
+    "chosen_analysis": "analyse",
     "external_evaluation": "leaderboard add",
     "leaderboard": "report",
+    "answer": "compare",
+    "answers": "report",
     "report": "report",
 }
-WITHOUT_PARTITION = ("leaderboard", "report")
+WITHOUT_PARTITION = ("leaderboard", "answers", "report")
 
 
 def how_to_make(asset: str, partition: str, *, force: bool = False) -> str:

@@ -5,10 +5,11 @@ nothing has changed takes the configuration, the inputs' manifests and the code 
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gan_core.analysis import chosen_analyses
 from gan_core.config import Dataset, Experiment, recorded_experiment
 from gan_core.errors import StoreError
 from gan_core.evaluation.extractors import EXTRACTORS, ExtractorSources
@@ -270,6 +271,29 @@ def untrained(
     return Step("untrained", f"{dataset.name}-{built_from}", config, inputs)
 
 
+def analysis(
+    experiment: Experiment,
+    dataset: Dataset,
+    trained: Manifest,
+    shards: Manifest,
+    classifier: Manifest,
+    only: Iterable[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Step:
+    """All analyses of a training; or those that `only` names, or told something by `settings` (by analysis):
+    these are the artefact `chosen_analysis`, so that what is shown of an experiment stays whole."""
+    chosen = chosen_analyses(only)
+    config: dict[str, Any] = {
+        "analyses": {name: one.version for name, one in chosen.items()},
+        "seed": dataset.evaluation.seed,
+    }
+    if settings:
+        config["settings"] = dict(settings)
+    asset = "chosen_analysis" if only is not None or settings else "analysis"
+    inputs = {"trained_gan": trained, "image_shards": shards, "classifier": classifier}
+    return Step(asset, experiment.name, config, inputs)
+
+
 def _extractor_fingerprints(dataset: Dataset, classifier: Manifest | None) -> dict[str, str]:
     """Each extractor of the dataset with the sha256 of its weights, without loading a network."""
     sources = ExtractorSources(None, dataset.evaluation.weights, classifier, dataset.name)
@@ -284,4 +308,4 @@ def classifier_input(dataset: Dataset, classifier: Manifest | None) -> dict[str,
 
 def _metric_versions(dataset: Dataset) -> dict[str, str]:
     """What is measured: another metric is another evaluation, but no other training."""
-    return {name: metric.version for name, metric in chosen_metrics(dataset.evaluation.metrics).items()}
+    return {name: metric.identity() for name, metric in chosen_metrics(dataset.evaluation.metrics).items()}

@@ -13,7 +13,11 @@ CODE_VERSIONS = {
     "samples": "1",
     "evaluation": "3",
     "untrained": "2",
+    "analysis": "1",
+    "chosen_analysis": "1",
     "external_evaluation": "1",
     "leaderboard": "4",
+    "answer": "1",
+    "answers": "1",
     "report": "4",
 }

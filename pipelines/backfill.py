@@ -6,13 +6,16 @@ others; the tables are made from those that succeeded.
 
 import fnmatch
 import socket
+import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import dagster as dg
 
 from gan_core.config import Configs, unknown
 from gan_core.errors import ConfigError, GanError
+from gan_core.progress import format_seconds
 from pipelines.jobs import DATASET_JOB, EXPERIMENT_JOB, TABLES_JOB
 from pipelines.lost_runs import HOST_TAG, end_lost_backfills
 
@@ -50,8 +53,11 @@ def backfill(
     experiments: list[str],
     *,
     force: bool = False,
+    emit: Callable[[str], None] = lambda line: None,
 ) -> BackfillResult:
     """Prepare the datasets, run each experiment, then make the tables. `force` trains again what is there.
+
+    `emit` gets a line after each experiment: how many are done, and how long the others will take.
 
     Raises `KeyboardInterrupt` once a run was interrupted: its training has then saved a checkpoint.
     """
@@ -64,7 +70,11 @@ def backfill(
         failure = runner.run(DATASET_JOB, dataset)
         if failure:
             broken[dataset] = failure
-    for name in experiments:
+    began = time.monotonic()
+    for done, name in enumerate(experiments):
+        if done:
+            left = (time.monotonic() - began) / done * (len(experiments) - done)
+            emit(f"{done:,} of {len(experiments):,} experiments done, about {format_seconds(left)} left")
         dataset = configs.experiments[name].dataset
         if dataset in broken:
             result.failed[name] = f"its dataset {dataset} failed: {broken[dataset]}"

@@ -27,6 +27,6 @@ def jobs(partitions: Partitions) -> list:
         dg.define_asset_job(
             TABLES_JOB,
             dg.AssetSelection.groups("results"),
-            description="The leaderboard and the report over all experiments.",
+            description="The leaderboard, the answers to questions and the report over all experiments.",
         ),
     ]

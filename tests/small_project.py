@@ -22,10 +22,16 @@ EXPERIMENT = {
     "length": {"images": 1000},
     "log_every": 5,
 }
+QUESTION = {
+    "name": "classes",
+    "question": "Do classes help?",
+    "experiments": ["plain", "conditional"],
+    "figures": ["fid", "failed", "seconds_training"],
+}
 
 
 def write_config(folder: Path, content: dict) -> None:
-    """Write a dataset's or an experiment's file into the configuration folder `folder`."""
-    kind = "datasets" if "source" in content else "experiments"
+    """Write a dataset's, an experiment's or a question's file into the configuration folder `folder`."""
+    kind = "datasets" if "source" in content else "questions" if "question" in content else "experiments"
     (folder / kind).mkdir(parents=True, exist_ok=True)
     (folder / kind / f"{content['name']}.yaml").write_text(json.dumps(content))

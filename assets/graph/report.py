@@ -16,13 +16,23 @@ def shown(run: StepRun, manifest: Manifest) -> dict[str, Any]:
 
 @declare(
     kinds={"html"},
-    deps=["leaderboard", "trained_gan", "samples", "evaluation", "reference_statistics", "classifier"],
+    deps=[
+        "leaderboard",
+        "answers",
+        "trained_gan",
+        "samples",
+        "evaluation",
+        "reference_statistics",
+        "classifier",
+        "analysis",
+    ],
     automation=follow_any_input("leaderboard"),
     metadata=shown,
 )
 def report(run: StepRun) -> Manifest:
     """One page, readable offline: every experiment's samples, curves and figures. What is missing is left
     out, not waited for."""
+    from gan_core.comparing.answers import current_answers
     from gan_core.report.report import build_report
 
     unreadable: dict[str, str] = {}
@@ -35,6 +45,8 @@ def report(run: StepRun) -> Manifest:
         run.all_inputs("evaluation", unreadable),
         run.all_inputs("reference_statistics", unreadable),
         run.all_inputs("classifier", unreadable),
+        analyses=run.all_inputs("analysis", unreadable),
+        answers=current_answers(run.store, run.configs, unreadable),
         unreadable=unreadable,
         force=run.force,
         emit=run.emit,

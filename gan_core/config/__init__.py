@@ -1,4 +1,4 @@
-"""The schema of the YAML files in `configs/`: datasets, experiments, grids of experiments.
+"""The schema of the YAML files in `configs/`: datasets, experiments, grids of experiments, questions.
 
 Everything is validated before any work starts. A wrong file raises one `ConfigError` that lists each
 mistake with its file, its line, the value found and what would be right. This package imports neither torch
@@ -20,6 +20,7 @@ from gan_core.config.mistakes import unknown
 from gan_core.config.networks import Architecture, Latent, Output
 from gan_core.config.objective import Conditioning, Objective
 from gan_core.config.optimizers import OPTIMIZERS, Optimizer, Optimizers, foreign_settings
+from gan_core.config.questions import Question
 from gan_core.config.starters import write_starter
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Optimizer",
     "Optimizers",
     "Output",
+    "Question",
     "SourceConfig",
     "Split",
     "config_changes",

@@ -102,11 +102,11 @@ class DeduplicationConfig(Config):
 class EvaluationConfig(Config):
     """What is measured for every experiment on a dataset, so that their figures compare.
 
-    `extractors`: the first one fills the leaderboard. `metrics`: null is all there are. `samples` images are
-    drawn from every generator; null is as many as there are train images, at most 10,000. `weights` is, by
-    the name of an extractor, a path or URL of its weights, which are otherwise downloaded once. `labels` says
-    which classes conditional generators are asked for: `data`, drawn one by one in the proportions of the
-    train split, or `even`, all in turn.
+    `extractors`: the first one fills the leaderboard. `metrics`: null is what is measured by default.
+    `samples` images are drawn from every generator; null is as many as there are train images, at most
+    10,000. `weights` is, by the name of an extractor, a path or URL of its weights, which are otherwise
+    downloaded once. `labels` says which classes conditional generators are asked for: `data`, drawn one by
+    one in the proportions of the train split, or `even`, all in turn.
     """
 
     extractors: tuple[str, ...] = Field(("classifier",), min_length=1)
@@ -133,11 +133,13 @@ class Dataset(Config):
     null (no labels). `crop` states the order in which an image becomes square. `test_fraction` holds out
     that share of a source that has no test split of its own. `limit` keeps the first so many images of each
     split, taken evenly over the classes where there are any. `deduplicate` asks for near-duplicates; null
-    looks for none.
+    looks for none. `licence` says under which one the images are, for whoever gets what was made of them;
+    nothing checks it.
     """
 
     name: Name
     description: Description = ""
+    licence: Description = ""
     source: SourceConfig
     image_size: Annotated[int, Field(ge=8, le=1024)]
     channels: Literal[1, 3]

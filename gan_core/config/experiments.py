@@ -120,6 +120,10 @@ class Experiment(Config):
         """What the fingerprint of a training is made of: see `Config.identity`."""
         return self.identity(exclude=self._unrelated)
 
+    def dotted(self) -> dict[str, Any]:
+        """The configuration that decides what is trained, by dotted key, such as `objective.name`."""
+        return _flatten(self.training_config())
+
     @property
     def _unrelated(self) -> set[str]:
         """The keys that do not decide what is trained.
@@ -161,7 +165,7 @@ def config_changes(trained: Mapping[str, Any], new: Experiment) -> list[str]:
     except ConfigError as error:
         return [str(error)]
     kept, now = _flatten(old.training_identity()), _flatten(new.training_identity())
-    before, after = _flatten(old.training_config()), _flatten(new.training_config())
+    before, after = old.dotted(), new.dotted()
     keys = sorted(key for key in kept.keys() | now.keys() if kept.get(key) != now.get(key))
     return [f"{key} {before.get(key, 'unset')} → {after.get(key, 'unset')}" for key in keys]
 

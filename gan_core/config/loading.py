@@ -18,6 +18,7 @@ from gan_core.config.datasets import Dataset
 from gan_core.config.experiments import Experiment
 from gan_core.config.grids import experiments_of
 from gan_core.config.mistakes import few_lines, unknown, validated
+from gan_core.config.questions import Question
 from gan_core.config.yaml_files import Document, shown
 from gan_core.errors import ConfigError
 from gan_core.models.architectures import ARCHITECTURES
@@ -44,8 +45,8 @@ class Nightly(Config):
 class Mistake(BaseModel):
     """Why a file, or some of what it defines, was left out.
 
-    `message` has a line per mistake, each with file, line, value and remedy. `names` are the datasets or
-    experiments that are missing because of it, those of a grid as a pattern such as `bedroom-*`.
+    `message` has a line per mistake, each with file, line, value and remedy. `names` are the datasets,
+    experiments or questions that are missing because of it, those of a grid as a pattern such as `bedroom-*`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -60,6 +61,7 @@ class Configs(BaseModel):
 
     datasets: dict[str, Dataset]
     experiments: dict[str, Experiment]
+    questions: dict[str, Question] = {}
     nightly: Nightly = Nightly()
     mistakes: tuple[Mistake, ...] = ()
 
@@ -80,8 +82,14 @@ class Configs(BaseModel):
         names."""
         return self._named("experiment", name, self.experiments, "experiments")
 
+    def question(self, name: str) -> Question:
+        """The question of this name. Raises `ConfigError` with the mistake that left it out, or the nearest
+        names."""
+        return self._named("question", name, self.questions, "questions")
+
     def left_out(self, name: str, folder: str = "experiments") -> str | None:
-        """The mistake that left out the dataset or experiment of this name or pattern, if one did."""
+        """The mistake that left out the dataset, experiment or question of this name or pattern, if one
+        did."""
         for mistake in self.mistakes:
             names = (*mistake.names, mistake.path.stem)
             matches = any(fnmatch.fnmatch(name, item) or fnmatch.fnmatch(item, name) for item in names)
@@ -104,7 +112,7 @@ def default_config_folder() -> Path:
 
 
 def load_configs(folder: Path | None = None) -> Configs:
-    """Read and validate every dataset, experiment and the nightly list under `folder`.
+    """Read and validate every dataset, experiment, question and the nightly list under `folder`.
 
     What is wrong is left out and named in `mistakes`. Raises `ConfigError` where `folder` is no configuration
     folder.
@@ -128,14 +136,25 @@ def load_configs(folder: Path | None = None) -> Configs:
     fitting, unfitting = _fitting_datasets(loaded, documents)
     loaded = loaded.model_copy(update={"experiments": fitting, "mistakes": (*mistakes, *unfitting)})
     nightly, wrong = _load_nightly(folder / "nightly.yaml", loaded)
-    return loaded.model_copy(update={"nightly": nightly, "mistakes": (*loaded.mistakes, *wrong)})
+    questions, unanswerable = _load_questions(folder / "questions", loaded)
+    return loaded.model_copy(
+        update={
+            "nightly": nightly,
+            "questions": questions,
+            "mistakes": (*loaded.mistakes, *wrong, *unanswerable),
+        }
+    )
 
 
 def _datasets_of(document: Document) -> list[Dataset]:
     return [validated(Dataset, document.data, document)]
 
 
-Item = TypeVar("Item", Dataset, Experiment)
+def _questions_of(document: Document) -> list[Question]:
+    return [validated(Question, document.data, document)]
+
+
+Item = TypeVar("Item", Dataset, Experiment, Question)
 
 
 def _load_folder(
@@ -241,6 +260,30 @@ def _against_datasets(experiment: Experiment, configs: Configs) -> list[tuple[st
         )
         mistakes.append(("conditioning.name", text))
     return mistakes
+
+
+def _load_questions(folder: Path, configs: Configs) -> tuple[dict[str, Question], list[Mistake]]:
+    """The questions whose experiments are there, and what is wrong with the others."""
+    mistakes: list[Mistake] = []
+    fitting: dict[str, Question] = {}
+    for name, (question, document) in _load_folder(folder, _questions_of, mistakes).items():
+        lines = []
+        for place, pattern in question.unmatched(configs.experiments):
+            wrong = configs.left_out(pattern) and "the experiments of `{}` were left out: mend their file"
+            text = (wrong or "").format(pattern) or unknown(
+                "no experiment matches", pattern, configs.experiments
+            )
+            lines.append(f"{document.at(*place)}: {text}")
+        chosen = [configs.experiments[item] for item in question.chosen(configs.experiments)]
+        for key in question.unknown_keys(chosen) if not lines else ():
+            known = {key for item in chosen for key in item.dotted()}
+            where = document.at("along", question.along.index(key))
+            lines.append(f"{where}: {unknown('no key of an experiment is named', key, known)}")
+        if lines:
+            mistakes.append(Mistake(path=document.path, message=few_lines(lines), names=(name,)))
+        else:
+            fitting[name] = question
+    return fitting, mistakes
 
 
 def _load_nightly(path: Path, configs: Configs) -> tuple[Nightly, list[Mistake]]:

@@ -76,29 +76,15 @@ def evaluate_samples(
     def build(work: Build) -> None:
         drawn = SampleSet.open(store, samples)
         train = TrainImages(store, reference)
-        _check_sample_count(samples, drawn, metrics)
-        untrained = _untrained(store, dataset, samples, reference, classifier, drawn.count, emit)
         measured = {}
-        for name in dataset.evaluation.extractors:
-            extractor = open_extractor(name, store, dataset, classifier)
-            _check_classes(extractor, samples)
-            generated = _gather(dataset, extractor, metrics, drawn, emit)
-            emit(f"{name}: {', '.join(metrics)} of {drawn.count:,} samples")
-            found, protocol = measure_against_reference(
-                store, dataset, extractor, metrics, generated, reference, labels=labels_of(samples, dataset)
-            )
-            found.add(Measured(untrained[name]["figures"], untrained[name]["protocols"]))
+        found_by = measure_samples(store, dataset, samples, drawn, reference, classifier, emit)
+        for name, (found, protocol) in found_by.items():
             write_evidence(work.folder, name, found.evidence, metrics, drawn.chosen, train.chosen)
-            figures = {figure: found.figures.get(figure) for figure in _figures(metrics)}
-            measured[name] = {**figures, "protocol": protocol, "protocols": found.protocols}
-        first = measured[dataset.evaluation.extractors[0]]
-        work.figures = {figure: first[figure] for figure in _figures(metrics)}
-        work.details = {
-            "protocol": first["protocol"],
+            measured[name] = recorded(found, protocol, metrics)
+        work.figures, work.details = figures_and_details(dataset, metrics, measured, reference)
+        work.details |= {
             "samples": drawn.count,
-            "real_images": real_images(reference, dataset.evaluation.extractors[0]),
             "samples_per_class": drawn.per_class(samples.details.get("classes") or []),
-            "extractors": measured,
         }
 
     return step.produce(store, build, force=force, emit=emit)
@@ -220,6 +206,34 @@ def _some(classes: tuple[str, ...]) -> str:
 # --- measuring --------------------------------------------------------------------------------------------
 
 
+def measure_samples(
+    store: Store,
+    dataset: Dataset,
+    samples: Manifest,
+    drawn: SampleSet,
+    reference: Manifest,
+    classifier: Manifest | None,
+    emit: Callable[[str], None],
+) -> dict[str, tuple[Measured, str]]:
+    """By each extractor of the dataset all figures of the samples that were drawn, and the protocol against
+    the train images. Raises `EvaluationError` as `evaluate_samples` does."""
+    metrics = chosen_metrics(dataset.evaluation.metrics)
+    _check_sample_count(samples, drawn, metrics)
+    untrained = _untrained(store, dataset, samples, reference, classifier, drawn.count, emit)
+    measured = {}
+    for name in dataset.evaluation.extractors:
+        extractor = open_extractor(name, store, dataset, classifier)
+        _check_classes(extractor, samples)
+        generated = _gather(dataset, extractor, metrics, drawn, emit)
+        emit(f"{name}: {', '.join(metrics)} of {drawn.count:,} samples")
+        found, protocol = measure_against_reference(
+            store, dataset, extractor, metrics, generated, reference, labels=labels_of(samples, dataset)
+        )
+        found.add(Measured(untrained[name]["figures"], untrained[name]["protocols"]))
+        measured[name] = (found, protocol)
+    return measured
+
+
 def _figures(metrics: dict[str, Metric]) -> list[str]:
     """The names of all figures of these metrics, in order."""
     return [figure for metric in metrics.values() for figure in metric.all_figures]
@@ -288,7 +302,28 @@ def measure_against_reference(
     return found, str(protocols["train"])
 
 
-def real_images(reference: Manifest, extractor: str) -> int:
+def recorded(found: Measured, protocol: str, metrics: dict[str, Metric]) -> dict[str, Any]:
+    """What an evaluation keeps of one extractor: every figure of the metrics, or None."""
+    figures = {figure: found.figures.get(figure) for figure in _figures(metrics)}
+    return {**figures, "protocol": protocol, "protocols": found.protocols}
+
+
+def figures_and_details(
+    dataset: Dataset, metrics: dict[str, Metric], measured: dict[str, dict[str, Any]], reference: Manifest
+) -> tuple[dict[str, float | None], dict[str, Any]]:
+    """Figures and details of an evaluation from what `recorded` keeps of each extractor: the first one's are
+    the evaluation's own."""
+    first = dataset.evaluation.extractors[0]
+    figures = {figure: measured[first][figure] for figure in _figures(metrics)}
+    details = {
+        "protocol": measured[first]["protocol"],
+        "real_images": _real_images(reference, first),
+        "extractors": measured,
+    }
+    return figures, details
+
+
+def _real_images(reference: Manifest, extractor: str) -> int:
     """How many train images a reference was made of."""
     with reading(f"reference_statistics/{reference.partition}"):
         return int(reference.details["extractors"][extractor]["splits"]["train"]["images"])

@@ -12,7 +12,7 @@ from gan_core.evaluation.inputs import Images, open_images
 from gan_core.evaluation.inputs.real import Arrival, Real, RealImages, RealSplit, RealStatistics, gather
 from gan_core.evaluation.inputs.splits import StoredSplit
 from gan_core.evaluation.inputs.statistics_files import StatisticsFile, is_statistics, write_statistics
-from gan_core.evaluation.metrics import METRICS, Metric, chosen_metrics, statistics_needed
+from gan_core.evaluation.metrics import METRICS, ImageSet, Metric, chosen_metrics, statistics_needed
 from gan_core.evaluation.metrics.base import MOMENTS
 from gan_core.evaluation.verdicts import in_words, listed, nothing_found
 from gan_core.store import Manifest, Store, default_store
@@ -23,8 +23,8 @@ DEFAULT_EXTRACTOR = "inception"
 
 
 def metrics_of_paths() -> list[str]:
-    """The metrics that any images can be measured by: those that need no classes that were asked for."""
-    return [name for name, metric in METRICS.items() if not metric.needs_labels]
+    """The metrics that any images are measured by: by default, those that need no classes asked for."""
+    return [name for name, metric in METRICS.items() if metric.by_default and not metric.needs_labels]
 
 
 def evaluate_paths(
@@ -82,7 +82,7 @@ def evaluate_paths(
         emit=emit,
     )
     found, protocol = against.compare(network, chosen, gathered, Arrival(generated, image_size), emit)
-    warnings = warnings_of(generated, against, network, chosen)
+    warnings = warnings_of(generated, gathered, against, network, chosen)
     for warning in warnings:
         emit(f"warning: {warning}")
     findings = findings_of_samples(found.figures, samples=len(generated), real_images=against.images or 0)
@@ -176,6 +176,12 @@ class _Places:
         # Who names a classifier means to use it.
         by_classifier = next(key for key, kind in EXTRACTORS.items() if kind.needs_classifier)
         name = name or (by_classifier if classifier is not None else default)
+        if name == by_classifier and weights:
+            raise EvaluationError(f"the extractor `{name}` takes no --weights: name its file by --classifier")
+        if name != by_classifier and classifier is not None:
+            raise EvaluationError(
+                f"the extractor `{name}` takes no --classifier: leave out one of --extractor and --classifier"
+            )
         if self.dataset and classifier is None:
             classifier = self.named.classifier
         given = of_dataset | ({name: weights} if weights else {})
@@ -207,6 +213,7 @@ def _without_labels(names: list[str] | None) -> dict[str, Metric]:
         if metric.needs_labels:
             label = metric.figures[metric.main].label.lower()
             raise EvaluationError(f"{label} needs the classes that were asked for: evaluate an experiment")
+        metric.identity()  # refuses missing weights before anything is read
     return metrics
 
 
@@ -240,8 +247,10 @@ def _check_counts(fake: Images, real: Real, metrics: dict[str, Metric]) -> None:
 # --- what travels with the figures ------------------------------------------------------------------------
 
 
-def warnings_of(fake: Images, real: Real, network: FeatureExtractor, metrics: dict[str, Metric]) -> list[str]:
-    """What a reader of these figures has to know, in words."""
+def warnings_of(
+    fake: Images, gathered: ImageSet, real: Real, network: FeatureExtractor, metrics: dict[str, Metric]
+) -> list[str]:
+    """What a reader of these figures has to know, in words; `gathered` is what they are computed from."""
     found = []
     of_moments = [metric for metric in metrics.values() if MOMENTS in metric.generated]
     for which, count in (("generated", len(fake)), ("real", real.images)):
@@ -250,7 +259,7 @@ def warnings_of(fake: Images, real: Real, network: FeatureExtractor, metrics: di
                 f"{count:,} {which} images are no more than the {network.feature_dim:,} dimensions of the "
                 "features: their covariance is singular, and Frechet distances are far too high"
             )
-    if real.same_content(fake):
+    if real.is_same(fake, gathered, network):
         found.append("both sides hold the same images: their distance says nothing")
     if None not in (fake.size, real.size) and fake.size != real.size:
         sizes = [f"{width}x{height}" for width, height in (fake.size, real.size)]

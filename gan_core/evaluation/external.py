@@ -158,8 +158,9 @@ def _measure(
     from gan_core.evaluation.evaluate import (
         TrainImages,
         check_same_weights,
+        figures_and_details,
         measure_against_reference,
-        real_images,
+        recorded,
     )
     from gan_core.evaluation.evaluate_paths import warnings_of
     from gan_core.evaluation.evidence import write_evidence
@@ -170,7 +171,6 @@ def _measure(
     from gan_core.evaluation.metrics import statistics_needed
 
     metrics = steps.chosen_metrics(dataset.evaluation.metrics)
-    names = [figure for metric in metrics.values() for figure in metric.all_figures]
     train = TrainImages(store, reference)
 
     def chosen(numbers: "np.ndarray") -> "torch.Tensor":
@@ -193,18 +193,13 @@ def _measure(
             store, dataset, extractor, metrics, generated, reference, **arrived
         )
         write_evidence(work.folder, name, found.evidence, metrics, chosen, train.chosen)
-        figures = {figure: found.figures.get(figure) for figure in names}
-        measured[name] = {**figures, "protocol": protocol, "protocols": found.protocols}
+        measured[name] = recorded(found, protocol, metrics)
         real = RealSplit(StoredSplit(dataset, "train", reference, classifier), store)
-        warnings += warnings_of(images, real, extractor, metrics)
-    first = measured[dataset.evaluation.extractors[0]]
-    work.figures = {figure: first[figure] for figure in names}
-    work.details = {
-        "protocol": first["protocol"],
+        warnings += warnings_of(images, generated, real, extractor, metrics)
+    work.figures, work.details = figures_and_details(dataset, metrics, measured, reference)
+    work.details |= {
         "samples": len(images),
-        "real_images": real_images(reference, dataset.evaluation.extractors[0]),
         "samples_per_class": {},
-        "extractors": measured,
         "warnings": list(dict.fromkeys(warnings)),
         "left_out": [f"{name} ({reason})" for name, reason in images.left_out],
     }

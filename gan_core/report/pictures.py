@@ -37,7 +37,7 @@ def stored_picture(store: Store, manifest: Manifest | None, name: str) -> Pictur
         if len(content) > MAX_PICTURE_BYTES:
             content, kind = _shrunk(image), "webp"
     factor = max(1, PICTURE_WIDTH // width)
-    return Picture(_inline(content, f"image/{kind}"), width * factor, enlarged=factor > 1)
+    return Picture(inline_picture(content, f"image/{kind}"), width * factor, enlarged=factor > 1)
 
 
 def _shrunk(image: Image.Image) -> bytes:
@@ -59,8 +59,9 @@ def curves(store: Store, trained: Manifest) -> list[tuple[str, Picture]]:
 
 def svg_picture(content: bytes, width: int) -> Picture:
     """An SVG as it is shown."""
-    return Picture(_inline(content, "image/svg+xml"), width)
+    return Picture(inline_picture(content, "image/svg+xml"), width)
 
 
-def _inline(content: bytes, kind: str) -> str:
+def inline_picture(content: bytes, kind: str) -> str:
+    """A picture of this media type as the source of an HTML image."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"

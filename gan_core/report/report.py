@@ -10,9 +10,12 @@ import jinja2
 from markupsafe import Markup
 
 from gan_core.config import Configs
+from gan_core.errors import StoreError
 from gan_core.evaluation.figures import FIGURES, MISSING
 from gan_core.evaluation.metrics import METRICS
-from gan_core.report.leaderboard import read_leaderboard, read_seeds
+from gan_core.report.analyses import analyses_view
+from gan_core.report.answers import AnswerView, answer_view, with_bold
+from gan_core.report.leaderboard import NO_MANIFESTS, read_leaderboard, read_seeds
 from gan_core.report.publishing import NOTHING, produce_table, prune
 from gan_core.report.tables import leaderboard_groups
 from gan_core.report.training_figures import TRAINING_FIGURES
@@ -46,18 +49,20 @@ def build_report(
     references: dict[str, Manifest],
     classifiers: dict[str, Manifest],
     *,
+    analyses: Mapping[str, Manifest] = NO_MANIFESTS,
+    answers: Mapping[str, Manifest] = NO_MANIFESTS,
     unreadable: Mapping[str, str] = NOTHING,
     force: bool = False,
     emit: Callable[[str], None] = logger.info,
 ) -> Manifest:
     """Publish the report as `index.html`, and write it atomically to `STORE/report/index.html`.
 
-    `trained`, `samples` and `evaluations` are keyed by experiment, `references` and `classifiers` by dataset;
-    any may be missing, and the page says so, or why it is `unreadable` (what `Store.all_current` calls
-    damaged). What is no longer configured is left out. Dates on the page are
-    those of the manifests, so the same inputs give the same bytes. Old versions of the artefact are
-    removed. A picture or a history that is missing or does not match its manifest is a problem of its
-    experiment's section, which says what to do.
+    `trained`, `samples`, `evaluations` and `analyses` are keyed by experiment, `references` and `classifiers`
+    by dataset, `answers` by question; any may be missing, and the page says so, or why it is `unreadable`
+    (what `Store.all_current` calls damaged). What is no longer configured is left out. Dates on the page are
+    those of the manifests, so the same inputs give the same bytes. Old versions of the artefact are removed.
+    A picture or a history that is missing or does not match its manifest is a problem of its experiment's
+    section, which says what to do.
     """
     artefacts = Artefacts(
         leaderboard,
@@ -66,7 +71,9 @@ def build_report(
         _configured(evaluations, configs.experiments),
         _configured(references, configs.datasets),
         _configured(classifiers, configs.datasets),
+        _configured(analyses, configs.experiments),
         unreadable,
+        _configured(answers, configs.questions),
     )
     inputs = artefacts.inputs()
 
@@ -109,10 +116,17 @@ def render_report(store: Store, configs: Configs, artefacts: Artefacts) -> bytes
     order = {name: position for position, name in enumerate(members)}
     started = sorted(artefacts.started, key=lambda name: (order.get(name, len(order)), name))
     experiments = [experiment_view(store, artefacts, configs.experiments[name]) for name in started]
+    analyses = {
+        name: analyses_view(store, artefacts.analyses.get(name), artefacts.trained.get(name))
+        for name in started
+    }
+    answers = [_shown_answer(store, item) for item in artefacts.answers.values()]
     shown_datasets = sorted({configs.experiments[name].dataset for name in started})
     text = _template().render(
         groups=groups,
+        answers=[item for item in answers if item],
         experiments=experiments,
+        analyses=analyses,
         datasets=[dataset_view(artefacts, configs.datasets[name]) for name in shown_datasets],
         waiting=[
             (name, item.description or MISSING)
@@ -127,6 +141,15 @@ def render_report(store: Store, configs: Configs, artefacts: Artefacts) -> bytes
         not_recorded=NOT_RECORDED,
     )
     return text.encode()
+
+
+def _shown_answer(store: Store, answer: Manifest) -> AnswerView | None:
+    """None for a damaged one, which is made again in a moment."""
+    try:
+        return answer_view(store, answer)
+    except StoreError as error:
+        logger.warning("%s: it is left out of the report", error)
+        return None
 
 
 def _meanings(frame) -> list[Any]:
@@ -150,6 +173,7 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters["code"] = _with_code
+    environment.filters["bold"] = with_bold
     return environment.get_template("page.html")
 
 
@@ -161,5 +185,5 @@ def _with_code(text: str) -> Markup:
     return Markup("").join(parts)
 
 
-def _configured(manifests: dict[str, Manifest], configured: dict[str, Any]) -> dict[str, Manifest]:
+def _configured(manifests: Mapping[str, Manifest], configured: dict[str, Any]) -> dict[str, Manifest]:
     return {name: manifests[name] for name in sorted(manifests) if name in configured}

@@ -12,7 +12,7 @@ from gan_core.errors import DamagedError, StoreError
 from gan_core.evaluation.evidence import pictures_of
 from gan_core.evaluation.extractors import EXTRACTORS
 from gan_core.evaluation.figures import FIGURES, MISSING, figure_of, is_missing, percent, write_figure
-from gan_core.evaluation.metrics import METRICS, interval_names, metric_of_figure
+from gan_core.evaluation.metrics import METRICS, Metric, interval_names, metric_of_figure
 from gan_core.evaluation.verdicts import STOPPED
 from gan_core.objectives import objective_name
 from gan_core.progress import format_seconds
@@ -46,8 +46,13 @@ class Artefacts:
     evaluations: dict[str, Manifest]
     references: dict[str, Manifest]
     classifiers: dict[str, Manifest]
+    analyses: dict[str, Manifest] = field(default_factory=dict)
+    """By experiment: what was looked at beside the figures."""
+
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """By `<asset>/<partition>`, what is wrong with an artefact that is there."""
+    answers: dict[str, Manifest] = field(default_factory=dict)
+    """By question."""
 
     @property
     def started(self) -> set[str]:
@@ -58,7 +63,15 @@ class Artefacts:
 
     def inputs(self) -> dict[str, Manifest]:
         """All manifests, keyed `<asset>/<partition>`."""
-        groups = (self.trained, self.samples, self.evaluations, self.references, self.classifiers)
+        groups = (
+            self.trained,
+            self.samples,
+            self.evaluations,
+            self.references,
+            self.classifiers,
+            self.analyses,
+            self.answers,
+        )
         manifests = [self.leaderboard, *(item for group in groups for item in group.values())]
         return {f"{item.asset}/{item.partition}": item for item in manifests}
 
@@ -316,7 +329,7 @@ def _whole_view(store: Store, artefacts: Artefacts, experiment: Experiment) -> E
     progress = shown(stored_picture, trained, "progress.png")
     drawn = shown(curves, trained) if trained else None
     pictures = [
-        (METRICS[metric].figures[METRICS[metric].main].label, shown(stored_picture, evaluation, file))
+        (_picture_title(METRICS[metric]), shown(stored_picture, evaluation, file))
         for metric, file in (pictures_of(evaluation) if evaluation else {}).items()
     ]
     # Only an evaluation of this very training says whether it learned anything.
@@ -339,6 +352,10 @@ def _whole_view(store: Store, artefacts: Artefacts, experiment: Experiment) -> E
         curves=drawn or [],
         behind=[(title, picture) for title, picture in pictures if picture],
     )
+
+
+def _picture_title(metric: Metric) -> str:
+    return metric.picture_title or metric.figures[metric.main].label
 
 
 def _is_of(evaluation: Manifest | None, samples: Manifest | None, trained: Manifest | None) -> bool:

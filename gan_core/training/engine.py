@@ -154,8 +154,10 @@ class Engine:
         """Copy what the next step begins with, where it may take long and that is in no checkpoint."""
         begins_at = self.state.images_seen
         ends_at = begins_at + self.experiment.batch_size
-        evaluated = ends_at >= self.total_images or _crossed(
-            begins_at, ends_at, self.experiment.evaluate_every
+        evaluated = (
+            ends_at >= self.total_images
+            or _crossed(begins_at, ends_at, self.experiment.evaluate_every)
+            or self._ends_first_epoch(begins_at, ends_at)
         )
         needed = (self.slow or evaluated) and begins_at != self.saved_at
         kept = self.state.frozen() if needed else None
@@ -199,6 +201,8 @@ class Engine:
         improved = due(self.experiment.evaluate_every) and self._evaluate()
         if due(self.experiment.sample_every):
             self._sample()
+        if self._ends_first_epoch(before, self.state.images_seen):
+            self._look_at_first_epoch()
         if (improved or due(self.experiment.checkpoint_every)) and not self.finished:
             self._save(best=improved)  # last of all: who resumes from it does nothing of this step again
 
@@ -294,6 +298,25 @@ class Engine:
         if improved:
             self.state.keep_best(row["fid"])
         return improved
+
+    def _ends_first_epoch(self, before: int, after: int) -> bool:
+        return before < len(self.feed) <= after
+
+    def _look_at_first_epoch(self) -> None:
+        """Keep what G draws after one epoch, and what the in-training evaluation says of it.
+
+        A record apart: neither the best generator nor a guard looks at it, so that a run ends as it would
+        without.
+        """
+        state = self.state
+        if state.not_finite():
+            return
+        row = {}
+        if self.evaluation:
+            row = self.evaluation.measure(state.sampler.eval())
+            state.generator.train()
+        row = self.ranks.of_first(row)
+        state.first_epoch = {"images_seen": state.images_seen, "samples": state.draw_fixed(), "row": row}
 
     @property
     def _is_evaluated(self) -> bool:

@@ -28,7 +28,8 @@ class TrainingState:
     overwrites it. `noise` is the one source of random numbers of the steps. The place in the data is
     `images_seen`. `history` has the rows of losses, `evaluations` those of the in-training evaluation,
     `samples` (images_seen, uint8 (n, C, H, W)) of each sampling time, `best` the weights of both networks at
-    the lowest in-training FID so far. All ranks hold the same.
+    the lowest in-training FID so far; `first_epoch` has `images_seen`, `samples` and evaluation (`row`) of
+    the end of the first epoch, and is None before it. All ranks hold the same.
     """
 
     def __init__(
@@ -67,8 +68,9 @@ class TrainingState:
         self.evaluations: list[Row] = []
         self.samples: list[tuple[int, Tensor]] = []
         self.best: dict | None = None
+        self.first_epoch: dict | None = None
         self.measure: str | None = None
-        self.fixed_latents, self.fixed_labels = self._fixed_inputs()
+        self.fixed_latents, self.fixed_labels = fixed_inputs(experiment, self.generator.n_classes, device)
 
     @property
     def sampler(self) -> nn.Module:
@@ -91,9 +93,9 @@ class TrainingState:
         self.measure = measure
         if not same:
             self.best = None
-            self.evaluations = [
-                {name: value for name, value in row.items() if name != "fid"} for row in self.evaluations
-            ]
+            self.evaluations = [_without_fid(row) for row in self.evaluations]
+            if self.first_epoch:
+                self.first_epoch = {**self.first_epoch, "row": _without_fid(self.first_epoch["row"])}
         return same
 
     def keep_best(self, fid: float) -> None:
@@ -137,15 +139,16 @@ class TrainingState:
             "evaluations": self.evaluations,
             "samples": [list(sample) for sample in self.samples],
             "best": self.best,
+            "first_epoch": self.first_epoch,
             "measure": self.measure,
         }
 
     def frozen(self) -> dict:
         """`state_dict` on the CPU, as it is now: later steps do not change it. The records only grow."""
-        records = ("history", "evaluations", "samples", "best")
+        records = ("history", "evaluations", "samples", "best", "first_epoch")
         state = self.state_dict()
         moving = {name: value for name, value in state.items() if name not in records}
-        return state | _frozen(moving) | {name: list(state[name]) for name in records[:-1]}
+        return state | _frozen(moving) | {name: list(state[name]) for name in records[:3]}
 
     def load_state_dict(self, state: dict) -> None:
         """Continue from `state_dict`. Exact on the same kind of device; on another the noise is reseeded."""
@@ -167,6 +170,7 @@ class TrainingState:
         self.history, self.evaluations = list(state["history"]), list(state["evaluations"])
         self.samples = [(seen, images) for seen, images in state["samples"]]
         self.best, self.measure = state["best"], state["measure"]
+        self.first_epoch = state.get("first_epoch")  # checkpoints of earlier versions have none
 
     def _on_device(self, network: nn.Module) -> nn.Module:
         for module in network.modules():
@@ -176,21 +180,28 @@ class TrainingState:
                 module.gather = self.ranks.gather
         return self.ranks.synchronise_norms(network.to(self.device, memory_format=torch.channels_last))
 
-    def _fixed_inputs(self) -> tuple[Tensor, Tensor | None]:
-        """The same latents on every device; with few classes, each of them equally often."""
-        n_classes = self.generator.n_classes
-        count = FIXED_SAMPLES
-        if 0 < n_classes <= count:
-            count -= count % n_classes
-        numbers = torch.Generator("cpu").manual_seed(stream_seed(self.experiment.seed, "samples"))
-        latents = draw_latents(self.experiment.latent, count, numbers).to(self.device)
-        labels = torch.arange(count, device=self.device) % n_classes if n_classes else None
-        return latents, labels
+
+def fixed_inputs(
+    experiment: Experiment, n_classes: int, device: torch.device | str
+) -> tuple[Tensor, Tensor | None]:
+    """What a training draws its samples over time from: latents (n, latent.size), the same on every device,
+    and the classes int64 (n,) of a conditional generator; with few classes, each of them equally often."""
+    count = FIXED_SAMPLES
+    if 0 < n_classes <= count:
+        count -= count % n_classes
+    numbers = torch.Generator("cpu").manual_seed(stream_seed(experiment.seed, "samples"))
+    latents = draw_latents(experiment.latent, count, numbers).to(device)
+    labels = torch.arange(count, device=device) % n_classes if n_classes else None
+    return latents, labels
 
 
 def cpu_copy(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """A copy on the CPU that later steps do not change."""
     return {name: value.detach().cpu().clone() for name, value in weights.items()}
+
+
+def _without_fid(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name != "fid"}
 
 
 def is_finite(state: dict) -> bool:

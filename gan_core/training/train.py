@@ -76,9 +76,10 @@ def run_training(
     Files: generator.safetensors (the average where `ema_decay` is set; the best one where `publish` or
     a guard says so), discriminator.safetensors of the same moment, generator_best.safetensors,
     history.parquet, times.parquet (images_per_second and seconds, which do not count in the version),
-    evaluations.parquet, progress.png. Figures: verdict, images_seen, images_per_second, d_loss, g_loss,
-    seconds_training, parameters_generator, parameters_discriminator, and of the in-training evaluation
-    fid_in_training, fid_best, images_seen_best, diversity. Details: verdicts, stopped_by, published.
+    evaluations.parquet, progress.png, and of a run of more than an epoch first_epoch.png. Figures: verdict,
+    images_seen, images_per_second, d_loss, g_loss, seconds_training, parameters_generator,
+    parameters_discriminator, and of the in-training evaluation fid_in_training, fid_best, images_seen_best,
+    diversity. Details: verdicts, stopped_by, published, first_epoch.
 
     Raises `ConfigError` where the task and `ranks` do not fit together, and `TrainingError` for a loss that
     is not finite where there is no best to keep, for a checkpoint of another configuration, and where one of

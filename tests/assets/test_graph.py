@@ -10,7 +10,7 @@ from gan_core.store.provenance import commit_in_words
 from pipelines.backfill import backfill, select_experiments
 from pipelines.jobs import DATASET_JOB
 from tests.assets.conftest import Project
-from tests.small_project import EXPERIMENT
+from tests.small_project import EXPERIMENT, QUESTION
 
 
 def run_all(project: Project):
@@ -38,15 +38,17 @@ def leaderboard(project: Project) -> bytes:
 
 
 def test_everything_is_made_once_and_a_change_makes_again_only_what_stands_on_it(project):
+    project.write(QUESTION)
     result = run_all(project)
     assert result.failed == {}
     assert result.succeeded == ["conditional", "plain"]
     prepared = ("raw_images", "duplicates", "image_shards", "classifier", "reference_statistics")
     dataset = {(a, "few-digits") for a in prepared}
-    of_plain = {(a, "plain") for a in ("trained_gan", "samples", "evaluation")}
-    of_conditional = {(a, "conditional") for a in ("trained_gan", "samples", "evaluation")}
-    tables = {("leaderboard", None), ("report", None)}
+    of_plain = {(a, "plain") for a in ("trained_gan", "samples", "evaluation", "analysis")}
+    of_conditional = {(a, "conditional") for a in ("trained_gan", "samples", "evaluation", "analysis")}
+    tables = {("leaderboard", None), ("answers", None), ("report", None)}
     assert made_anew(project) == dataset | of_plain | of_conditional | tables
+    assert "Do classes help?" in (project.folder / "store" / "report" / "index.html").read_text()
     first = leaderboard(project)
 
     assert run_all(project).failed == {}

@@ -109,6 +109,8 @@ def test_shards_leave_near_duplicates_out_where_the_dataset_says_so(run, tmp_pat
         ("evaluate", "needs an experiment's name, or --real and --fake"),
         ("evaluate --real x", "needs both --real and --fake"),
         ("evaluate plain --real x", "needs an experiment's name, or --real and --fake"),
+        ("evaluate plain --metrics fid", "--metrics goes with --real and --fake"),
+        ("evaluate plain --held-out x", "--held-out goes with --real and --fake"),
         ("report --configs /nowhere", "is no configuration folder"),
     ],
 )

@@ -71,7 +71,7 @@ def test_shards_bring_classifier_and_reference_but_no_training(world):
     assert not {asset for asset, _ in requested} & {"trained_gan", "samples", "evaluation"}
 
 
-TABLES = {("leaderboard", None), ("report", None)}
+TABLES = {("leaderboard", None), ("answers", None), ("report", None)}
 
 
 def test_a_trained_gan_is_sampled_then_evaluated_then_compared(world):
@@ -121,7 +121,7 @@ def settled(world: World) -> None:
     world.make_dataset("1")
     for asset in ("trained_gan", "samples", "evaluation"):
         world.make(asset, "1", EXPERIMENT)
-    for asset in ("leaderboard", "report"):
+    for asset in ("leaderboard", "answers", "report"):
         world.make(asset, "1")
     for _ in range(3):
         world.tick()

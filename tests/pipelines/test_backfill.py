@@ -12,7 +12,7 @@ from gan_core.config import load_configs
 from gan_core.errors import ConfigError
 from gan_core.store import Store
 from pipelines.backfill import select_experiments
-from tests.small_project import DATASET, EXPERIMENT, write_config
+from tests.small_project import DATASET, EXPERIMENT, QUESTION, write_config
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -26,16 +26,20 @@ def test_patterns_select_experiments():
         select_experiments(configs, ["demo-*", "nope"])
 
 
+def environment(folder: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "GAN_CONFIGS": str(folder / "configs"),
+        "GAN_STORE": str(folder / "store"),
+        "DAGSTER_HOME": str(folder / "home"),
+    }
+
+
 def start(folder: Path, pattern: str = "*-long") -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines", "backfill", pattern],
         cwd=REPOSITORY,
-        env={
-            **os.environ,
-            "GAN_CONFIGS": str(folder / "configs"),
-            "GAN_STORE": str(folder / "store"),
-            "DAGSTER_HOME": str(folder / "home"),
-        },
+        env=environment(folder),
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -64,6 +68,31 @@ def test_a_killed_backfill_does_not_block_the_next_which_goes_on_and_saves_at_an
     assert "the same command goes on where this one stopped" in rest
     assert list((tmp_path / "store" / "trained_gan" / "a-long").rglob("checkpoint-*.pt"))
     assert not (tmp_path / "store" / "trained_gan" / "b-long").exists()
+
+
+@pytest.mark.slow
+def test_a_question_is_answered_by_one_command(tmp_path):
+    for content in (
+        DATASET,
+        EXPERIMENT,
+        {**EXPERIMENT, "name": "conditional", "conditioning": {"name": "acgan"}},
+    ):
+        write_config(tmp_path / "configs", content)
+    write_config(tmp_path / "configs", QUESTION)
+    answering = subprocess.run(
+        [sys.executable, "-m", "pipelines", "answer", "classes"],
+        cwd=REPOSITORY,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert answering.returncode == 0, answering.stderr
+    assert "1 of 2 experiments done, about" in answering.stderr
+    assert "Do classes help?" in answering.stdout and "2 of 2 experiments succeeded" in answering.stdout
+    assert "one seed says nothing of others" in answering.stdout
+    assert (tmp_path / "store" / "answer" / "classes" / "answer.png").exists()
 
 
 @pytest.mark.slow

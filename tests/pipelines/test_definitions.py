@@ -14,8 +14,8 @@ from pipelines.definitions import build_definitions
 
 REPOSITORY = Path(__file__).parents[2]
 DATASET_ASSETS = {"raw_images", "duplicates", "image_shards", "classifier", "reference_statistics"}
-EXPERIMENT_ASSETS = {"trained_gan", "samples", "evaluation"}
-TABLES = {"leaderboard", "report"}
+EXPERIMENT_ASSETS = {"trained_gan", "samples", "evaluation", "analysis"}
+TABLES = {"leaderboard", "answers", "report"}
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +68,18 @@ def test_the_graph_is_the_designed_one(repository):
         "trained_gan": {"image_shards", "classifier"},
         "samples": {"trained_gan"},
         "evaluation": {"samples", "reference_statistics", "classifier"},
+        "analysis": {"trained_gan", "image_shards", "classifier"},
         "leaderboard": {"trained_gan", "evaluation"},
+        "answers": {"trained_gan", "samples", "evaluation"},
         "report": {
             "leaderboard",
+            "answers",
             "trained_gan",
             "samples",
             "evaluation",
             "reference_statistics",
             "classifier",
+            "analysis",
         },
     }
 

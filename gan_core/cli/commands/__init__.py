@@ -1,6 +1,22 @@
 """The commands, one module each, in the order in which they are listed: `add(commands)` says what one takes
 and what runs."""
 
-from gan_core.cli.commands import evaluate, leaderboard, new, reference, report, sample, shard, train
+from gan_core.cli.commands import (
+    analyse,
+    compare,
+    evaluate,
+    export,
+    leaderboard,
+    new,
+    reference,
+    report,
+    sample,
+    shard,
+    train,
+    verify,
+)
 
-COMMANDS = (new, shard, reference, train, sample, evaluate, leaderboard, report)
+COMMANDS = (
+    *(new, shard, reference, train, sample, evaluate, analyse, compare),
+    *(leaderboard, report, export, verify),
+)

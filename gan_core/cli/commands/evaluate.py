@@ -11,6 +11,9 @@ from gan_core.errors import ConfigError
 from gan_core.evaluation.extractors import EXTRACTORS
 from gan_core.evaluation.metrics import METRICS
 
+# Options of the evaluation of any images.
+OF_IMAGES = ("held_out", "save_statistics", "extractor", "metrics", "weights", "classifier", "image_size")
+
 
 def add(commands) -> None:
     evaluate = command(
@@ -42,11 +45,21 @@ def _evaluate(options: argparse.Namespace) -> None:
     if bool(options.experiment) == bool(options.real or options.fake):
         raise ConfigError("evaluate needs an experiment's name, or --real and --fake")
     if options.experiment:
+        _refuse_options_of_images(options)
         _evaluate_experiment(options)
     elif not (options.real and (options.fake or options.save_statistics)):
         raise ConfigError("evaluate needs both --real and --fake: folders, archives or shards of images")
     else:
         _evaluate_images(options)
+
+
+def _refuse_options_of_images(options: argparse.Namespace) -> None:
+    for name in OF_IMAGES:
+        if getattr(options, name) is not None:
+            raise ConfigError(
+                f"--{name.replace('_', '-')} goes with --real and --fake: an experiment is measured as the "
+                "section `evaluation` of its dataset's file says"
+            )
 
 
 def _evaluate_experiment(options: argparse.Namespace) -> None:

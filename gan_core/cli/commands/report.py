@@ -1,4 +1,4 @@
-"""`report`: the leaderboard and the report."""
+"""`report`: the leaderboard, the answers to questions and the report."""
 
 import argparse
 
@@ -11,6 +11,7 @@ def add(commands) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
+    from gan_core.comparing.answers import answer_all, current_answers
     from gan_core.evaluation.external import external_evaluations
     from gan_core.report.leaderboard import build_leaderboard
     from gan_core.report.report import build_report
@@ -23,6 +24,7 @@ def _report(options: argparse.Namespace) -> None:
             "trained_gan": configs.experiments,
             "samples": configs.experiments,
             "evaluation": configs.experiments,
+            "analysis": configs.experiments,
             "reference_statistics": configs.datasets,
             "classifier": configs.datasets,
         }.items()
@@ -36,6 +38,7 @@ def _report(options: argparse.Namespace) -> None:
         unreadable=unreadable,
         force=options.force,
     )
+    answer_all(store, configs, force=options.force)
     report = build_report(
         store,
         configs,
@@ -45,6 +48,8 @@ def _report(options: argparse.Namespace) -> None:
         of["evaluation"],
         of["reference_statistics"],
         of["classifier"],
+        analyses=of["analysis"],
+        answers=current_answers(store, configs, unreadable),
         unreadable=unreadable,
         force=options.force,
     )

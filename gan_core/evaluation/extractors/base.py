@@ -195,7 +195,7 @@ def read_state(path: Path) -> "dict[str, torch.Tensor]":
 
 def _download(name: str, url: str) -> Path:
     # A file name that torch.hub would use too, so that a copy which another program downloaded is found.
-    target = _hub_folder() / "checkpoints" / url.partition("?")[0].rsplit("/", 1)[-1]
+    target = hub_folder() / "checkpoints" / url.partition("?")[0].rsplit("/", 1)[-1]
     if target.exists():
         return target
     import torch
@@ -216,7 +216,7 @@ def _download(name: str, url: str) -> Path:
     return target
 
 
-def _hub_folder() -> Path:
+def hub_folder() -> Path:
     """torch.hub's folder; asked of torch where it is loaded, else found as torch finds it."""
     if "torch.hub" in sys.modules:
         return Path(sys.modules["torch.hub"].get_dir())

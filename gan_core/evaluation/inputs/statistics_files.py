@@ -21,6 +21,8 @@ from gan_core.secrets import masked
 
 # Rounding leaves less of an asymmetry than this share of the largest value.
 ASYMMETRY = 1e-6
+# So does it of negative eigenvalues, where a file was written in single precision.
+NEGATIVITY = 1e-4
 
 
 @dataclass(frozen=True)
@@ -131,4 +133,8 @@ def _moments_of(arrays: dict[str, np.ndarray], where: str) -> tuple[np.ndarray, 
         raise EvaluationError(f"{where}: `mu` or `sigma` holds NaN or infinity: compute them again")
     if np.abs(sigma - sigma.T).max() > ASYMMETRY * np.abs(sigma).max():
         raise EvaluationError(f"{where}: `sigma` is not symmetric, so it is no covariance: compute it again")
+    if np.linalg.eigvalsh(sigma)[0] < -NEGATIVITY * np.abs(sigma).max():
+        raise EvaluationError(
+            f"{where}: `sigma` has negative eigenvalues, so it is no covariance: compute it again"
+        )
     return mu, sigma

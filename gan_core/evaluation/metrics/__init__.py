@@ -45,12 +45,12 @@ import_modules(__name__, __path__)
 
 
 def chosen_metrics(names: Iterable[str] | None) -> dict[str, Metric]:
-    """The named metrics in the order of the registry, or all where `names` is None.
+    """The named metrics in the order of the registry, or those measured by default where `names` is None.
 
     An unknown name, or none at all, is an `EvaluationError` that lists the metrics there are.
     """
     if names is None:
-        return dict(METRICS)
+        return {name: metric for name, metric in METRICS.items() if metric.by_default}
     names = list(names)
     unknown = [name for name in names if name not in METRICS]
     if unknown or not names:

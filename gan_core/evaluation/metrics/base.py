@@ -226,13 +226,16 @@ class Metric:
     `interval` gives the 95% interval of the main figure, of generated against train images, as figures
     `fid_low` and `fid_high`; None where there is none. `evidence` gives arrays that stand behind the figures,
     for tests between experiments and for pictures; `picture` draws a PNG from these, the generated and the
-    train images, or None.
+    train images, or None; `picture_title` says what it shows, by default the main figure's label.
     `in_tables`: whether the main figure has a column wherever experiments are compared, or what says so of
     the figures of some rows, a table with a column for each; those without stand in the tables' files and
     with each experiment.
     `settings` says what else decides the figures, for their protocol, such as `kid=100x1000`. `least_images`:
     how many generated images it needs. `version` counts in the fingerprint of what is measured: raise it when
-    the figures change. `position` orders the metrics in every table.
+    the figures change. `weights` gives the sha256 of a file that decides the figures as well, where there is
+    one, and is an `EvaluationError` where it is missing. `by_default`: whether it is measured where nobody
+    chose the metrics; those that take long, or need what must be fetched, are not. `position` orders the
+    metrics in every table.
     """
 
     figures: dict[str, Figure]
@@ -246,16 +249,26 @@ class Metric:
     interval: Callable[[Comparison], Interval | None] | None = None
     evidence: "Callable[[Comparison], dict[str, numpy.ndarray]] | None" = None
     picture: "Callable[[dict[str, numpy.ndarray], ImagesOf, ImagesOf], bytes | None] | None" = None
+    picture_title: str = ""
     in_tables: "bool | Callable[[Mapping[str, Any]], bool]" = True
     settings: Callable[[Comparison], str] = lambda comparison: ""
     least_images: int = 2
     version: str = "1"
+    weights: Callable[[], str] | None = None
+    by_default: bool = True
     position: int = 100
 
     @property
     def main(self) -> str:
         """The name of the first figure."""
         return next(iter(self.figures))
+
+    def identity(self) -> str:
+        """What decides the figures beside the images: the version, and the weights it has of its own.
+
+        An `EvaluationError` where these are missing.
+        """
+        return f"{self.version} {self.weights()}" if self.weights else self.version
 
     @property
     def is_share(self) -> bool:

@@ -20,7 +20,7 @@ from gan_core.evaluation.metrics.base import (
     Statistic,
     add_metric,
 )
-from gan_core.evaluation.metrics.class_shares import GENERATED
+from gan_core.evaluation.metrics.classes.class_shares import GENERATED
 
 if TYPE_CHECKING:
     import numpy

@@ -195,11 +195,16 @@ def calibrated(filling: float, real: int, generated: int, k: int = K) -> float:
 
 def compared(rows: "torch.Tensor") -> "torch.Tensor":
     """All rows of a set, or those `MOST` that are compared."""
+    return rows if len(rows) <= MOST else rows[compared_rows(len(rows))]
+
+
+def compared_rows(count: int) -> "numpy.ndarray":
+    """The numbers (n,), ascending, of those of `count` rows that are compared."""
     import numpy
 
-    if len(rows) <= MOST:
-        return rows
-    return rows[numpy.sort(numpy.random.RandomState(RNG_SEED).choice(len(rows), MOST, replace=False))]
+    if count <= MOST:
+        return numpy.arange(count)
+    return numpy.sort(numpy.random.RandomState(RNG_SEED).choice(count, MOST, replace=False))
 
 
 def _balls_of(images: ImageSet, train: ImageSet | None) -> RealBalls | None:

@@ -95,6 +95,59 @@ def holm(p_values: Sequence[float], level: float = LEVEL) -> list[bool]:
     return rejected
 
 
+def holm_adjusted(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values: a hypothesis is rejected by `holm` at any level that is no smaller."""
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for done, number in enumerate(np.argsort(p_values, kind="stable")):
+        largest = max(largest, min((len(p_values) - done) * float(p_values[number]), 1.0))
+        adjusted[number] = largest
+    return adjusted
+
+
+@dataclass(frozen=True)
+class SeedDifference:
+    """The difference of a figure between two configurations over their seeds.
+
+    `mean` is that of a less that of b, `error` its standard error with so many `degrees` of freedom, `p` the
+    two-sided p-value of "it is zero". `paired`: over the seeds that both have.
+    """
+
+    mean: float
+    error: float
+    degrees: float
+    p: float
+    paired: bool
+
+    def least_seen(self, level: float = LEVEL) -> float:
+        """The smallest difference that a two-sided test at `level` would show with this error."""
+        from scipy.stats import t
+
+        return float(t.ppf(1 - level / 2, self.degrees)) * self.error
+
+
+def seed_difference(a: dict[int, float], b: dict[int, float]) -> SeedDifference | None:
+    """The tests of `beats` between values by seed, both ways; None for fewer than two seeds on either side,
+    or where no seed differs from another.
+
+    Paired over the common seeds, else Welch's test, its degrees by Satterthwaite.
+    """
+    if min(len(a), len(b)) < 2 or np.ptp(list(a.values())) == np.ptp(list(b.values())) == 0:
+        return None
+    p = min(2 * min(_by_seeds(a, b), _by_seeds(b, a)), 1.0)
+    differences = _paired(a, b)
+    if differences is not None:
+        n = len(differences)
+        error = float(np.std(differences, ddof=1) / np.sqrt(n))
+        return SeedDifference(float(np.mean(differences)), error, n - 1, p, True)
+    sides = [np.array(list(side.values())) for side in (a, b)]
+    parts = [values.var(ddof=1) / len(values) for values in sides]
+    degrees = sum(parts) ** 2 / sum(
+        part**2 / (len(values) - 1) for part, values in zip(parts, sides, strict=True)
+    )
+    mean = float(sides[0].mean() - sides[1].mean())
+    return SeedDifference(mean, float(np.sqrt(sum(parts))), float(degrees), p, False)
+
+
 def relative_mmd(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> float:
     """The one-sided p-value of "a's samples are nearer to the real images than b's" (Bounliphone et al.
     2016).
@@ -128,17 +181,24 @@ def _group(candidate: Candidate) -> int:
 def _by_seeds(a: dict[int | None, float], b: dict[int | None, float]) -> float:
     from scipy import stats
 
-    shared = [seed for seed in a if seed in b]
-    if len(shared) > 1:
-        differences = [a[seed] - b[seed] for seed in shared]
-        # Equal differences, which rounding alone would tell apart, are judged by the spread of either side.
-        if np.ptp(differences) > 1e-9 * abs(differences[0]):
-            return float(stats.ttest_1samp(differences, 0, alternative="less").pvalue)
+    differences = _paired(a, b)
+    if differences is not None:
+        return float(stats.ttest_1samp(differences, 0, alternative="less").pvalue)
     first, second = list(a.values()), list(b.values())
     if np.ptp(first) == np.ptp(second) == 0:
         return 1.0
     one_alone = min(len(first), len(second)) == 1
     return float(stats.ttest_ind(first, second, equal_var=one_alone, alternative="less").pvalue)
+
+
+def _paired(a: dict[int | None, float], b: dict[int | None, float]) -> list[float] | None:
+    """The differences over the seeds that both have; None for fewer than two. Equal differences, which
+    rounding alone would tell apart, are judged by the spread of either side: None as well."""
+    shared = [seed for seed in a if seed in b]
+    differences = [a[seed] - b[seed] for seed in shared]
+    if len(shared) < 2 or np.ptp(differences) <= 1e-9 * abs(differences[0]):
+        return None
+    return differences
 
 
 def _by_intervals(a: Candidate, b: Candidate) -> float:

@@ -5,12 +5,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from gan_core.devices import describe_device
+from gan_core.images import encode_picture, picture
 from gan_core.store import Build, Manifest
 from gan_core.training.engine import Engine
 from gan_core.training.guards import verdict_names
 from gan_core.training.records.history import times_of, without_times, write_rows
 from gan_core.training.records.progress_strip import progress_png
 from gan_core.training.state import TrainingState
+
+FIRST_EPOCH = "first_epoch.png"
 
 
 def save_weights(weights: dict[str, Tensor], work: Build, name: str) -> None:
@@ -47,6 +50,7 @@ def write_results(engine: Engine, published: dict, shards: Manifest, work: Build
         "published": {name: published[name] for name in ("images_seen", "which")},
         "device": describe_device(state.device),
         "processes": state.ranks.size,
+        "first_epoch": _first_epoch(state, work),
         "torch": torch.__version__,
         "z_dim": state.experiment.latent.size,
         "n_classes": state.generator.n_classes,
@@ -72,6 +76,17 @@ def _write_records(state: TrainingState, work: Build) -> None:
     if state.evaluations:
         write_rows(state.evaluations, work.folder / "evaluations.parquet")
     (work.folder / "progress.png").write_bytes(progress_png(state.samples))
+
+
+def _first_epoch(state: TrainingState, work: Build) -> dict | None:
+    """`images_seen`, `fid` and `diversity` after one epoch, and the file `first_epoch.png`: the images of the
+    fixed latents then, side by side without gaps. None where the run ended before or with it."""
+    seen = state.first_epoch
+    if seen is None:
+        return None
+    strip = torch.cat(list(seen["samples"]), dim=2).permute(1, 2, 0)
+    (work.folder / FIRST_EPOCH).write_bytes(encode_picture(picture(strip)))
+    return {"images_seen": seen["images_seen"], **seen["row"]}
 
 
 def _parameters(network: nn.Module) -> int:

@@ -16,7 +16,7 @@ from gan_core.evaluation.evaluate import evaluate_samples
 from gan_core.evaluation.evaluate_paths import evaluate_paths, save_statistics
 from gan_core.evaluation.extractors.classifier import CLASSIFIER_FILE
 from gan_core.evaluation.inputs.splits import StoredSplit, stored_split
-from gan_core.evaluation.metrics import METRICS
+from gan_core.evaluation.metrics import METRICS, chosen_metrics
 from tests.gan_core.evaluation.conftest import draw
 
 
@@ -77,7 +77,7 @@ def test_a_split_gives_the_figures_and_the_protocol_of_the_asset(
     result = evaluate_paths(train, fake, store=trained.store)
     asset = made.details["extractors"]["classifier"]
     assert result["protocol"] == asset["protocol"]
-    for name, metric in METRICS.items():
+    for name, metric in chosen_metrics(None).items():
         if not metric.needs_labels:
             expected = asset[metric.main]  # None where there are too few samples for a figure
             assert result[name] == result[metric.main]
@@ -172,6 +172,11 @@ def test_the_statistics_of_a_split_are_written_from_the_store(trained, measure, 
     split = StoredSplit(trained.dataset, "train", trained.reference, trained.classifier)
     told = save_statistics(split, tmp_path / "train.npz", store=trained.store)
     assert (told["real"], told["real_images"], told["shape"]) == ("halves/train", 240, "16x16x1")
+    same = folder("same", load_resident(trained.store, trained.shards, "train").images.numpy())
+    for real in (split, str(tmp_path / "train.npz")):
+        options = {"extractor": "classifier", "classifier": trained.classifier, "store": trained.store}
+        told = evaluate_paths(real, str(same), metrics=["fid"], **options)
+        assert "both sides hold the same images: their distance says nothing" in told["warnings"]
     fake = folder("fake", images["fake"])
     of_split = evaluate_paths(split, str(fake), metrics=["fid"], store=trained.store)
     assert measure(tmp_path / "train.npz", fake)["fid"] == pytest.approx(of_split["fid"], rel=1e-9)
@@ -257,6 +262,13 @@ def test_mixed_sizes_and_a_size_of_zero_are_refused_before_a_network_is_loaded(
         measure(mixed, fake)
     with pytest.raises(EvaluationError, match="image_size is 0, but an image has at least 1 pixel"):
         measure(mixed, fake, image_size=0)
+
+
+def test_weights_of_an_extractor_that_takes_them_otherwise_are_refused(measure, no_network):
+    with pytest.raises(EvaluationError, match="`classifier` takes no --weights: name its file by"):
+        measure("real", "fake", weights="some.pth")
+    with pytest.raises(EvaluationError, match="`inception` takes no --classifier: leave out one"):
+        measure("real", "fake", extractor="inception")
 
 
 def test_what_a_reader_has_to_know_travels_with_the_figures(measure, folder, images):

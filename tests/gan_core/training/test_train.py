@@ -90,6 +90,7 @@ def test_artefact(store, make_shards, make_experiment, dataset):
     assert sorted(manifest.files) == [
         "discriminator.safetensors",
         "evaluations.parquet",
+        "first_epoch.png",
         "generator.safetensors",
         "history.parquet",
         "progress.png",

@@ -73,6 +73,7 @@ def test_pytorch_fid_reads_ours_and_we_read_theirs(tmp_path, gaussians, read):
         ({"mu": np.zeros((2, 1)), "sigma": np.eye(2)}, r"not \(D,\) and \(D, D\)"),
         ({"mu": np.array([0, np.nan]), "sigma": np.eye(2)}, "NaN or infinity"),
         ({"mu": np.zeros(2), "sigma": np.array([[1.0, 0.5], [0, 1]])}, "not symmetric"),
+        ({"mu": np.zeros(2), "sigma": np.array([[1.0, 2.0], [2.0, 1.0]])}, "negative eigenvalues"),
     ],
 )
 def test_what_is_no_statistics_is_refused(tmp_path, read, arrays, words):

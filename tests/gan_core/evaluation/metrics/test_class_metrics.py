@@ -5,8 +5,8 @@ from sklearn.metrics import accuracy_score, confusion_matrix
 
 from gan_core.evaluation.extraction import Accumulator
 from gan_core.evaluation.metrics import METRICS, Comparison, compute_metrics, statistics_needed
-from gan_core.evaluation.metrics import class_fid as module
 from gan_core.evaluation.metrics.base import Batch
+from gan_core.evaluation.metrics.classes import class_fid as module
 
 
 def gathered(metric, features, labels, logits, *, real, labelled=True):

@@ -123,7 +123,7 @@ def accumulated(features, logits=None, labels=None, batch=17, metrics=None, **op
 
 
 def prepared(image_set):
-    return image_set.prepared(statistics_needed(METRICS.values(), real=True))
+    return image_set.prepared(statistics_needed(chosen_metrics(None).values(), real=True))
 
 
 def test_the_registry_gives_every_figure():
@@ -132,8 +132,9 @@ def test_the_registry_gives_every_figure():
     labels[:10] = (labels[:10] + 1) % 3
     fake = accumulated(normal(50, 8, 6), logits, labels)
     real = prepared(accumulated(normal(60, 8, 7)))
-    figures = compute_metrics(METRICS, Comparison(fake, real))
-    assert list(figures) == [name for metric in METRICS.values() for name in metric.figures]
+    metrics = chosen_metrics(None)
+    figures = compute_metrics(metrics, Comparison(fake, real))
+    assert list(figures) == [name for metric in metrics.values() for name in metric.figures]
     assert figures["class_accuracy"] == pytest.approx(0.8)
     assert figures["inception_score"] > 1
     assert figures["fid"] > 0
@@ -166,6 +167,11 @@ def test_the_registry_refuses_what_it_does_not_know():
         chosen_metrics([])
     with pytest.raises(EvaluationError, match="`fid` compares with real images"):
         compute_metrics(chosen_metrics(["fid"]), Comparison(fake))
+
+
+def test_what_has_to_be_asked_for_is_not_measured_by_default():
+    assert set(METRICS) - set(chosen_metrics(None)) == {"lpips"}
+    assert list(chosen_metrics(["lpips", "fid"])) == ["fid", "lpips"]
 
 
 def test_every_figure_belongs_to_its_metric():

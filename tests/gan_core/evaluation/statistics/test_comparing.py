@@ -6,9 +6,11 @@ from gan_core.evaluation.statistics.comparing import (
     Candidate,
     beats,
     holm,
+    holm_adjusted,
     ranks,
     relative_mmd,
     relative_mmd_statistic,
+    seed_difference,
 )
 
 
@@ -199,3 +201,51 @@ def test_failed_candidates_stand_behind_all_others_and_empty_ones_last():
     assert ranks([impostor, Candidate(), worse, honest, other, Candidate()]) == [3, 5, 2, 1, 4, 5]
     assert ranks([]) == []
     assert ranks([Candidate()]) == [1]
+
+
+# --- differences over seeds -------------------------------------------------------------------------------
+
+
+def by_seed(*values):
+    return dict(enumerate(values))
+
+
+def test_the_difference_over_common_seeds_is_that_of_the_paired_t_test():
+    a, b = [3.0, 5.5, 4.0, 6.5], [4.0, 6.0, 5.5, 7.0]
+    found, expected = seed_difference(by_seed(*a), by_seed(*b)), stats.ttest_rel(a, b)
+    low, high = expected.confidence_interval(0.95)
+    assert found.paired and found.mean == pytest.approx((low + high) / 2)
+    assert (found.p, found.degrees) == (pytest.approx(expected.pvalue), 3)
+    assert found.least_seen(0.05) == pytest.approx((high - low) / 2)
+
+
+def test_the_difference_without_common_seeds_is_that_of_welch():
+    a, b = [3.0, 5.5, 4.0], [7.0, 6.0, 9.5, 8.0]
+    found = seed_difference(dict(zip((0, 1, 2), a, strict=True)), dict(zip((5, 6, 7, 8), b, strict=True)))
+    expected = stats.ttest_ind(a, b, equal_var=False)
+    low, high = expected.confidence_interval(0.95)
+    assert not found.paired and found.p == pytest.approx(expected.pvalue)
+    assert found.degrees == pytest.approx(expected.df)
+    assert found.least_seen(0.05) == pytest.approx((high - low) / 2)
+
+
+def test_the_least_difference_is_where_the_test_begins_to_show_one():
+    spread = np.array([0.3, -0.5, 0.1, 0.9])
+    least = seed_difference(by_seed(*spread), by_seed(0, 0, 0, 0)).least_seen(0.01)
+    moved = spread - spread.mean() + least
+    assert seed_difference(by_seed(*moved), by_seed(0, 0, 0, 0)).p == pytest.approx(0.01, rel=1e-6)
+
+
+def test_where_seeds_say_nothing_there_is_no_difference_to_test():
+    assert seed_difference(by_seed(1.0), by_seed(2.0, 3.0)) is None
+    assert seed_difference(by_seed(1.0, 1.0), by_seed(2.0, 2.0)) is None
+
+
+def test_adjusted_p_values_are_rejected_as_by_holm():
+    p_values = [0.01, 0.04, 0.03, 0.005]
+    # Holm 1979: 4 x 0.005, 3 x 0.01, 2 x 0.03, and 0.04, which may not be below the one before.
+    assert holm_adjusted(p_values) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    numbers = np.random.RandomState(0)
+    for _ in range(50):
+        p_values = list(numbers.uniform(0, 0.1, numbers.randint(1, 9)))
+        assert [p <= 0.05 for p in holm_adjusted(p_values)] == holm(p_values, 0.05)

@@ -1,0 +1,32 @@
+"""What a trained GAN is looked at by, beside its figures: latent space, what its discriminator knows, the
+course of its training.
+
+An analysis is one file of `kinds`, which registers it: what it asks, what its figures are called and mean,
+what it needs, and how it is made. The step, the command line, Dagster and the report go over `ANALYSES` and
+name none. Nothing here imports torch before something is looked at.
+"""
+
+from collections.abc import Iterable
+
+from gan_core.analysis.base import ANALYSES, Analysis, Findings, add_analysis
+from gan_core.analysis.kinds import import_kinds
+from gan_core.errors import ConfigError
+
+__all__ = ["ANALYSES", "Analysis", "Findings", "add_analysis", "chosen_analyses"]
+
+import_kinds()
+
+
+def chosen_analyses(names: Iterable[str] | None) -> dict[str, Analysis]:
+    """The named analyses in the order of the registry, or all where `names` is None.
+
+    An unknown name, or none at all, is a `ConfigError` that lists the analyses there are.
+    """
+    if names is None:
+        return dict(ANALYSES)
+    names = list(names)
+    unknown = [name for name in names if name not in ANALYSES]
+    if unknown or not names:
+        wrong = f"there is no analysis `{unknown[0]}`" if unknown else "no analysis is named"
+        raise ConfigError(f"{wrong}: choose from {', '.join(ANALYSES)}")
+    return {name: analysis for name, analysis in ANALYSES.items() if name in names}

@@ -1,0 +1,160 @@
+"""Tests between every two configurations of a table, for every figure of a question, corrected together.
+
+What is compared decides the test, all two-sided: of means the paired t-test over the common seeds (Welch's
+where there are fewer than two), of spreads the F-test of two variances of logarithms, of shares, and of
+figures that not all runs reached, Fisher's exact test. Holm's procedure (1979) corrects over all tests of the
+question.
+"""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import variance
+
+import numpy
+
+from gan_core.comparing.figures import COMPARED
+from gan_core.comparing.groups import Group, Table
+from gan_core.evaluation.figures import percent
+from gan_core.evaluation.statistics.comparing import LEVEL, holm, holm_adjusted, seed_difference
+
+# Of one run nobody knows how far others would be from it.
+FEWEST_RUNS = 2
+
+
+@dataclass(frozen=True)
+class Least:
+    """What a test could not have shown: `text`, with a place for the smallest `number` that it would have
+    shown where there is one."""
+
+    text: str
+    number: float = 0.0
+    write: Callable[[float], str] = str
+
+    @property
+    def sentence(self) -> str:
+        return self.text.format(self.write(self.number))
+
+
+@dataclass(frozen=True)
+class Test:
+    """A test of two configurations: its p-value, and what it could not have shown at a level."""
+
+    p: float
+    least: Callable[[float], Least]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two configurations of one table by one figure; `ahead` is the better one, or either where they tie.
+
+    `p`: Holm's adjusted p-value, None where there is no test, and `why` says why. `shown`: the test shows
+    that `ahead` is better. `least`: what would not have been, where it does not.
+    """
+
+    table: Table
+    figure: str
+    ahead: Group
+    behind: Group
+    p: float | None = None
+    shown: bool = False
+    least: Least | None = None
+    why: str = ""
+
+
+def differences(tables: list[Table], figures: tuple[str, ...]) -> list[Difference]:
+    """Every pair of configurations of every table, by every figure that both have, in that order."""
+    pairs = [
+        (table, figure, *pair)
+        for table in tables
+        for figure in figures
+        for pair in itertools.combinations(table.measured(figure), 2)
+    ]
+    found = [_test(figure, ahead, behind) for _, figure, ahead, behind in pairs]
+    tests = [test for test in found if isinstance(test, Test)]
+    p_values = [test.p for test in tests]
+    shown = holm(p_values)
+    # The level of the step at which Holm's procedure ended: what was not shown was not shown at this one.
+    level = LEVEL / max(len(tests) - sum(shown), 1)
+    results = iter(zip(tests, holm_adjusted(p_values), shown, strict=True))
+    made = []
+    for (table, figure, ahead, behind), test in zip(pairs, found, strict=True):
+        if isinstance(test, str):
+            made.append(Difference(table, figure, ahead, behind, why=test))
+            continue
+        _, p, is_shown = next(results)
+        least = None if is_shown else test.least(level)
+        made.append(Difference(table, figure, ahead, behind, p, is_shown, least))
+    return made
+
+
+# --- inside -----------------------------------------------------------------------------------------------
+
+
+def _test(figure: str, a: Group, b: Group) -> Test | str:
+    """The test of a pair, or why there is none."""
+    compared = COMPARED[figure]
+    if min(len(a.numbers(figure)), len(b.numbers(figure))) < FEWEST_RUNS:
+        return "one seed says nothing of others"
+    if compared.needs_level and len({run.measured_by for run in (*a.runs, *b.runs)}) > 1:
+        return "their in-training FIDs were measured otherwise, and do not compare"
+    if compared.kind == "spread":
+        return _of_spreads(list(a.numbers(figure).values()), list(b.numbers(figure).values()))
+    if compared.kind == "share":
+        counts = [(sum(group.numbers(figure).values()), len(group.runs)) for group in (a, b)]
+        return _of_shares(*counts)
+    if a.ended_before(figure) or b.ended_before(figure):
+        counts = [
+            (len(group.numbers(figure)) - group.ended_before(figure), len(group.numbers(figure)))
+            for group in (a, b)
+        ]
+        return _of_shares(*counts)
+    return _of_means(figure, a.numbers(figure), b.numbers(figure))
+
+
+def _of_means(figure: str, a: dict[int, float], b: dict[int, float]) -> Test | str:
+    difference = seed_difference(a, b)
+    if difference is None:
+        return "no seed differs from another"
+    write, unit = COMPARED[figure].figure.write, ""
+    if write is percent:
+        write, unit = (lambda share: f"{100 * share:.1f}"), " percentage points"
+    seeds = len(a.keys() & b.keys()) if difference.paired else min(len(a), len(b))
+    text = f"with {seeds} seeds a difference below {{}}{unit} would not be seen"
+    return Test(difference.p, lambda level: Least(text, difference.least_seen(level), write))
+
+
+def _of_spreads(a: list[float], b: list[float]) -> Test | str:
+    """The F-test of two variances of logarithms, which are taken to be normal."""
+    from scipy.stats import f
+
+    degrees = len(a) - 1, len(b) - 1
+    variances = variance(numpy.log(a)), variance(numpy.log(b))
+    if min(variances) == 0:
+        return "the runs of one of them do not differ"
+    ratio = f(*degrees)
+    p = 2 * min(ratio.cdf(variances[0] / variances[1]), ratio.sf(variances[0] / variances[1]))
+    text = f"with {min(degrees) + 1} seeds a spread less than {{}} times as large would not be seen"
+
+    def least(level: float) -> Least:
+        factor = float(numpy.sqrt(f.ppf(1 - level / 2, *reversed(degrees))))
+        return Least(text, factor, "{:,.1f}".format)
+
+    return Test(min(float(p), 1.0), least)
+
+
+def _of_shares(a: tuple[float, int], b: tuple[float, int]) -> Test:
+    """Fisher's exact test of (count, runs) of either side."""
+    from scipy.stats import fisher_exact
+
+    def p_of(first: float, second: float) -> float:
+        return float(fisher_exact([[first, a[1] - first], [second, b[1] - second]]).pvalue)
+
+    def least(level: float) -> Least:
+        enough = [count for count in range(1, b[1] + 1) if p_of(0, count) <= level]
+        if enough:
+            text = f"0 of {a[1]} against fewer than {{}} of {b[1]} runs would not be seen"
+            return Least(text, enough[0], "{:.0f}".format)
+        return Least(f"not even 0 of {a[1]} against {b[1]} of {b[1]} runs would be seen")
+
+    return Test(p_of(a[0], b[0]), least)

@@ -1,0 +1,45 @@
+"""The answers to questions as the report shows them."""
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from gan_core.report.pictures import Picture, stored_picture
+from gan_core.store import Manifest, Store
+from gan_core.store.reading import reading
+
+PICTURES = {"answer.png": "Every run", "samples.png": "Samples of the lowest seed of each"}
+
+
+@dataclass(frozen=True)
+class AnswerView:
+    """One question: its findings, pictures by title, how many of its experiments are missing, the command
+    that makes them."""
+
+    name: str
+    question: str
+    findings: list[str]
+    pictures: list[tuple[str, Picture]]
+    missing: int
+    command: str
+
+
+def answer_view(store: Store, answer: Manifest) -> AnswerView:
+    """Raises `StoreError` for a picture or a manifest that is damaged."""
+    with reading(f"answer/{answer.partition}"):
+        details = answer.details
+        drawn = [(title, stored_picture(store, answer, name)) for name, title in PICTURES.items()]
+        return AnswerView(
+            answer.partition,
+            details["question"],
+            list(details["answer"]),
+            [(title, picture) for title, picture in drawn if picture],
+            len(details["missing"]),
+            details["command"],
+        )
+
+
+def with_bold(text: str) -> Markup:
+    """Escaped text with what stands between double asterisks in bold."""
+    parts = [Markup("<b>{}</b>" if i % 2 else "{}").format(part) for i, part in enumerate(text.split("**"))]
+    return Markup("").join(parts)

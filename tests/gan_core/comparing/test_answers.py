@@ -1,0 +1,236 @@
+"""From what the store holds to an answer: groups, tests, words, files."""
+
+import math
+import statistics
+from pathlib import Path
+
+import pandas
+import pytest
+from scipy import stats
+
+from gan_core.comparing.answer import asked, find_answer, publish_answer
+from gan_core.comparing.answers import answer_all
+from gan_core.errors import ConfigError, StoreError
+from gan_core.report.answers import answer_view
+
+GOOD, BAD = [20.0, 21.5, 19.0, 20.2], [60.0, 63.0, 58.5, 61.2]
+PROTOCOL = "classifier-other n=2000 vs digits/train(1437) seed=0"
+
+
+def words(answer) -> str:
+    return "\n".join(answer.conclusions)
+
+
+def found(laboratory, **keys):
+    question = laboratory.ask(**keys)
+    return find_answer(laboratory.store, laboratory.configs, question)
+
+
+def test_a_clear_difference_is_shown_with_the_p_value_of_the_paired_test(laboratory):
+    laboratory.add("a", fid=GOOD, settings={"batch_size": 32})
+    laboratory.add("b", fid=BAD, settings={"batch_size": 64})
+    answer = found(laboratory, figures=["fid"])
+    (difference,) = answer.differences
+    assert (difference.ahead.label, difference.behind.label) == ("batch size 32", "batch size 64")
+    assert difference.shown and difference.p == pytest.approx(stats.ttest_rel(GOOD, BAD).pvalue)
+    assert "best is batch size 32 (20.18), which beats batch size 64 (60.67; p < 0.001)." in words(answer)
+
+
+def test_where_nothing_is_shown_it_is_said_what_could_have_been(laboratory):
+    a, b = [20.0, 24.0, 19.0], [21.0, 20.0, 23.0]
+    laboratory.add("a", fid=a, settings={"batch_size": 32})
+    laboratory.add("b", fid=b, settings={"batch_size": 64})
+    answer = found(laboratory, figures=["fid"])
+    (difference,) = answer.differences
+    assert not difference.shown and difference.p == pytest.approx(stats.ttest_rel(a, b).pvalue)
+    low, high = stats.ttest_rel(a, b).confidence_interval(0.95)
+    assert f"with 3 seeds a difference below {(high - low) / 2:.2f} would not be seen" in words(answer)
+    assert "no difference can be seen" in words(answer) and "beats" not in words(answer)
+
+
+def test_all_comparisons_of_a_question_are_corrected_together(laboratory):
+    for name, offset in (("a", 0.0), ("b", 0.9), ("c", 1.8)):
+        values = [20.0 + offset, 20.6 + offset * 1.2, 21.1 + offset * 0.9]
+        laboratory.add(
+            name,
+            fid=values,
+            kid=[value / 100 for value in values],
+            settings={"n_critic": len(name) + ord(name)},
+        )
+    few = {(d.ahead.label, d.behind.label): d.p for d in found(laboratory, figures=["fid"]).differences}
+    many = {
+        (d.ahead.label, d.behind.label): d.p
+        for d in found(laboratory, figures=["fid", "kid"]).differences
+        if d.figure == "fid"
+    }
+    assert few.keys() == many.keys() and len(few) == 3
+    assert min(many.values()) == pytest.approx(2 * min(few.values()))
+
+
+def test_failed_runs_count_and_do_not_win_in_silence(laboratory):
+    laboratory.add("honest", fid=BAD, settings={"batch_size": 32})
+    laboratory.add("collapsed", fid=GOOD, failing=(0, 1, 3), settings={"batch_size": 64})
+    answer = found(laboratory, figures=["fid", "failed"])
+    text = words(answer)
+    assert "best is batch size 64 (20.18), which beats batch size 32" in text
+    assert "But 3 of 4 runs of batch size 64 failed (mode collapse (3 of 4); healthy (1 of 4))" in text
+    expected = stats.fisher_exact([[0, 4], [3, 1]]).pvalue
+    failed = next(item for item in answer.differences if item.figure == "failed")
+    assert failed.p == pytest.approx(min(2 * expected, 1)) or failed.p == pytest.approx(expected)
+    assert not failed.shown
+    assert "3 of 4 runs of batch size 64 on digits failed: mode collapse" in answer.text
+
+
+def test_spreads_are_compared_by_the_f_test_of_logarithms(laboratory):
+    steady, wild = [20.0, 20.1, 19.9, 20.05], [20.0, 60.0, 35.0, 15.0]
+    laboratory.add("steady", fid=steady, settings={"batch_size": 32})
+    laboratory.add("wild", fid=wild, settings={"batch_size": 64})
+    answer = found(laboratory, figures=["fid_spread"])
+    (difference,) = answer.differences
+    variances = [statistics.variance(map(math.log, values)) for values in (wild, steady)]
+    assert difference.p == pytest.approx(2 * stats.f(3, 3).sf(variances[0] / variances[1]), rel=1e-6)
+    assert difference.shown and difference.ahead.label == "batch size 32"
+    assert answer.tables[0].groups[1].summary("fid_spread") == pytest.approx(math.sqrt(variances[0]))
+
+
+def test_what_a_run_did_not_reach_is_at_least_its_length_and_no_number_of_its_own(laboratory):
+    fast, slow = [90.0, 50.0, 30.0], [95.0, 90.0, 85.0]
+    laboratory.add("fast", fid=GOOD[:3], fids=[fast, fast, [90.0, 70.0, 30.0]], settings={"batch_size": 32})
+    laboratory.add("slow", fid=BAD[:3], fids=[slow, slow, fast], settings={"batch_size": 64})
+    answer = found(laboratory, figures=["images_to_fid", "seconds_to_fid"], fid_to_reach=70)
+    fast_group, slow_group = answer.tables[0].groups
+    assert fast_group.numbers("images_to_fid") == {0: 15_000.0, 1: 15_000.0, 2: 20_000.0}
+    # The clock of the laboratory: 60,000 images in 40 seconds.
+    assert fast_group.numbers("seconds_to_fid")[0] == pytest.approx(10.0)
+    assert slow_group.ended_before("images_to_fid") == 2
+    difference = answer.differences[0]
+    assert difference.p == pytest.approx(min(2 * stats.fisher_exact([[3, 0], [1, 2]]).pvalue, 1))
+    assert "reached by 1 of 3, those 15,000" in answer.text
+    table = pandas.read_csv(laboratory.store.local(publish_answer(laboratory.store, answer), "answer.csv"))
+    assert table["images_to_fid_reached"].tolist() == [True] * 3 + [False, False, True]
+
+
+def test_different_protocols_and_datasets_are_never_in_one_comparison(laboratory):
+    laboratory.add("a", fid=GOOD, settings={"batch_size": 32})
+    laboratory.add("b", fid=BAD, protocol=PROTOCOL, settings={"batch_size": 64})
+    with pytest.raises(StoreError, match="no two configurations of it that were measured by one protocol"):
+        found(laboratory)
+    other = PROTOCOL.replace("digits", "digits-32")
+    for name, values, batch in (("c", GOOD, 32), ("d", BAD, 64)):
+        laboratory.add(name, fid=values, dataset="digits-32", protocol=other, settings={"batch_size": batch})
+    answer = found(laboratory, figures=["fid"])
+    assert "on digits were measured by 2 protocols" in words(answer)
+    assert {(item.ahead.runs[0].name, item.behind.runs[0].name) for item in answer.differences} == {
+        ("c-seed-0", "d-seed-0")
+    }
+
+
+def test_across_datasets_seconds_are_ratios_and_other_figures_orders(laboratory):
+    other = PROTOCOL.replace("digits", "digits-32")
+    for dataset, times, how in (("digits", 1, {}), ("digits-32", 3, {"protocol": other})):
+        for name, values, batch in (("a", GOOD, 32), ("b", BAD, 64)):
+            laboratory.add(
+                f"{name}-{dataset}",
+                fid=values,
+                dataset=dataset,
+                seconds=[times * second for second in (10.0, 11.0, 12.0, 13.0)],
+                settings={"batch_size": batch},
+                **how,
+            )
+    text = words(found(laboratory, figures=["fid", "seconds_training"]))
+    assert "on digits-32 over that on digits: batch size 32 3.00 [3.00, 3.00] times" in text
+    assert "on digits batch size 64 < batch size 32; on digits-32 batch size 64 < batch size 32" in text
+
+
+def test_one_configuration_on_two_datasets_compares_by_what_has_one_unit(laboratory):
+    other = PROTOCOL.replace("digits", "digits-32")
+    laboratory.add("a", fid=GOOD, seconds=[10.0] * 4, settings={"batch_size": 32})
+    with pytest.raises(StoreError, match="cannot be answered"):
+        found(laboratory, figures=["fid", "seconds_training"])
+    laboratory.add(
+        "b", fid=BAD, seconds=[30.0] * 4, dataset="digits-32", protocol=other, settings={"batch_size": 32}
+    )
+    answer = found(laboratory, figures=["fid", "seconds_training"], labels={"A": "a-*", "B": "b-*"})
+    assert answer.differences == [] and len(answer.conclusions) == 1
+    assert "on digits-32 over that on digits: A 3.00" in answer.conclusions[0]
+
+
+def test_what_is_missing_is_named_with_the_command_that_makes_it(laboratory):
+    laboratory.add("a", fid=GOOD, settings={"batch_size": 32})
+    laboratory.add("b", fid=BAD, settings={"batch_size": 64})
+    changed = laboratory.experiments["b-seed-3"].model_copy(update={"n_critic": 5})
+    laboratory.experiments["b-seed-3"] = changed
+    laboratory.experiments["c-seed-0"] = changed.model_copy(update={"name": "c-seed-0"})
+    answer = found(laboratory, figures=["fid"])
+    assert set(answer.found.missing) == {"b-seed-3", "c-seed-0"}
+    assert "n_critic 1 → 5" in answer.found.missing["b-seed-3"]
+    assert answer.found.missing["c-seed-0"] == "it was not trained"
+    assert "python -m pipelines answer why" in answer.text
+    assert len(answer.tables[0].groups[1].runs) == 3
+
+
+def test_labels_of_the_question_and_its_order_are_kept(laboratory):
+    laboratory.add("z", fid=GOOD, settings={"batch_size": 32})
+    laboratory.add("a", fid=BAD, settings={"batch_size": 64, "n_critic": 2})
+    answer = found(laboratory, experiments=["z-*", "a-*"], labels={"First": "z-*", "Second": "a-*"})
+    assert [group.label for group in answer.tables[0].groups] == ["First", "Second"]
+    by_key = found(laboratory, along=["n_critic"])
+    assert [group.label for group in by_key.tables[0].groups] == ["n critic 1", "n critic 2"]
+
+
+def test_an_answer_is_published_once_and_again_where_a_run_changed(laboratory):
+    laboratory.add("a", fid=GOOD, settings={"batch_size": 32})
+    laboratory.add("b", fid=BAD, settings={"batch_size": 64})
+    question = laboratory.ask(figures=["fid", "recall"])
+
+    def publish():
+        answer = find_answer(laboratory.store, laboratory.configs, question)
+        return publish_answer(laboratory.store, answer)
+
+    first = publish()
+    assert set(first.files) == {"answer.md", "answer.csv", "answer.png", "samples.png"}
+    assert publish().reused
+    folder = Path(laboratory.store.root, "answer", "why")
+    text = (folder / "answer.md").read_text(encoding="utf-8")
+    assert "| batch size 32 " in text and "which beats batch size 64" in text
+    table = pandas.read_csv(folder / "answer.csv")
+    assert table["fid"].tolist() == GOOD + BAD and table["seed"].tolist() == [0, 1, 2, 3] * 2
+    evaluation = laboratory.store.require("evaluation", "b-seed-3")
+    laboratory.make(  # again with force, and with another figure: its fingerprint stays
+        "evaluation",
+        "b-seed-3",
+        config=evaluation.config,
+        inputs={"samples": laboratory.store.require("samples", "b-seed-3")},
+        figures={**evaluation.figures, "fid": 40.0},
+        details=evaluation.details,
+        force=True,
+    )
+    assert publish().fingerprint != first.fingerprint
+
+
+def test_all_questions_are_answered_and_shown_in_the_report(laboratory):
+    laboratory.add("a", fid=GOOD, settings={"batch_size": 32})
+    laboratory.add("b", fid=BAD, settings={"batch_size": 64})
+    laboratory.ask(figures=["fid"])
+    laboratory.ask(name="open", experiments=["c-*"])
+    made = answer_all(laboratory.store, laboratory.configs)
+    assert made.figures == {"answered": 1, "open": 1}
+    view = answer_view(laboratory.store, laboratory.store.require("answer", "why"))
+    assert view.question == "Why?" and len(view.pictures) == 2 and "best is" in view.findings[0]
+
+
+def test_a_comparison_needs_no_file(laboratory):
+    laboratory.add("a", fid=GOOD, settings={"batch_size": 32})
+    laboratory.ask()
+    assert asked(laboratory.configs, ["why"]).name == "why"
+    question = asked(laboratory.configs, ["a-*"], figures=("fid",))
+    assert question.figures == ("fid",) and question.name.startswith("comparison-")
+    assert question.name != asked(laboratory.configs, ["a-*"]).name
+    with pytest.raises(ConfigError, match="no question or experiment is named `b-\\*`"):
+        asked(laboratory.configs, ["a-*", "b-*"])
+    with pytest.raises(ConfigError, match="no figure that compares is named `fidd`"):
+        asked(laboratory.configs, ["a-*"], figures=("fidd",))
+    with pytest.raises(ConfigError, match="figure `seconds_to_fid` needs `fid_to_reach`"):
+        asked(laboratory.configs, ["a-*"], figures=("seconds_to_fid",))
+    with pytest.raises(ConfigError, match="is a question, whose file says its figures"):
+        asked(laboratory.configs, ["why"], figures=("fid",))
