@@ -20,6 +20,7 @@ from gan_core.evaluation.statistics.comparing import LEVEL, holm, holm_adjusted,
 
 # Of one run nobody knows how far others would be from it.
 FEWEST_RUNS = 2
+OTHER_DEVICES = "they were trained on different devices"
 SAME = "every run of a configuration has the same"
 
 
@@ -99,6 +100,8 @@ def _test(figure: str, a: Group, b: Group) -> Test | str:
         return "one seed says nothing of others"
     if compared.needs_level and len({run.measured_by for run in (*a.runs, *b.runs)}) > 1:
         return "their in-training FIDs were measured otherwise, and do not compare"
+    if compared.of_device and len({run.device for run in (*a.runs, *b.runs)}) > 1:
+        return OTHER_DEVICES
     if compared.kind == "spread":
         return _of_spreads(list(a.numbers(figure).values()), list(b.numbers(figure).values()))
     if compared.kind == "share":

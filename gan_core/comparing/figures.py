@@ -43,11 +43,13 @@ class Compared:
 
     `kind` says what is compared of a configuration: the `mean` over its runs, their relative `spread`, or the
     `share` of the runs that have it. `across`: its unit is the same for all datasets and protocols.
+    `of_device`: it compares on one device only. `needs_level`: it waits for the question's `fid_to_reach`.
     """
 
     figure: Figure
     kind: Literal["mean", "spread", "share"] = "mean"
     across: bool = False
+    of_device: bool = False
     needs_level: bool = False
 
     def of(self, name: str, run: "Run") -> Value | None:
@@ -173,6 +175,7 @@ COMPARED: dict[str, Compared] = {
         ),
         clock="seconds",
         across=True,
+        of_device=True,
     ),
     "seconds_training": OfTraining(
         Figure(
@@ -182,6 +185,7 @@ COMPARED: dict[str, Compared] = {
             seconds,
         ),
         across=True,
+        of_device=True,
     ),
     "diversity": OfTraining(
         Figure(

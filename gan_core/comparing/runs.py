@@ -60,6 +60,11 @@ class Run:
         return has_failed(self.verdict)
 
     @property
+    def device(self) -> str | None:
+        """What it was trained on."""
+        return self.trained.details.get("device")
+
+    @property
     def measured_by(self) -> tuple[str | None, int]:
         """What its in-training FIDs compare by: the classifier and how many images."""
         return self.trained.details.get("in_training_classifier"), self.experiment.evaluation_samples

@@ -197,8 +197,11 @@ def _ratios(tables: list[Table], figure: str) -> list[str]:
 
 
 def _ratio(first: Group, other: Group, figure: str) -> str | None:
-    """`2.4 [2.1, 2.7]` times, the geometric mean over the common seeds; None where a run did not reach it."""
+    """`2.4 [2.1, 2.7]` times, the geometric mean over the common seeds; None where a run did not reach it,
+    or for seconds of different devices."""
     if first.ended_before(figure) or other.ended_before(figure):
+        return None
+    if COMPARED[figure].of_device and len({run.device for run in (*first.runs, *other.runs)}) > 1:
         return None
     a, b = first.numbers(figure), other.numbers(figure)
     logs = [numpy.log(b[seed] / a[seed]) for seed in a if seed in b and a[seed] > 0 and b[seed] > 0]

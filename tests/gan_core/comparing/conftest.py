@@ -34,7 +34,16 @@ class Laboratory(Workshop):
         self.questions: dict[str, Question] = {}
 
     def add(
-        self, name: str, *, dataset="digits", protocol=None, failing=(), seconds=None, fids=None, **figures
+        self,
+        name: str,
+        *,
+        dataset="digits",
+        protocol=None,
+        device="cpu",
+        failing=(),
+        seconds=None,
+        fids=None,
+        **figures,
     ):
         """A configuration; each figure is a list of values, one a seed. `fids`: the course of each seed's
         in-training FID; `settings` of the configuration are in a figure's place as one dictionary."""
@@ -42,9 +51,8 @@ class Laboratory(Workshop):
         count = len(next(iter(figures.values())))
         for seed, item in enumerate(experiments(name, seeds=count, dataset=dataset, **settings)):
             self.experiments[item.name] = item
-            trained = self._train(
-                item, seed in failing, (seconds or [40.0] * count)[seed], fids and fids[seed]
-            )
+            spent = (seconds or [40.0] * count)[seed]
+            trained = self._train(item, seed in failing, spent, fids and fids[seed], device)
             own = {key: values[seed] for key, values in figures.items()}
             how = {"protocol": protocol} if protocol else {}
             self.evaluate(self.sample(trained), **how, **own)
@@ -58,7 +66,7 @@ class Laboratory(Workshop):
     def configs(self) -> Configs:
         return Configs(datasets=DATASETS, experiments=self.experiments, questions=self.questions)
 
-    def _train(self, experiment: Experiment, failing: bool, seconds: float, fids):
+    def _train(self, experiment: Experiment, failing: bool, seconds: float, fids, device: str):
         course = evaluations() if fids is None else course_of(fids)
         clock = pandas.DataFrame({"images_seen": [0, 60000], "seconds": [0.0, seconds]})
         return self.make(
@@ -72,7 +80,11 @@ class Laboratory(Workshop):
                 "seconds_training": seconds,
                 "verdict": "mode collapse" if failing else "healthy",
             },
-            details={"verdicts": [MODE_COLLAPSE] if failing else [], "in_training_classifier": "c"},
+            details={
+                "verdicts": [MODE_COLLAPSE] if failing else [],
+                "in_training_classifier": "c",
+                "device": device,
+            },
             files={
                 "evaluations.parquet": parquet(course),
                 "times.parquet": parquet(clock),

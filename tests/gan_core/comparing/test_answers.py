@@ -143,6 +143,14 @@ def test_across_datasets_seconds_are_ratios_and_other_figures_orders(laboratory)
     assert "on digits batch size 64 < batch size 32; on digits-32 batch size 64 < batch size 32" in text
 
 
+def test_seconds_of_different_devices_are_not_compared(laboratory):
+    laboratory.add("a", fid=GOOD, seconds=[10.0, 11, 12, 13], settings={"batch_size": 32})
+    laboratory.add("b", fid=BAD, seconds=[1.0, 1.1, 1.2, 1.4], device="H100", settings={"batch_size": 64})
+    answer = found(laboratory, figures=["fid", "seconds_training"])
+    assert [item.p is None for item in answer.differences] == [False, True]
+    assert "Not tested (they were trained on different devices)" in words(answer)
+
+
 def test_one_configuration_on_two_datasets_compares_by_what_has_one_unit(laboratory):
     other = PROTOCOL.replace("digits", "digits-32")
     laboratory.add("a", fid=GOOD, seconds=[10.0] * 4, settings={"batch_size": 32})
