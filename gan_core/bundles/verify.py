@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_core.bundles.agreement import (
+    NO_ROUNDING,
     Row,
     compared,
     other_machine,
@@ -19,7 +20,7 @@ from gan_core.bundles.agreement import (
     other_versions,
 )
 from gan_core.bundles.card import card_text, recorded_results, results_of
-from gan_core.bundles.contents import CARD, LIST, ONNX, Bundle
+from gan_core.bundles.contents import CARD, LIST, ONNX, STORE, Bundle
 from gan_core.bundles.data import other_data
 from gan_core.bundles.onnx_file import TOLERANCE, largest_difference, require_packages
 from gan_core.bundles.remeasuring import Remeasuring, difference_of_grids
@@ -136,13 +137,18 @@ def _verify_in(
         causes += versions + other_machine(again.evaluation, now)
         _check_card(bundle, again.evaluation, result)
         _check_onnx(bundle, again, result, emit)
+        other_input = any(name.startswith(f"{STORE}/") for name in result.damages)
         if store is not None:
-            causes += _compare_data(bundle, store, shards, result, emit)
+            differences = _compare_data(bundle, store, shards, result, emit)
+            causes += differences
+            other_input = other_input or bool(differences)
             with _noted(result, "statistics of the real images"):
                 again.recompute_reference(store, shards)
         samples = None
         with _noted(result, "samples"):
             samples = again.draw()
+            if other_input:
+                again.rounding = NO_ROUNDING
             _check_samples(bundle, again, samples, result)
         for extractor in again.extractors:
             result.rows += _rows(again, samples, extractor, causes, result, real=store is not None)
