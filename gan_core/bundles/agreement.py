@@ -33,6 +33,8 @@ class Rounding:
 # some values are one level beside.
 SAME_IMAGES = Rounding(relative=1e-6, absolute=1e-7, images=1)
 OTHER_IMAGES = Rounding(relative=1e-4, absolute=1e-5, images=2)
+# Where something else is known to differ, nothing is put down to rounding.
+NO_ROUNDING = Rounding(relative=0.0, absolute=0.0, images=0)
 
 # The packages that a figure stands on.
 PACKAGES = ("python", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "Pillow", "torch-fidelity")

@@ -33,6 +33,7 @@ from gan_core.bundles.onnx_file import PACKAGES, require_packages, write_onnx
 from gan_core.bundles.requirements import requirements_text
 from gan_core.bundles.scrubbing import is_public, without_places
 from gan_core.config import Dataset, Experiment, config_changes, load_configs
+from gan_core.data.duplicates.artefact import GROUPS_FILE, LEAKS_FILE
 from gan_core.errors import ConfigError, DamagedError, StoreError
 from gan_core.placing import check_free, new_folder
 from gan_core.progress import Progress
@@ -47,7 +48,7 @@ logger = logging.getLogger("gan_core")
 # again from the inventory's images, and the samples from the generator.
 KEPT: dict[str, tuple[str, ...] | None] = {
     "raw_images": None,
-    "duplicates": None,
+    "duplicates": (GROUPS_FILE, LEAKS_FILE),
     "image_shards": (),
     "classifier": None,
     "reference_statistics": None,

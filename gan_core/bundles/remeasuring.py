@@ -3,7 +3,7 @@
 import io
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,9 @@ class Remeasuring:
         self.reference = self._adopt("reference_statistics")
         self.classifier = self._adopt("classifier") if "classifier" in bundle.listed.artefacts else None
         self.rounding = SAME_IMAGES  # until samples are drawn that are others
+        self.why_not = {}  # by metric, what keeps it from being measured here
+        self.other_versions: list[str] = []
+        self.metrics = tuple(self._metrics())
 
     @property
     def extractors(self) -> list[str]:
@@ -79,7 +82,7 @@ class Remeasuring:
     def recompute_reference(self, store: Store, shards: Manifest) -> None:
         """Compare with the images of these shards of another store from here on, and not with the statistics
         of the bundle."""
-        metrics = chosen_metrics(self._metrics())
+        metrics = chosen_metrics(self.metrics)
 
         def build(work: Build) -> None:
             described = {}
@@ -102,14 +105,25 @@ class Remeasuring:
             build=build,
         )
 
-    def _metrics(self) -> list[str]:
-        """Those that were measured and are known here: others that were added since are not of the bundle."""
-        recorded = self.evaluation.config.get("metrics", {})
-        return [name for name in METRICS if name in recorded]
+    def _metrics(self) -> Iterator[str]:
+        """Those that were measured and can be here: others that were added since are not of the bundle."""
+        for name, recorded in self.evaluation.config.get("metrics", {}).items():
+            if name not in METRICS:
+                self.why_not[name] = f"this version of the project has no metric `{name}`"
+                continue
+            try:
+                here = METRICS[name].identity()
+            except EvaluationError as error:  # it needs weights that are not at hand
+                self.why_not[name] = str(error)
+                continue
+            if here != recorded:
+                told = f"metric {name}: version {recorded} was recorded, here it is {here}"
+                self.other_versions.append(told)
+            yield name
 
     def _measured_by(self, extractor: str) -> Dataset:
         """The dataset's evaluation by one extractor, so that the others do not wait for its weights."""
-        values = {"extractors": (extractor,), "metrics": tuple(self._metrics())}
+        values = {"extractors": (extractor,), "metrics": self.metrics}
         evaluation = self.dataset.evaluation.model_copy(update=values)
         return self.dataset.model_copy(update={"evaluation": evaluation})
 

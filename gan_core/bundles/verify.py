@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_core.bundles.agreement import (
+    NO_ROUNDING,
     Row,
     compared,
     other_machine,
@@ -19,12 +20,13 @@ from gan_core.bundles.agreement import (
     other_versions,
 )
 from gan_core.bundles.card import card_text, recorded_results, results_of
-from gan_core.bundles.contents import CARD, LIST, ONNX, Bundle
+from gan_core.bundles.contents import CARD, LIST, ONNX, STORE, Bundle
 from gan_core.bundles.data import other_data
 from gan_core.bundles.onnx_file import TOLERANCE, largest_difference, require_packages
 from gan_core.bundles.remeasuring import Remeasuring, difference_of_grids
 from gan_core.disks import disk_error, telling_of_disks
 from gan_core.errors import DamagedError, EvaluationError, GanError
+from gan_core.evaluation.metrics import METRICS
 from gan_core.sampling import load_generator
 from gan_core.store import Manifest, Store
 from gan_core.store.provenance import provenance
@@ -130,17 +132,23 @@ def _verify_in(
     with _noted(result, "manifests and configurations"):
         again = Remeasuring(bundle, folder, emit)
         now = provenance()
-        result.notes += other_versions(again.evaluation, now)
-        causes += other_versions(again.evaluation, now) + other_machine(again.evaluation, now)
+        versions = other_versions(again.evaluation, now) + again.other_versions
+        result.notes += versions
+        causes += versions + other_machine(again.evaluation, now)
         _check_card(bundle, again.evaluation, result)
         _check_onnx(bundle, again, result, emit)
+        other_input = any(name.startswith(f"{STORE}/") for name in result.damages)
         if store is not None:
-            causes += _compare_data(bundle, store, shards, result, emit)
+            differences = _compare_data(bundle, store, shards, result, emit)
+            causes += differences
+            other_input = other_input or bool(differences)
             with _noted(result, "statistics of the real images"):
                 again.recompute_reference(store, shards)
         samples = None
         with _noted(result, "samples"):
             samples = again.draw()
+            if other_input:
+                again.rounding = NO_ROUNDING
             _check_samples(bundle, again, samples, result)
         for extractor in again.extractors:
             result.rows += _rows(again, samples, extractor, causes, result, real=store is not None)
@@ -275,9 +283,9 @@ def _row(
     real: bool,
 ) -> Row:
     protocols = again.evaluation.details["extractors"][extractor]["protocols"]
+    if value is not None and name not in found.figures:
+        return Row(extractor, name, value, None, "not measured", (_why_not(again, name), *causes))
     why = [*causes, *other_protocol(name, protocols.get(name), found.protocols.get(name))]
-    if name not in found.figures:
-        why.insert(0, "this version of the project does not measure it")
     return compared(
         extractor,
         name,
@@ -288,3 +296,8 @@ def _row(
         again=real or not name.endswith("_floor"),
         why=tuple(why) or ("no cause is known: the files, versions and processor are those recorded",),
     )
+
+
+def _why_not(again: Remeasuring, figure: str) -> str:
+    names = [name for name in again.why_not if name in METRICS and figure in METRICS[name].all_figures]
+    return again.why_not[names[0]] if names else "this version of the project does not measure it"

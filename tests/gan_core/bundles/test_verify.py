@@ -1,5 +1,6 @@
 """Verifying bundles that are right, and bundles that are broken in every way."""
 
+import dataclasses
 import errno
 import os
 import shutil
@@ -15,7 +16,8 @@ from gan_core.bundles.verify import verify_bundle
 from gan_core.config import load_configs
 from gan_core.data.raw import collect_raw_images
 from gan_core.data.shards import write_image_shards
-from gan_core.errors import StoreError
+from gan_core.errors import EvaluationError, StoreError
+from gan_core.evaluation.metrics import METRICS
 from gan_core.store import Store
 from gan_core.store.provenance import provenance
 from tests.gan_core.bundles.small_bundle import (
@@ -109,6 +111,7 @@ def test_a_changed_generator_changes_figures_and_is_named(bundle):
     assert not result.agrees and list(result.damages) == [name]
     rows = rows_of(result)
     assert rows["fid"].agreement == "differs"
+    assert "rounding" not in {row.agreement for row in result.rows}  # it is a known other cause
     assert f"{name} has changed (another sha256)" in rows["fid"].why
     assert rows["fid_untrained"].agreement == "exact"  # that is of fresh weights
     checks = {check.what: check.agrees for check in result.checks}
@@ -160,6 +163,25 @@ def test_another_library_version_is_named_beside_what_differs(bundle):
     assert told in result.notes and told in rows_of(result)["kid"].why
     assert f"protocol of kid: torch 1.13.1 was recorded, here it is {here}" in rows_of(result)["kid"].why
     assert [row.figure for row in result.rows if not row.agrees] == ["kid"]
+
+
+def test_a_metric_that_cannot_be_measured_here_is_told_and_the_others_are_measured(exported, monkeypatch):
+    """One whose weights are not at hand, and one of another version."""
+
+    def missing():
+        raise EvaluationError("the weights are not there: fetch them")
+
+    monkeypatch.setitem(METRICS, "kid", dataclasses.replace(METRICS["kid"], weights=missing))
+    monkeypatch.setitem(METRICS, "fid", dataclasses.replace(METRICS["fid"], version="99"))
+    result = verify_bundle(exported)
+    rows = rows_of(result)
+    assert not result.agrees
+    assert (rows["kid"].agreement, rows["kid"].why[0]) == (
+        "not measured",
+        "the weights are not there: fetch them",
+    )
+    assert rows["fid"].agreement == rows["coverage"].agreement == "exact"
+    assert any(note.startswith("metric fid: version ") and "99" in note for note in result.notes)
 
 
 def test_a_card_with_other_figures_does_not_verify(bundle, hasty):
