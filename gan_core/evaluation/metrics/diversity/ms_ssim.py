@@ -4,7 +4,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gan_core.evaluation.figures import Figure
-from gan_core.evaluation.metrics.base import Comparison, Figures, Interval, Metric, add_metric
+from gan_core.evaluation.metrics.base import (
+    Comparison,
+    Figures,
+    ImageSet,
+    Interval,
+    Metric,
+    Statistic,
+    add_metric,
+)
 from gan_core.evaluation.metrics.diversity.thumbnails import REAL_THUMBNAILS, THUMBNAILS
 
 if TYPE_CHECKING:
@@ -49,11 +57,27 @@ class Likeness:
         return float(numpy.mean([of.mean() for of in self.by_class().values()])) if len(self.pairs) else None
 
 
+def _derive(images: ImageSet, train: ImageSet | None) -> "dict[str, numpy.ndarray] | None":
+    """Of real images, once for all experiments: of pairs of `any` (p,), and, where the classes are known, of
+    pairs `within` (q,) the `classes` (q,)."""
+    if REAL_THUMBNAILS not in images:
+        return None
+    thumbnails = images[REAL_THUMBNAILS]
+    found = {"any": Likeness.of(thumbnails, 0, by_class=False).pairs}
+    if thumbnails.classes is not None:
+        within = Likeness.of(thumbnails, 0, by_class=True)
+        found |= {"within": within.pairs, "classes": within.classes}
+    return found
+
+
+REAL_LIKENESS = Statistic(
+    "likeness", derive=_derive, to_arrays=lambda arrays: arrays, of_arrays=lambda arrays: arrays
+)
+
+
 def _by_class(comparison: Comparison) -> bool:
-    return (
-        comparison.real[REAL_THUMBNAILS].classes is not None
-        and comparison.generated[THUMBNAILS].classes is not None
-    )
+    known = "classes" in comparison.real[REAL_LIKENESS]
+    return known and comparison.generated[THUMBNAILS].classes is not None
 
 
 def _generated(comparison: Comparison) -> Likeness:
@@ -65,11 +89,12 @@ def _generated(comparison: Comparison) -> Likeness:
 
 
 def _real(comparison: Comparison) -> Likeness:
-    def measure() -> Likeness:
-        thumbnails = comparison.real[REAL_THUMBNAILS]
-        return Likeness.of(thumbnails, comparison.seed, by_class=_by_class(comparison))
+    import numpy
 
-    return comparison.once("likeness of real images", measure)
+    found = comparison.real[REAL_LIKENESS]
+    if _by_class(comparison):
+        return Likeness(found["within"], found["classes"])
+    return Likeness(found["any"], numpy.zeros(len(found["any"]), dtype=numpy.int64))
 
 
 def compute(comparison: Comparison) -> Figures:
@@ -108,11 +133,10 @@ def settings(comparison: Comparison) -> str:
     """
     from gan_core.evaluation.statistics.structural_similarity import scales_of, window_of
 
-    sides = comparison.generated[THUMBNAILS], comparison.real[REAL_THUMBNAILS]
-    side = min(sides[0].images.shape[-2:])
+    generated, real = comparison.generated[THUMBNAILS], comparison.real[REAL_THUMBNAILS]
+    side = min(generated.images.shape[-2:])
     within = "classes" if _by_class(comparison) else "all"
-    images = "/".join(str(len(thumbnails)) for thumbnails in sides)
-    return f"ms_ssim={within},{side}px,{scales_of(side)}x{window_of(side)} of {images}"
+    return f"ms_ssim={within},{side}px,{scales_of(side)}x{window_of(side)} of {len(generated)}/{real}"
 
 
 add_metric(
@@ -132,7 +156,7 @@ add_metric(
         },
         compute=compute,
         generated=(THUMBNAILS,),
-        real=(REAL_THUMBNAILS,),
+        real=(REAL_THUMBNAILS, REAL_LIKENESS),
         interval=interval,
         evidence=evidence,
         settings=settings,

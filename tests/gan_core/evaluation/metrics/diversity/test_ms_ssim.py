@@ -12,7 +12,9 @@ METRIC = METRICS["ms_ssim"]
 def side(images, classes=None):
     known = None if classes is None else torch.as_tensor(np.asarray(classes), dtype=torch.int64)
     value = Thumbnails(torch.as_tensor(images), known)
-    return ImageSet(len(images), {"thumbnails": value, "real_thumbnails": value})
+    gathered = ImageSet(len(images), {"thumbnails": value, "real_thumbnails": value})
+    prepared = gathered.prepared(METRIC.real)
+    return ImageSet(len(images), {"thumbnails": value, **prepared.values})
 
 
 @pytest.fixture(scope="module")
