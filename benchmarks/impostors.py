@@ -20,7 +20,15 @@ from gan_core.data.loading import ResidentImages, load_resident
 from gan_core.evaluation.classifier import load_classifier
 from gan_core.evaluation.extraction import BATCH_SIZE, Accumulator, Part, extract_into
 from gan_core.evaluation.figures import FIGURES, write_figure
-from gan_core.evaluation.impostors import COPIES, DROPS, LITTLE, REPEATS, findings_of_samples, is_impostor
+from gan_core.evaluation.judging.impostors import (
+    COPIES,
+    DROPS,
+    LITTLE,
+    REPEATS,
+    findings_of_samples,
+    is_impostor,
+)
+from gan_core.evaluation.judging.verdicts import in_words
 from gan_core.evaluation.metrics import (
     Comparison,
     ImageSet,
@@ -28,7 +36,6 @@ from gan_core.evaluation.metrics import (
     compute_metrics,
     statistics_needed,
 )
-from gan_core.evaluation.verdicts import in_words
 from gan_core.progress import Progress
 from gan_core.sampling import generate, load_generator
 from gan_core.store import Store, default_store

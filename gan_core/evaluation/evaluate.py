@@ -28,6 +28,7 @@ from gan_core.evaluation.extraction import (
     progress_of,
 )
 from gan_core.evaluation.extractors import FeatureExtractor
+from gan_core.evaluation.judging.untrained import measure_untrained, no_figures
 from gan_core.evaluation.measuring import Measured, labels_of, measure, open_extractor, split_protocol
 from gan_core.evaluation.metrics import (
     Comparison,
@@ -37,7 +38,6 @@ from gan_core.evaluation.metrics import (
     statistics_needed,
 )
 from gan_core.evaluation.reference import load_reference
-from gan_core.evaluation.untrained import measure_untrained, no_figures
 from gan_core.remedies import how_to_make
 from gan_core.store import Build, Manifest, Store
 from gan_core.store.reading import reading

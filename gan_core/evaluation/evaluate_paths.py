@@ -7,14 +7,14 @@ from typing import Any
 
 from gan_core.errors import EvaluationError
 from gan_core.evaluation.extractors import EXTRACTORS, ExtractorSources, FeatureExtractor, extractor_named
-from gan_core.evaluation.impostors import findings_of_samples
 from gan_core.evaluation.inputs import Images, open_images
 from gan_core.evaluation.inputs.real import Arrival, Real, RealImages, RealSplit, RealStatistics, gather
 from gan_core.evaluation.inputs.splits import StoredSplit
 from gan_core.evaluation.inputs.statistics_files import StatisticsFile, is_statistics, write_statistics
+from gan_core.evaluation.judging.impostors import findings_of_samples
+from gan_core.evaluation.judging.verdicts import in_words, listed, nothing_found
 from gan_core.evaluation.metrics import METRICS, ImageSet, Metric, chosen_metrics, statistics_needed
 from gan_core.evaluation.metrics.base import MOMENTS
-from gan_core.evaluation.verdicts import in_words, listed, nothing_found
 from gan_core.store import Manifest, Store, default_store
 
 logger = logging.getLogger("gan_core")

@@ -8,9 +8,9 @@ from typing import Any
 from gan_core.config import Experiment, config_changes, recorded_experiment
 from gan_core.errors import ConfigError, DamagedError, EvaluationError
 from gan_core.evaluation.figures import figure_of
-from gan_core.evaluation.impostors import JUDGED_BY, is_judged
+from gan_core.evaluation.judging.impostors import JUDGED_BY, is_judged
+from gan_core.evaluation.judging.verdicts import demotion, findings_of_evaluation
 from gan_core.evaluation.metrics import METRICS
-from gan_core.evaluation.verdicts import demotion, findings_of_evaluation
 from gan_core.objectives import objective_name
 from gan_core.report.verdicts import verdict_text
 from gan_core.store import Manifest, Store

@@ -1,11 +1,11 @@
 """The verdict on a training and what stands behind it, read from manifests and put into sentences. Imports no
-torch. The names of the verdicts are in `gan_core.evaluation.verdicts`."""
+torch. The names of the verdicts are in `gan_core.evaluation.judging.verdicts`."""
 
 from typing import Any, Literal
 
 from gan_core.evaluation.external import ASSET as EXTERNAL_ASSET
 from gan_core.evaluation.figures import escape_markdown, is_missing
-from gan_core.evaluation.verdicts import (
+from gan_core.evaluation.judging.verdicts import (
     FIGURE_NAMES,
     HEALTHY,
     NOTHING_FOUND,

@@ -12,8 +12,8 @@ from gan_core.errors import DamagedError, StoreError
 from gan_core.evaluation.evidence import pictures_of
 from gan_core.evaluation.extractors import EXTRACTORS
 from gan_core.evaluation.figures import FIGURES, MISSING, figure_of, is_missing, percent, write_figure
+from gan_core.evaluation.judging.verdicts import STOPPED
 from gan_core.evaluation.metrics import METRICS, Metric, interval_names, metric_of_figure
-from gan_core.evaluation.verdicts import STOPPED
 from gan_core.objectives import objective_name
 from gan_core.progress import format_seconds
 from gan_core.report.folding import RANKED_BY

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean, median
 
 from gan_core.config import Experiment
-from gan_core.evaluation.verdicts import RECENT_STEPS, in_words, listed
+from gan_core.evaluation.judging.verdicts import RECENT_STEPS, in_words, listed
 from gan_core.objectives import OBJECTIVES, PENALTIES
 from gan_core.training.records.history import Row
 

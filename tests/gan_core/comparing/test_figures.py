@@ -5,9 +5,9 @@ import math
 import pytest
 
 from gan_core.comparing.figures import COMPARED, FAILURES, first_at_level, has_failed
-from gan_core.evaluation.impostors import IMPOSTORS
+from gan_core.evaluation.judging.impostors import IMPOSTORS
+from gan_core.evaluation.judging.verdicts import in_words
 from gan_core.evaluation.metrics import METRICS
-from gan_core.evaluation.verdicts import in_words
 
 IMAGES = [10.0, 20.0, 30.0, 40.0]
 

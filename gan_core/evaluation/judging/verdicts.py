@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from gan_core.evaluation.figures import figure_of, is_missing
-from gan_core.evaluation.impostors import FIGURE_NAMES as FIGURES_OF_SAMPLES
-from gan_core.evaluation.impostors import IMPOSTORS, LITTLE, findings_of_samples, is_judged
+from gan_core.evaluation.judging.impostors import FIGURE_NAMES as FIGURES_OF_SAMPLES
+from gan_core.evaluation.judging.impostors import IMPOSTORS, LITTLE, findings_of_samples, is_judged
 from gan_core.store import Manifest
 
 HEALTHY, UNKNOWN = "healthy", "unknown"

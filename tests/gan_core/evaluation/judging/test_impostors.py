@@ -10,7 +10,7 @@ from torch.nn import functional
 from benchmarks.impostors import EXPECTED, impostor_sets, with_noise
 from gan_core.data.loading import ResidentImages
 from gan_core.evaluation.extraction import Accumulator
-from gan_core.evaluation.impostors import (
+from gan_core.evaluation.judging.impostors import (
     COPIES,
     DROPS,
     IMPOSTORS,
