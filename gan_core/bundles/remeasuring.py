@@ -167,7 +167,7 @@ def difference_of_grids(bundle: Bundle, scratch: Store, samples: Manifest) -> Ma
     if place is None:
         raise EvaluationError(f"{STORE}/samples has no grid.png to compare with: get the bundle again")
     before, again = (
-        np.asarray(Image.open(io.BytesIO(path.read_bytes()))).astype(np.int16)
+        np.asarray(Image.open(io.BytesIO(path.read_bytes()), formats=("PNG",))).astype(np.int16)
         for path in (place, scratch.local(samples, "grid.png"))
     )
     if before.shape != again.shape:
