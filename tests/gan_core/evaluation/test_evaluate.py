@@ -15,10 +15,10 @@ from gan_core import steps
 from gan_core.data.loading import load_resident
 from gan_core.data.pixels import encode_png
 from gan_core.errors import DamagedError, EvaluationError, SourceError
-from gan_core.evaluation import untrained
 from gan_core.evaluation.classifier import CLASSIFIER_FILE, load_classifier, train_classifier
 from gan_core.evaluation.evaluate import evaluate_samples
 from gan_core.evaluation.evaluate_paths import evaluate_paths
+from gan_core.evaluation.judging import untrained
 from gan_core.evaluation.metrics import chosen_metrics
 from gan_core.evaluation.metrics.base import FEATURES, MOMENTS
 from gan_core.evaluation.reference import compute_reference_statistics, load_reference
