@@ -36,10 +36,22 @@ def published(server: FileServer) -> str:
     return server.url + ARCHIVE
 
 
-def start(store: Store, url: str, log: Path, *, force: bool = False, slowly: float = 0.005):
-    """`gan-core shard` as a process that notes every read image in `log`; it prints what it says."""
+def start(
+    store: Store,
+    url: str,
+    log: Path,
+    *,
+    force: bool = False,
+    slowly: float = 0.005,
+    waited_for: Path | None = None,
+):
+    """`gan-core shard` as a process that notes every read image in `log`; it prints what it says.
+
+    With `waited_for`, where all note that they wait, nobody reads on before all others wait for the step.
+    """
     script = f"""
         import os, time
+        from pathlib import Path
         from gan_core.data import raw, shards
         from gan_core.data.sources.images import ImageFiles
         from gan_core.store import Store
@@ -48,15 +60,28 @@ def start(store: Store, url: str, log: Path, *, force: bool = False, slowly: flo
         raw.PART, shards.IMAGES_PER_SHARD = 10, {PER_SHARD}
         read = ImageFiles.read
 
+        log, waiting = Path({str(log)!r}), {str(waited_for or "")!r} and Path({str(waited_for or "")!r})
+
+        def count(path):
+            return len(path.read_text().splitlines()) if path.exists() else 0
+
         def noted(self, entry):
             time.sleep({slowly})
-            with open({str(log)!r}, "a") as file:
+            while waiting and count(waiting) < (count(log) // {IMAGES} + 1) * {PROCESSES - 1}:
+                time.sleep(0.01)
+            with log.open("a") as file:
                 file.write(f"{{os.getpid()}} {{entry.key}}\\n")
             return read(self, entry)
 
         ImageFiles.read = noted
         store, dataset = Store({store.url!r}, {str(store.cache)!r}), make_dataset(splits=["train"])
-        say = lambda line: print(line, flush=True)
+
+        def say(line):
+            print(line, flush=True)
+            if waiting and "waiting for it to end" in line:
+                with waiting.open("a") as file:
+                    file.write(line + "\\n")
+
         given = {{"train": {url!r}}}
         made = raw.collect_raw_images(store, dataset, locations=given, force={force}, emit=say)
         shards.write_image_shards(store, dataset, made, workers=1, force={force}, emit=say)
@@ -100,7 +125,8 @@ def expected(tmp_path, published) -> dict[str, str]:
 def test_one_downloads_reads_and_shards_for_all(tmp_path, store, server, published, expected):
     server.seen.clear()
     log = tmp_path / "reads"
-    said = ended([start(store, published, log) for _ in range(PROCESSES)])
+    waited_for = tmp_path / "waiting"
+    said = ended([start(store, published, log, waited_for=waited_for) for _ in range(PROCESSES)])
     assert len(log.read_text().splitlines()) == 2 * IMAGES  # once to hash it, once to shard it
     assert server.ranges(ARCHIVE).count(None) == 1
     assert shards(store) == expected
@@ -111,10 +137,8 @@ def test_one_downloads_reads_and_shards_for_all(tmp_path, store, server, publish
 def test_with_force_all_take_what_one_made_meanwhile(tmp_path, store, published, expected):
     ended([start(store, published, tmp_path / "first", slowly=0)])
     old = store.require("image_shards", "pictures")
-    log = tmp_path / "reads"
-    first = start(store, published, log, force=True, slowly=0.05)
-    wait_for(lambda: log.exists(), first)
-    ended([first, *(start(store, published, log, force=True) for _ in range(PROCESSES - 1))])
+    log, waited_for = tmp_path / "reads", tmp_path / "waiting"
+    ended([start(store, published, log, force=True, waited_for=waited_for) for _ in range(PROCESSES)])
     assert len(log.read_text().splitlines()) == 2 * IMAGES
     new = store.require("image_shards", "pictures")
     assert new.files["train-000000.tar"].path != old.files["train-000000.tar"].path
