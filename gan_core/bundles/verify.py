@@ -201,7 +201,7 @@ def _check_card(bundle: Bundle, evaluation: Manifest, result: Verification) -> N
 
 def _is_as_written(bundle: Bundle, card: Path) -> bool:
     """Whether the card says in all its text what is written of the bundle's artefacts."""
-    made_of = ("raw_images", "image_shards", "trained_gan", "evaluation")
+    made_of = ("raw_images", "image_shards", "reference_statistics", "trained_gan", "evaluation")
     artefacts = {asset: bundle.manifest(asset) for asset in made_of}
     text = card_text(bundle.experiment(), bundle.dataset(), artefacts, bundle.listed.onnx)
     return text == card.read_text(encoding="utf-8")
