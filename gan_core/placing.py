@@ -19,17 +19,18 @@ def new_folder(target: Path, marker: str, *, force: bool = False) -> Iterator[Pa
     """A folder to fill, which becomes `target` when the work inside ends well.
 
     `marker` is the file by which a folder of this kind is known: with `force` one that has it is replaced.
-    Raises `GanError` for any other thing at `target` but an empty folder, before anything is done, and
-    `StoreError` where the disk takes nothing more. Of an attempt that was killed nothing is at `target`; the
-    next one removes what it left beside it.
+    Raises `GanError` for any other thing at `target` but an empty folder, and where there can be no folder,
+    before anything is done, and `StoreError` where the disk takes nothing more. Of an attempt that was killed
+    nothing is at `target`; the next one removes what it left beside it.
     """
     target = Path(target).absolute()
     check_free(target, marker, force=force)
     new = _beside(target)
     with telling_of_disks({"--out": target.parent}):
-        make_folder(target.parent)
-        remove_abandoned(target)
-        new.mkdir()
+        with _possible(target):
+            make_folder(target.parent)
+            remove_abandoned(target)
+            new.mkdir()
         try:
             yield new
             sync_tree(new)
@@ -43,12 +44,17 @@ def new_folder(target: Path, marker: str, *, force: bool = False) -> Iterator[Pa
 def new_file(target: Path, *, force: bool = False) -> Iterator[Path]:
     """A path to write to, whose file becomes `target`; with `force` in place of one that is there."""
     target = Path(target).absolute()
-    if target.is_dir() or (target.exists() and not force):
+    with _possible(target):
+        _check_parents(target)
+        taken = target.is_dir() or (target.exists() and not force)
+    if taken:
         raise GanError(f"{target} is there already: name another place{'' if force else ', or say --force'}")
     new = _beside(target)
     with telling_of_disks({"--out": target.parent}):
-        make_folder(target.parent)
-        remove_abandoned(target)
+        with _possible(target):
+            make_folder(target.parent)
+            remove_abandoned(target)
+            new.touch()  # where that cannot be, neither can what is drawn for it
         try:
             yield new
             replace_durably(new, target)
@@ -58,10 +64,12 @@ def new_file(target: Path, *, force: bool = False) -> Iterator[Path]:
 
 def check_free(target: Path, marker: str, *, force: bool = False) -> None:
     """Raise `GanError` where `new_folder` would not take this target."""
-    if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise GanError(f"{target} is there already and no folder of this command's: name another place")
-    if not target.exists() or not any(target.iterdir()):
-        return
+    with _possible(target):
+        if target.is_symlink() or (target.exists() and not target.is_dir()):
+            raise GanError(f"{target} is there already and no folder of this command's: name another place")
+        _check_parents(target)
+        if not target.exists() or not any(target.iterdir()):
+            return
     if not (target / marker).is_file():
         raise GanError(
             f"{target} holds other files (and no {marker}), which are not written over: name another place"
@@ -80,6 +88,22 @@ def remove_abandoned(target: Path) -> None:
             changed = path.lstat().st_mtime
             if attempts.is_abandoned(match[1], lambda changed=changed: changed):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@contextlib.contextmanager
+def _possible(target: Path) -> Iterator[None]:
+    """Around what is first done at a place: that nothing can be there is one `GanError`."""
+    try:
+        with telling_of_disks({"--out": target.parent}):
+            yield
+    except OSError as error:
+        raise GanError(f"{target} cannot be made: {error.strerror or error}; name another place") from error
+
+
+def _check_parents(target: Path) -> None:
+    above = next(path for path in target.parents if path.exists())
+    if not above.is_dir():
+        raise GanError(f"{target} cannot be made: {above} is a file; name another place")
 
 
 def _beside(target: Path) -> Path:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gan_core.evaluation.figures import FIGURES, count, percent
-from gan_core.evaluation.metrics import metric_of_figure
 from gan_core.evaluation.protocol import IN_WORDS, fields_of
 from gan_core.store import Manifest
 from gan_core.versions import CODE_VERSIONS
@@ -123,22 +122,17 @@ def other_machine(evaluation: Manifest, now: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def other_protocol(figure: str, recorded: str | None, measured: str | None) -> list[str]:
-    """In what two protocols differ, field by field."""
+def other_protocol(recorded: str | None, measured: str | None) -> list[str]:
+    """In what two protocols differ, field by field: in the same words for all figures that it holds of."""
     if not recorded or not measured or recorded == measured:
         return []
     before, here = fields_of(recorded), fields_of(measured)
     return [
-        f"protocol of {_main(figure)}: {IN_WORDS.get(name, name)} {before.get(name) or 'none'} was recorded, "
-        f"here it is {here.get(name) or 'none'}"
+        f"protocol: {IN_WORDS.get(name, name)} {before.get(name) or 'none'} was recorded, here it is "
+        f"{here.get(name) or 'none'}"
         for name in dict.fromkeys([*before, *here])
         if before.get(name) != here.get(name)
     ]
-
-
-def _main(figure: str) -> str:
-    metric = metric_of_figure(figure)
-    return metric.main if metric else figure
 
 
 def _release(version: str) -> str:

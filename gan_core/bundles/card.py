@@ -110,6 +110,17 @@ def _interval_of(metric: Metric, found: Figures) -> dict[str, float] | None:
     return None if is_missing(low) or is_missing(high) else {"low": low, "high": high, "level": 0.95}
 
 
+BESIDE = (
+    "Compare the samples with real images yourself (fewer images have larger distances and cover less by "
+    "their number alone):"
+)
+# By the name in the reference statistics.
+REAL_AGAINST_REAL = {
+    "test_against_train": "{:,} test images against the train images",
+    "train_halves": "{:,} train images against the others",
+}
+
+
 # --- sections ---------------------------------------------------------------------------------------------
 
 
@@ -131,9 +142,39 @@ def _verdict(artefacts: Mapping[str, Manifest]) -> str:
     trained, evaluation = artefacts["trained_gan"], artefacts["evaluation"]
     sentences = course(trained) + [finding_sentence(one) for one in findings(trained, evaluation)]
     reasons = markdown_list(
-        sentences or ["No guard of the training and no figure of the samples speaks against it."]
+        sentences
+        or ["None of the verdicts on training and samples was triggered. That alone does not make them good."]
     )
-    return f"## Verdict: {verdict_text(trained, evaluation)}\n\n{reasons}"
+    beside = _real_beside(evaluation, artefacts["reference_statistics"])
+    return f"## Verdict: {verdict_text(trained, evaluation)}\n\n{reasons}{beside}"
+
+
+def _real_beside(evaluation: Manifest, reference: Manifest) -> str:
+    """A table of the samples' figures beside those of real images, on which no verdict speaks."""
+    rows = []
+    for extractor, found in evaluation.details["extractors"].items():
+        floors = reference.details["extractors"][extractor].get("floor", {})
+        for figure in (metric.main for metric in METRICS.values()):
+            real, which = _of_real_images(figure, found, floors)
+            if not is_missing(found.get(figure)) and not is_missing(real.get(figure)):
+                cells = [FIGURES[figure].heading, write_figure(figure, found), write_figure(figure, real)]
+                rows.append(f"| {' | '.join([*cells, which, extractor])} |")
+    if not rows:
+        return ""
+    heads = (
+        f"| Figure | {evaluation.details['samples']:,} samples | Real images | Which | By |\n|{'---|' * 5}"
+    )
+    return "\n".join(["", "", BESIDE, "", heads, *rows])
+
+
+def _of_real_images(figure: str, found: Figures, floors: Mapping[str, Any]) -> tuple[Figures, str]:
+    """The value of real images, by the figure's name, and which images these are."""
+    if f"{figure}_real" in found:
+        return {figure: found[f"{figure}_real"]}, "train images"
+    for name, which in REAL_AGAINST_REAL.items():
+        if figure in floors.get(name, {}).get("figures", {}):
+            return floors[name]["figures"], which.format(floors[name]["samples"])
+    return {}, ""
 
 
 def _figures(evaluation: Manifest) -> str:
@@ -161,14 +202,20 @@ COLUMNS = {
 
 def _table_and_protocols(found: Figures) -> list[str]:
     protocols: dict[str, int] = {}
-    heads = ["Figure", "Value", "95% interval", *COLUMNS.values(), "Protocol"]
+    names = [
+        name for metric in METRICS.values() for name in metric.figures if not is_missing(found.get(name))
+    ]
+    columns = {
+        variant: head
+        for variant, head in COLUMNS.items()
+        if any(not is_missing(found.get(f"{name}{variant}")) for name in names)
+    }
+    heads = ["Figure", "Value", "95% interval", *columns.values(), "Protocol"]
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
-    for name in (name for metric in METRICS.values() for name in metric.figures):
-        if is_missing(found.get(name)):
-            continue
+    for name in names:
         number = protocols.setdefault(found["protocols"].get(name, NOT_STATED), len(protocols) + 1)
         cells = [FIGURES[name].heading, write_figure(name, found), _interval_in_words(name, found)]
-        cells += [_or_missing(f"{name}{variant}", found) for variant in COLUMNS]
+        cells += [_or_missing(f"{name}{variant}", found) for variant in columns]
         lines.append(f"| {' | '.join([*cells, str(number)])} |")
     listed = [f"{number}. `{protocol}`" for protocol, number in protocols.items()]
     return ["\n".join(lines), "Protocols:\n\n" + "\n".join(listed)]

@@ -26,7 +26,7 @@ from gan_core.bundles.onnx_file import TOLERANCE, largest_difference, require_pa
 from gan_core.bundles.remeasuring import Remeasuring, difference_of_grids
 from gan_core.disks import disk_error, telling_of_disks
 from gan_core.errors import DamagedError, EvaluationError, GanError
-from gan_core.evaluation.metrics import METRICS
+from gan_core.evaluation.metrics import METRICS, metric_of_figure
 from gan_core.sampling import load_generator
 from gan_core.store import Manifest, Store
 from gan_core.store.provenance import provenance
@@ -134,7 +134,6 @@ def _verify_in(
         now = provenance()
         versions = other_versions(again.evaluation, now) + again.other_versions
         result.notes += versions
-        causes += versions + other_machine(again.evaluation, now)
         _check_card(bundle, again.evaluation, result)
         _check_onnx(bundle, again, result, emit)
         other_input = any(name.startswith(f"{STORE}/") for name in result.damages)
@@ -144,6 +143,7 @@ def _verify_in(
             other_input = other_input or bool(differences)
             with _noted(result, "statistics of the real images"):
                 again.recompute_reference(store, shards)
+        causes += versions + other_machine(again.evaluation, now)
         samples = None
         with _noted(result, "samples"):
             samples = again.draw()
@@ -201,7 +201,7 @@ def _check_card(bundle: Bundle, evaluation: Manifest, result: Verification) -> N
 
 def _is_as_written(bundle: Bundle, card: Path) -> bool:
     """Whether the card says in all its text what is written of the bundle's artefacts."""
-    made_of = ("raw_images", "image_shards", "trained_gan", "evaluation")
+    made_of = ("raw_images", "image_shards", "reference_statistics", "trained_gan", "evaluation")
     artefacts = {asset: bundle.manifest(asset) for asset in made_of}
     text = card_text(bundle.experiment(), bundle.dataset(), artefacts, bundle.listed.onnx)
     return text == card.read_text(encoding="utf-8")
@@ -264,11 +264,13 @@ def _rows(
             return [
                 _row(again, extractor, name, value, found, causes, real=real)
                 for name, value in figures.items()
+                if value is not None or found.figures.get(name) is not None  # else it is no figure
             ]
     reasons = [check.found for check in result.checks[failed:]] or ["no samples could be drawn"]
     return [
         Row(extractor, name, value, None, "not measured", (*reasons, *causes))
         for name, value in figures.items()
+        if value is not None
     ]
 
 
@@ -285,7 +287,7 @@ def _row(
     protocols = again.evaluation.details["extractors"][extractor]["protocols"]
     if value is not None and name not in found.figures:
         return Row(extractor, name, value, None, "not measured", (_why_not(again, name), *causes))
-    why = [*causes, *other_protocol(name, protocols.get(name), found.protocols.get(name))]
+    why = [*causes, *other_protocol(protocols.get(name), found.protocols.get(name))]
     return compared(
         extractor,
         name,
@@ -300,4 +302,8 @@ def _row(
 
 def _why_not(again: Remeasuring, figure: str) -> str:
     names = [name for name in again.why_not if name in METRICS and figure in METRICS[name].all_figures]
-    return again.why_not[names[0]] if names else "this version of the project does not measure it"
+    if names:
+        return again.why_not[names[0]]
+    if figure.endswith("_floor") and metric_of_figure(figure):
+        return "there are fewer real images than samples, and of fewer it would be another figure"
+    return "this version of the project does not measure it"

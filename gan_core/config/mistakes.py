@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator
+from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
@@ -113,22 +114,30 @@ def _unknown_key(location: tuple, model: type[Config]) -> str:
 
 
 def _keys_of(section: type[Config] | None) -> str:
-    return ", ".join(section.keys()) if section else "see docs/training.md"
+    return ", ".join(section.keys()) if section else "see docs/"
 
 
 def _dotted_keys(model: type[Config], prefix: str = "") -> Iterator[str]:
     for name in model.keys():  # noqa: SIM118
         yield f"{prefix}{name}"
         field = model.model_fields.get(name)
-        section = section_of(field) if field else None
+        section = _section_in(field) if field else None
         if section:
             yield from _dotted_keys(section, f"{prefix}{name}.")
+
+
+def _section_in(field: FieldInfo) -> type[Config] | None:
+    """The section that a field may hold, also one beside null."""
+    alternatives = [part for part in get_args(field.annotation) if part is not NoneType]
+    if len(alternatives) == 1 and isinstance(field.annotation, UnionType):
+        return section_of(FieldInfo(annotation=alternatives[0]))
+    return section_of(field)
 
 
 def _section(model: type[Config], location: tuple) -> type[Config] | None:
     for part in location:
         field = model.model_fields.get(part)
-        section = section_of(field) if field else None
+        section = _section_in(field) if field else None
         if section is None:
             return None
         model = section

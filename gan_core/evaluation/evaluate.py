@@ -272,15 +272,17 @@ def measure_against_reference(
 
     `arrival` says how the images came, where not as the dataset says: `labels`, `shape` and `resize` of
     `split_protocol`. `generated` holds what `statistics_needed(metrics.values(), real=False)` says. The floor
-    stands on as many real images as samples, or is None: of fewer an FID is higher, and no floor.
+    stands on as many real images as samples, or there is none: of fewer an FID is higher, and no floor.
     """
     with reading(f"reference_statistics/{dataset.name}", _make_reference(dataset)):
         described = reference.details["extractors"][extractor.name]
         splits, real_hash = list(described["splits"]), reference.details["real_hash"]
         floor = described["floor"]["at_samples"]
         comparable = floor["samples"] == generated.count
-        floors = {name: value if comparable else None for name, value in floor["figures"].items()}
-        floor_protocols = dict(floor["protocols"]) if comparable else {}
+        asked = {metric.main for metric in metrics.values()}
+        figures = floor["figures"] if comparable else {}
+        floors = {name: value for name, value in figures.items() if name in asked}
+        floor_protocols = floor["protocols"]
     statistics = statistics_needed(metrics.values(), real=True)
     real = {split: load_reference(store, reference, extractor.name, split, statistics) for split in splits}
     protocols = {

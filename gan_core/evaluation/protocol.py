@@ -78,18 +78,27 @@ BEGINNING = re.compile(
     r"(?P<extractor>\S+)-(?P<weights>\S+) n=(?P<samples>\S+)"
     r"(?: vs (?P<real>.+)\((?P<real_images>\d+|\?)\)@(?P<real_hash>\S+))?(?P<rest>(?: \S+)*)"
 )
+LAST_OF_VERSIONS = "code"  # settings come after it
 IN_WORDS = {"real_images": "number of real images", "real_hash": "content of the real images"}
 
 
 def fields_of(protocol: Protocol | str) -> dict[str, str]:
-    """What a protocol says, by name; an `EvaluationError` for a text that is none."""
+    """What a protocol says, by name; an `EvaluationError` for a text that is none.
+
+    A metric's settings may have several words, as in `k=5 of 2000/1412` and `distinct of 2000`: they are one
+    value.
+    """
     found = BEGINNING.fullmatch(str(protocol))
     if not found:
         raise EvaluationError(f"`{protocol}` is no protocol: evaluate again, so that one is recorded")
     fields = {name: value for name, value in found.groupdict(default="").items() if name != "rest"}
+    last = LAST_OF_VERSIONS
     for word in found["rest"].split():
-        name, _, value = word.partition("=")
-        fields[name] = value
+        name, equals, value = word.partition("=")
+        if equals or last == LAST_OF_VERSIONS:
+            fields[name], last = value, name
+        else:
+            fields[last] = f"{fields[last]} {word}".lstrip()
     return fields
 
 

@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import torch
 
@@ -77,21 +77,7 @@ class Checkpoints:
         A damaged one is reported through `emit` and the one before it is taken. Raises `TrainingError` for
         one of another configuration, `StoreError` where the store cannot be read.
         """
-        return self._load(reversed(self._names(".pt")))
-
-    def load_best(self) -> dict | None:
-        """Like `load_newest`, of those that were saved with `best`."""
-        return self._load(name for name in reversed(self._names(".pt")) if self._was_best(name))
-
-    def remove_all(self) -> None:
-        """Remove every checkpoint, and what an interrupted write has left."""
-        self.store.remove(self.relative)
-        self.last = None
-
-    # -- inside
-
-    def _load(self, names: Iterable[str]) -> dict | None:
-        for name in names:
+        for name in reversed(self._names(".pt")):
             path = f"{self.folder}/{name}.pt"
             content = self._verified(name)
             if content is None:
@@ -108,6 +94,13 @@ class Checkpoints:
             self.last = path
             return loaded["state"]
         return None
+
+    def remove_all(self) -> None:
+        """Remove every checkpoint, and what an interrupted write has left."""
+        self.store.remove(self.relative)
+        self.last = None
+
+    # -- inside
 
     def _unpacked(self, path: str, content: bytes) -> dict | None:
         """What `save` has packed; None for anything else, which is said."""

@@ -1,5 +1,7 @@
 """What is at a place that the user names: whole, and never over what is somebody else's."""
 
+from pathlib import Path
+
 import pytest
 
 from gan_core.errors import GanError
@@ -72,3 +74,28 @@ def test_what_killed_attempts_left_goes_and_that_of_others_stays(tmp_path):
     make(tmp_path / "out")
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"out", f".out.{alive}", f".out.zip.{killed}", ".out.txt"}
+
+
+def places_that_cannot_be(tmp_path):
+    (tmp_path / "file").write_text("x")
+    return [tmp_path / "file" / "sub", tmp_path / "file" / "deep" / "sub", tmp_path / ("long" * 100)]
+
+
+@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("kind", [lambda place: new_folder(place, MARKER), new_file])
+def test_a_place_where_nothing_can_be_is_one_error_before_the_work(tmp_path, kind, number):
+    place = places_that_cannot_be(tmp_path)[number]
+    reason = "is a file" if number < 2 else "File name too long"
+    with pytest.raises(GanError, match=f"cannot be made: .*{reason}; name another place"), kind(place):
+        pytest.fail("the work began")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a file system that takes no files")
+@pytest.mark.parametrize("kind", [lambda place: new_folder(place, MARKER), new_file])
+def test_a_file_system_that_takes_no_files_is_one_error(kind):
+    with (
+        pytest.raises(GanError, match="/proc/nope cannot be made: .*; name another"),
+        kind(Path("/proc/nope")),
+    ):
+        pytest.fail("the work began")

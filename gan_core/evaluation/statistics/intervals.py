@@ -56,20 +56,6 @@ def share_interval(successes: float, count: int) -> Interval | None:
     return max(float(centre - half), 0.0), min(float(centre + half), 1.0)
 
 
-def jackknife_interval(value: float, left_out: Sequence[float]) -> Interval | None:
-    """The delete-a-group jackknife (Kott 2001): `left_out` (g,) holds the figure of all samples without each
-    of g groups, which are drawn at random, of equal size, and together all samples.
-
-    The variance is (g - 1) / g times the sum of squared deviations, with Student's t of g - 1 degrees.
-    """
-    left_out = np.asarray(left_out, dtype=np.float64)
-    groups = len(left_out)
-    if groups < 2:
-        return None
-    variance = (groups - 1) / groups * np.square(left_out - left_out.mean()).sum()
-    return _around(value, float(np.sqrt(variance)), _student(groups - 1))
-
-
 def _student(degrees: int) -> float:
     from scipy.stats import t
 

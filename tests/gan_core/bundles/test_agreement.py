@@ -96,8 +96,8 @@ def test_another_machine_is_named():
 def test_protocols_are_compared_field_by_field():
     before = "classifier-1a2b n=10 vs d/train(5)@9f8e seed=0 dtype=float32 torch=2.1 kid=100x1000"
     here = "classifier-1a2b n=10 vs d/train(6)@9f8f seed=0 dtype=float32 torch=2.1 kid=100x1000"
-    assert other_protocol("kid_low", before, here) == [
-        "protocol of kid: number of real images 5 was recorded, here it is 6",
-        "protocol of kid: content of the real images 9f8e was recorded, here it is 9f8f",
+    assert other_protocol(before, here) == [
+        "protocol: number of real images 5 was recorded, here it is 6",
+        "protocol: content of the real images 9f8e was recorded, here it is 9f8f",
     ]
-    assert other_protocol("kid", before, before) == [] == other_protocol("kid", None, here)
+    assert other_protocol(before, before) == [] == other_protocol(None, here)

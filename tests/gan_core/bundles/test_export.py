@@ -17,11 +17,13 @@ from packaging.requirements import Requirement
 from safetensors.torch import load_file
 
 from gan_core.bundles import export, onnx_file
+from gan_core.bundles.card import _table_and_protocols
 from gan_core.bundles.contents import Bundle
 from gan_core.bundles.export import export_bundle
 from gan_core.bundles.onnx_file import COMPARED, TOLERANCE, largest_difference, write_onnx
 from gan_core.config import load_configs
 from gan_core.errors import ConfigError, GanError, StoreError
+from gan_core.evaluation.figures import write_figure
 from gan_core.report.verdicts import verdict_text
 from gan_core.sampling import load_generator
 from gan_core.store import Store
@@ -118,6 +120,25 @@ def test_the_card_has_the_figures_with_intervals_protocols_and_the_licence(expor
     trained = project.store.require("trained_gan", "plain")
     assert f"## Verdict: {verdict_text(trained, project.evaluation)}\n\n- " in text
     assert "gan_core verify" in text and "gan_core sample" in text
+    assert "speaks against" not in text
+
+
+def test_the_card_has_real_images_beside_the_samples(exported, project):
+    text = ModelCard.load(exported / "README.md").text
+    floors = project.store.require("reference_statistics", "few-digits").details["extractors"]["classifier"]
+    real = floors["floor"]["test_against_train"]["figures"]
+    found = project.evaluation.details["extractors"]["classifier"]
+    which = "120 test images against the train images | classifier |"
+    for name, words in (("fid", "FID ↓"), ("coverage", "Coverage ↑")):
+        assert f"| {words} | {write_figure(name, found)} | {write_figure(name, real)} | {which}" in text
+
+
+def test_a_column_of_the_card_that_would_be_empty_is_left_out():
+    protocols = {"fid": "classifier-1a2b n=5 vs d/train(6)@9f8f seed=0"}
+    table, _ = _table_and_protocols({"fid": 3.5, "fid_test": 4.5, "fid_floor": None, "protocols": protocols})
+    assert "against test images" in table and "4.5" in table
+    assert "real against real" not in table and "untrained" not in table
+    assert {line.count("|") for line in table.splitlines()} == {6}
 
 
 def test_the_python_of_the_card_runs(exported, monkeypatch):

@@ -49,7 +49,9 @@ def verified(exported):
 def test_a_bundle_agrees_figure_by_figure(verified, project):
     assert verified.agrees and verified.damages == {} and verified.notes == []
     recorded = project.evaluation.details["extractors"]["classifier"]
-    figures = {name: value for name, value in recorded.items() if name not in ("protocol", "protocols")}
+    empty = [name for name, value in recorded.items() if value is None]
+    assert empty  # is no figure, and none that agrees
+    figures = {name: recorded[name] for name in recorded if name not in ("protocol", "protocols", *empty)}
     assert {row.figure: row.recorded for row in verified.rows} == figures
     # The same machine, the same order of additions: the same bits.
     for row in verified.rows:
@@ -161,7 +163,7 @@ def test_another_library_version_is_named_beside_what_differs(bundle):
     here = provenance()["packages"]["torch"].partition("+")[0]
     told = f"torch 1.13.1 was recorded, here it is {here}"
     assert told in result.notes and told in rows_of(result)["kid"].why
-    assert f"protocol of kid: torch 1.13.1 was recorded, here it is {here}" in rows_of(result)["kid"].why
+    assert f"protocol: torch 1.13.1 was recorded, here it is {here}" in rows_of(result)["kid"].why
     assert [row.figure for row in result.rows if not row.agrees] == ["kid"]
 
 
@@ -254,8 +256,15 @@ def test_another_dataset_is_named_with_what_differs(exported, project, tmp_path)
         "split), which has 0 others"
     )
     row = rows_of(result)["fid"]
-    assert row.agreement == "differs" and told in row.why
-    assert "protocol of fid: number of real images 120 was recorded, here it is 110" in row.why
+    assert row.agreement == "differs" and row.why[0] == told
+    assert "protocol: number of real images 120 was recorded, here it is 110" in row.why
+    reasons = [line for line in table_text(result).splitlines() if line.startswith("(")]
+    assert reasons[0] == f"(1) {told}"
+    assert sum("number of real images" in reason for reason in reasons) == 1  # for all figures alike
+    assert any(
+        reason.endswith("copying 120/120 by 120 was recorded, here it is 120/110 by 110")
+        for reason in reasons
+    )
 
 
 def test_a_store_without_the_dataset_is_the_user_s_error(exported, tmp_path):

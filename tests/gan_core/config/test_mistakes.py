@@ -54,6 +54,21 @@ def test_true_is_no_number(folder, given):
         ("datasets/tiny", "{kind: digits}", "{kind: lsun}", 2, "needs a `category`"),
         ("datasets/tiny", "channels: 1", "channels: 1\nclasses: [0, 1]", 5, "`classes.0` is 0"),
         ("datasets/tiny", "channels: 1", "channels: 1\nclasses: []", 1, "two names or more"),
+        (
+            "datasets/tiny",
+            "channels: 1",
+            "channels: 1\ndeduplicate: true",
+            5,
+            "`deduplicate` is True: write keys of its own below it: method, threshold, remove",
+        ),
+        (
+            "datasets/tiny",
+            "channels: 1",
+            "channels: 1\ndeduplicate: {treshold: 3}",
+            5,
+            "unknown key `deduplicate.treshold`, did you mean `deduplicate.threshold`? The keys here are: "
+            "method, remove, threshold",
+        ),
         ("experiments/first", "{images: 100}", "{epochs: .inf}", 3, "`length.epochs` is inf"),
         ("experiments/first", "{images: 100}", "{}", 3, "exactly one of `images` and `epochs`"),
         ("experiments/first", "dataset: tiny", "dataset: tiny\nbatch_size: 1", 3, "`batch_size` is 1"),

@@ -91,6 +91,16 @@ def test_a_split_gives_the_figures_and_the_protocol_of_the_asset(
     assert against_test["protocols"]["fid"] == asset["protocols"]["fid_test"]
 
 
+def test_real_against_real_is_told_of_the_metrics_asked_for_where_there_is_any(trained, folder, images):
+    split = StoredSplit(trained.dataset, "train", trained.reference, trained.classifier)
+    place = str(folder("fake", images["fake"]))
+    result = evaluate_paths(split, place, metrics=["kid", "vendi"], store=trained.store)
+    assert [name for name in result if name.endswith("_floor")] == ["kid_floor"]
+    few = str(folder("few", images["fake"][:50]))  # of which no floor was measured
+    result = evaluate_paths(split, few, metrics=["kid", "vendi"], store=trained.store)
+    assert not [name for name in result if name.endswith("_floor")]
+
+
 def test_no_real_image_is_extracted_for_a_split(trained, folder, images, monkeypatch):
     seen = []
     extract_into = module.gather.__globals__["extract_into"]

@@ -90,6 +90,21 @@ def test_fields_are_read_back_whatever_the_folder_is_called(real):
     assert (fields["images"], fields["kid"], fields["sizes"]) == ("16x16x1", "100x360", "15")
 
 
+@pytest.mark.parametrize(
+    ("settings", "name", "value"),
+    [
+        ("k=5 of 2000/1412", "k", "5 of 2000/1412"),
+        ("mind=1000 of 2000/1412", "mind", "1000 of 2000/1412"),
+        ("fid_infinity=15 sizes of 200-2000", "fid_infinity", "15 sizes of 200-2000"),
+        ("distinct of 2000", "distinct", "of 2000"),
+        ("copying=2000/1412 by 385", "copying", "2000/1412 by 385"),
+    ],
+)
+def test_settings_of_several_words_are_one_field(settings, name, value):
+    fields = fields_of(PROTOCOL.with_settings(settings))
+    assert fields == {**fields_of(PROTOCOL), name: value}
+
+
 @pytest.mark.parametrize("text", ["", "fid 3.4", "classifier n=3"])
 def test_what_is_no_protocol_is_refused(text):
     with pytest.raises(EvaluationError, match="is no protocol"):

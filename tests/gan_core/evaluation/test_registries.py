@@ -272,3 +272,10 @@ def test_names_that_are_not_registered_are_configuration_errors(tmp_path, evalua
     write_config(tmp_path, {**DATASET, "evaluation": evaluation})
     with pytest.raises(ConfigError, match=message):
         load_configs(tmp_path).dataset(DATASET["name"])
+
+
+def test_the_table_of_metrics_in_the_documentation_has_all_of_them():
+    text = (Path(__file__).parents[3] / "docs" / "evaluation.md").read_text()
+    table = text[text.index("| metric | figures | needs |") :].partition("\n\n")[0]
+    named = [name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split("|")[1])]
+    assert sorted(named) == sorted(METRICS)
