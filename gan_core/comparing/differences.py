@@ -9,14 +9,20 @@ question.
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import variance
+from statistics import fmean, variance
 
 import numpy
 
 from gan_core.comparing.figures import COMPARED
 from gan_core.comparing.groups import Group, Table
 from gan_core.evaluation.figures import percent
-from gan_core.evaluation.statistics.comparing import LEVEL, holm, holm_adjusted, seed_difference
+from gan_core.evaluation.statistics.comparing import (
+    LEVEL,
+    SeedDifference,
+    holm,
+    holm_adjusted,
+    seed_difference,
+)
 
 # Of one run nobody knows how far others would be from it.
 FEWEST_RUNS = 2
@@ -40,18 +46,25 @@ class Least:
 
 @dataclass(frozen=True)
 class Test:
-    """A test of two configurations: its p-value, and what it could not have shown at a level."""
+    """A test of two configurations, `a` and `b`: its p-value, and what it could not have shown at a level.
+
+    `lead`: above 0 where what was tested speaks for `a`, below 0 for `b`. `of_these`: what was tested, where
+    it is not the figures of all runs of both.
+    """
 
     p: float
     least: Callable[[float], Least]
+    lead: float
+    of_these: str = ""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Two configurations of one table by one figure; `ahead` is the better one, or either where they tie.
+    """Two configurations of one table by one figure; `ahead` is the better one of what was tested, or either
+    where they tie.
 
     `p`: Holm's adjusted p-value, None where there is no test, and `why` says why. `shown`: the test shows
-    that `ahead` is better. `least`: what would not have been, where it does not.
+    that `ahead` is better. `least`: what would not have been, where it does not. `of_these`: see `Test`.
     """
 
     table: Table
@@ -62,6 +75,7 @@ class Difference:
     shown: bool = False
     least: Least | None = None
     why: str = ""
+    of_these: str = ""
 
 
 def differences(tables: list[Table], figures: tuple[str, ...]) -> list[Difference]:
@@ -86,7 +100,9 @@ def differences(tables: list[Table], figures: tuple[str, ...]) -> list[Differenc
             continue
         _, p, is_shown = next(results)
         least = None if is_shown else test.least(level)
-        made.append(Difference(table, figure, ahead, behind, p, is_shown, least))
+        # The means of all runs may lie the other way round than those of the seeds that were tested.
+        ordered = (behind, ahead) if test.lead < 0 else (ahead, behind)
+        made.append(Difference(table, figure, *ordered, p, is_shown, least, of_these=test.of_these))
     return made
 
 
@@ -106,14 +122,19 @@ def _test(figure: str, a: Group, b: Group) -> Test | str:
         return _of_spreads(list(a.numbers(figure).values()), list(b.numbers(figure).values()))
     if compared.kind == "share":
         counts = [(sum(group.numbers(figure).values()), len(group.runs)) for group in (a, b)]
-        return _of_shares(*counts)
+        return _of_shares(*counts, sign=_sign(figure))
     if a.ended_before(figure) or b.ended_before(figure):
         counts = [
             (len(group.numbers(figure)) - group.ended_before(figure), len(group.numbers(figure)))
             for group in (a, b)
         ]
-        return _of_shares(*counts)
+        return _of_shares(*counts, sign=1)
     return _of_means(figure, a.numbers(figure), b.numbers(figure))
+
+
+def _sign(figure: str) -> int:
+    """1 where more is better, else -1."""
+    return 1 if COMPARED[figure].figure.better == "higher" else -1
 
 
 def _of_means(figure: str, a: dict[int, float], b: dict[int, float]) -> Test | str:
@@ -125,7 +146,24 @@ def _of_means(figure: str, a: dict[int, float], b: dict[int, float]) -> Test | s
         write, unit = (lambda share: f"{100 * share:.1f}"), " percentage points"
     seeds = len(a.keys() & b.keys()) if difference.paired else min(len(a), len(b))
     text = f"with {seeds} seeds a difference below {{}}{unit} would not be seen"
-    return Test(difference.p, lambda level: Least(text, difference.least_seen(level), write))
+    return Test(
+        difference.p,
+        lambda level: Least(text, difference.least_seen(level), write),
+        _sign(figure) * difference.mean,
+        _common_seeds(figure, a, b, difference),
+    )
+
+
+def _common_seeds(figure: str, a: dict[int, float], b: dict[int, float], difference: SeedDifference) -> str:
+    """The means of what was tested, where that is not all seeds of both."""
+    if not difference.paired or a.keys() == b.keys():
+        return ""
+    write, seeds = COMPARED[figure].figure.write, sorted(a.keys() & b.keys())
+    means = sorted(
+        (fmean(side[seed] for seed in seeds) for side in (a, b)),
+        reverse=_sign(figure) > 0,
+    )
+    return f"over the {len(seeds)} seeds of both {write(means[0])} against {write(means[1])}"
 
 
 def _of_spreads(a: list[float], b: list[float]) -> Test | str:
@@ -144,11 +182,11 @@ def _of_spreads(a: list[float], b: list[float]) -> Test | str:
         factor = float(numpy.sqrt(f.ppf(1 - level / 2, *reversed(degrees))))
         return Least(text, factor, "{:,.1f}".format)
 
-    return Test(min(float(p), 1.0), least)
+    return Test(min(float(p), 1.0), least, variances[1] - variances[0])
 
 
-def _of_shares(a: tuple[float, int], b: tuple[float, int]) -> Test:
-    """Fisher's exact test of (count, runs) of either side."""
+def _of_shares(a: tuple[float, int], b: tuple[float, int], *, sign: int) -> Test:
+    """Fisher's exact test of (count, runs) of either side; `sign`: 1 where more is better, else -1."""
     from scipy.stats import fisher_exact
 
     def p_of(first: float, second: float) -> float:
@@ -161,4 +199,4 @@ def _of_shares(a: tuple[float, int], b: tuple[float, int]) -> Test:
             return Least(text, enough[0], "{:.0f}".format)
         return Least(f"not even 0 of {a[1]} against {b[1]} of {b[1]} runs would be seen")
 
-    return Test(p_of(a[0], b[0]), least)
+    return Test(p_of(a[0], b[0]), least, sign * (a[0] / a[1] - b[0] / b[1]))

@@ -103,11 +103,16 @@ def _ahead(figure: str, best: list[Group], pairs: list[Difference]) -> list[str]
     wins: dict[str, list[str]] = {}
     for item in pairs:
         if item.shown:
-            behind = f"{item.behind.label} ({_short(item.behind, figure)}; {_p(item.p)})"
+            facts = [_short(item.behind, figure), item.of_these, _p(item.p)]
+            behind = f"{item.behind.label} ({'; '.join(filter(None, facts))})"
             wins.setdefault(item.ahead.label, []).append(behind)
     names = [f"{group.label} ({_short(group, figure)})" for group in best]
-    if len(best) == 1:
+    if not best:  # other pairs have other seeds in common
+        texts = ["each is beaten by another."]
+    elif len(best) == 1 and best[0].label in wins:
         texts = [f"best is {names[0]}, which beats {_listed(wins.pop(best[0].label))}."]
+    elif len(best) == 1:
+        texts = [f"ahead is {names[0]}."]
     else:
         texts = [f"ahead are {_listed(names)}."]
     texts += [
