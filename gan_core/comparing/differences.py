@@ -3,12 +3,12 @@
 What is compared decides the test, all two-sided: of means the paired t-test over the common seeds (Welch's
 where there are fewer than two), of spreads the F-test of two variances of logarithms, of shares, and of
 figures that not all runs reached, Fisher's exact test. Holm's procedure (1979) corrects over all tests of the
-question.
+question, but for those that so few runs could not pass whatever came out (Tarone 1990).
 """
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, variance
 
 import numpy
@@ -49,13 +49,14 @@ class Test:
     """A test of two configurations, `a` and `b`: its p-value, and what it could not have shown at a level.
 
     `lead`: above 0 where what was tested speaks for `a`, below 0 for `b`. `of_these`: what was tested, where
-    it is not the figures of all runs of both.
+    it is not the figures of all runs of both. `least_p`: the smallest p-value that any outcome would have.
     """
 
     p: float
     least: Callable[[float], Least]
     lead: float
     of_these: str = ""
+    least_p: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def differences(tables: list[Table], figures: tuple[str, ...]) -> list[Differenc
         for figure in figures
         for pair in itertools.combinations(table.measured(figure), 2)
     ]
-    found = [_test(figure, ahead, behind) for _, figure, ahead, behind in pairs]
+    found = _without_hopeless([_test(figure, ahead, behind) for _, figure, ahead, behind in pairs])
     tests = [test for test in found if isinstance(test, Test)]
     p_values = [test.p for test in tests]
     shown = holm(p_values)
@@ -109,6 +110,25 @@ def differences(tables: list[Table], figures: tuple[str, ...]) -> list[Differenc
 # --- inside -----------------------------------------------------------------------------------------------
 
 
+def _without_hopeless(found: list[Test | str]) -> list[Test | str]:
+    """Says why there is no test in place of each that could not show anything.
+
+    Tarone (1990): with K the smallest number for which at most K tests can have a p-value of LEVEL / K, the
+    others take nothing of the level, for they cannot show anything. What a test can show depends on the
+    numbers of runs only, and so not on what came out.
+    """
+    least = [test.least_p for test in found if isinstance(test, Test)]
+    if not least:
+        return found
+    counted = next(k for k in range(1, len(least) + 1) if sum(p <= LEVEL / k for p in least) <= k)
+    return [
+        test.least(LEVEL / counted).sentence
+        if isinstance(test, Test) and test.least_p > LEVEL / counted
+        else test
+        for test in found
+    ]
+
+
 def _test(figure: str, a: Group, b: Group) -> Test | str:
     """The test of a pair, or why there is none."""
     compared = COMPARED[figure]
@@ -128,7 +148,8 @@ def _test(figure: str, a: Group, b: Group) -> Test | str:
             (len(group.numbers(figure)) - group.ended_before(figure), len(group.numbers(figure)))
             for group in (a, b)
         ]
-        return _of_shares(*counts, sign=1)
+        # Whether this is the test depends on what came out: it counts in any case.
+        return replace(_of_shares(*counts, sign=1), least_p=0.0)
     return _of_means(figure, a.numbers(figure), b.numbers(figure))
 
 
@@ -199,4 +220,5 @@ def _of_shares(a: tuple[float, int], b: tuple[float, int], *, sign: int) -> Test
             return Least(text, enough[0], "{:.0f}".format)
         return Least(f"not even 0 of {a[1]} against {b[1]} of {b[1]} runs would be seen")
 
-    return Test(p_of(a[0], b[0]), least, sign * (a[0] / a[1] - b[0] / b[1]))
+    lead = sign * (a[0] / a[1] - b[0] / b[1])
+    return Test(p_of(a[0], b[0]), least, lead, least_p=p_of(0, b[1]))

@@ -48,10 +48,10 @@ class Group:
         return [run for run in self.runs if run.failed]
 
     @property
-    def verdicts(self) -> str:
-        """The verdicts that are not healthy, with how many runs have each."""
-        texts = [run.verdict for run in self.runs]
-        return "; ".join(f"{text} ({texts.count(text)} of {len(texts)})" for text in dict.fromkeys(texts))
+    def why_failed(self) -> str:
+        """The verdicts on the runs that failed, with how many of all runs have each."""
+        texts = [run.verdict for run in self.failed]
+        return "; ".join(f"{text} ({texts.count(text)} of {len(self.runs)})" for text in dict.fromkeys(texts))
 
     def values(self, figure: str) -> dict[int, Value]:
         """A figure by seed, of the runs that have it."""
