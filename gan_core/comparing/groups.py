@@ -48,10 +48,10 @@ class Group:
         return [run for run in self.runs if run.failed]
 
     @property
-    def verdicts(self) -> str:
-        """The verdicts that are not healthy, with how many runs have each."""
-        texts = [run.verdict for run in self.runs]
-        return "; ".join(f"{text} ({texts.count(text)} of {len(texts)})" for text in dict.fromkeys(texts))
+    def why_failed(self) -> str:
+        """The verdicts on the runs that failed, with how many of all runs have each."""
+        texts = [run.verdict for run in self.failed]
+        return "; ".join(f"{text} ({texts.count(text)} of {len(self.runs)})" for text in dict.fromkeys(texts))
 
     def values(self, figure: str) -> dict[int, Value]:
         """A figure by seed, of the runs that have it."""
@@ -65,6 +65,10 @@ class Group:
     def ended_before(self, figure: str) -> int:
         """How many runs ended before they reached it."""
         return sum(not value.reached for value in self.values(figure).values())
+
+    def share_ended(self, figure: str) -> float:
+        """The share of the runs that ended before they reached it."""
+        return self.ended_before(figure) / max(len(self.values(figure)), 1)
 
     def summary(self, figure: str) -> float | None:
         """What is compared: the mean over the runs, their relative spread, or the share of them."""
@@ -102,7 +106,7 @@ class Table:
         """The configurations that have a figure, the best first."""
         having = [group for group in self.groups if group.summary(figure) is not None]
         sign = -1 if COMPARED[figure].figure.better == "higher" else 1
-        return sorted(having, key=lambda group: (group.ended_before(figure), sign * group.summary(figure)))
+        return sorted(having, key=lambda group: (group.share_ended(figure), sign * group.summary(figure)))
 
 
 def tables_of(runs: Iterable[Run], question: Question) -> list[Table]:

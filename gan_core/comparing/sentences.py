@@ -64,7 +64,7 @@ def failures(tables: Iterable[Table]) -> list[str]:
     """A sentence on each configuration of which a run failed."""
     return [
         f"{len(group.failed)} of {len(group.runs)} runs of {group.label} on {table.dataset} failed: "
-        f"{group.verdicts}."
+        f"{group.why_failed}."
         for table in tables
         for group in table.groups
         if group.failed
@@ -103,16 +103,21 @@ def _ahead(figure: str, best: list[Group], pairs: list[Difference]) -> list[str]
     wins: dict[str, list[str]] = {}
     for item in pairs:
         if item.shown:
-            behind = f"{item.behind.label} ({_short(item.behind, figure)}; {_p(item.p)})"
+            facts = [_short(item.behind, figure), item.of_these, _p(item.p)]
+            behind = f"{item.behind.label} ({'; '.join(filter(None, facts))})"
             wins.setdefault(item.ahead.label, []).append(behind)
     names = [f"{group.label} ({_short(group, figure)})" for group in best]
-    if len(best) == 1:
+    if not best:  # other pairs have other seeds in common
+        texts = ["each is beaten by another."]
+    elif len(best) == 1 and best[0].label in wins:
         texts = [f"best is {names[0]}, which beats {_listed(wins.pop(best[0].label))}."]
+    elif len(best) == 1:
+        texts = [f"ahead is {names[0]}."]
     else:
         texts = [f"ahead are {_listed(names)}."]
     texts += [
-        f"But {len(group.failed)} of {len(group.runs)} runs of {group.label} failed ({group.verdicts}): this "
-        "figure does not make up for that."
+        f"But {len(group.failed)} of {len(group.runs)} runs of {group.label} failed ({group.why_failed}): "
+        "this figure does not make up for that."
         for group in best
         if 2 * len(group.failed) >= len(group.runs)
     ]
@@ -151,7 +156,10 @@ def _untested(pairs: list[Difference]) -> list[str]:
     for item in pairs:
         if item.why:
             reasons.setdefault(item.why, []).append(f"{item.ahead.label} and {item.behind.label}")
-    return [f"Not tested ({why}): {'; '.join(names)}." for why, names in reasons.items()]
+    return [
+        f"Not tested ({why}): {'any two' if len(names) == len(pairs) > 1 else '; '.join(names)}."
+        for why, names in reasons.items()
+    ]
 
 
 def _scaling(tables: list[Table], figures: tuple[str, ...]) -> list[str]:

@@ -95,7 +95,8 @@ def _few(names: list[str]) -> str:
 
 HOW_TO_READ = (
     f"In brackets: {CONFIDENCE:.0%} intervals over the seeds. p-values are corrected for all comparisons of "
-    "this question (Holm). Figures compare within one table only."
+    "this question (Holm) but those that so few runs could not pass whatever came out. Figures compare "
+    "within one table only."
 )
 
 
