@@ -80,18 +80,44 @@ def test_a_few_of_each_class():
     assert not np.array_equal(chosen, probe.few_of_each(labels, 10, 1))
 
 
-def test_the_strength_that_recognises_planted_classes():
-    """One of 50 features tells the classes, the others are noise: a strong classifier follows the noise."""
+def planted():
+    """One of 50 features tells the two classes, the others are noise: (train, labels, test, labels)."""
     numbers = np.random.default_rng(0)
     labels = numbers.integers(0, 2, 400)
     features = numbers.normal(size=(400, 50))
     features[:, 7] += 4 * labels
     train, test = probe.scaled(features[:200], features[200:])
-    strength = probe.best_strength(train, labels[:200], seed=0)
-    right = probe.classifier(strength).fit(train, labels[:200]).score(test, labels[200:])
-    assert right > 0.93
+    return train, labels[:200], test, labels[200:]
+
+
+def test_planted_classes_are_recognised_and_noise_is_not():
+    train, labels, test, truth = planted()
+    scores = probe.held_out_scores(train, labels, seed=0)
+    assert len(scores) == len(probe.STRENGTHS) and min(scores) > 0.85
+    assert probe.fitted(10.0, train, labels).score(test, truth) > 0.93
+    numbers = np.random.default_rng(1)
     noise, others = probe.scaled(numbers.normal(size=(200, 50)), numbers.normal(size=(200, 50)))
-    assert abs(probe.classifier(1.0).fit(noise, labels[:200]).score(others, labels[200:]) - 0.5) < 0.12
+    assert abs(probe.fitted(1.0, noise, labels).score(others, truth) - 0.5) < 0.12
+
+
+@pytest.mark.parametrize("strength", probe.STRENGTHS)
+def test_the_classifier_is_at_its_optimum(strength):
+    """The gradient of the regularised loss by hand, relative to that of weights of 0."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    features = probe.scaled(images[:600], images[:9])[0]
+    labels, ones = labels[:600], np.eye(10)[labels[:600]]
+    model = probe.fitted(strength, features, labels)
+
+    def gradient(weights, bias):
+        scores = features @ weights.T + bias
+        shares = np.exp(scores - scores.max(1, keepdims=True))
+        errors = shares / shares.sum(1, keepdims=True) - ones
+        return strength * errors.T @ features + weights
+
+    left = gradient(model.coef_, model.intercept_)
+    assert np.abs(left).max() < 1e-3 * np.abs(gradient(np.zeros((10, 64)), np.zeros(10))).max()
 
 
 def test_the_bootstrap_has_the_width_of_the_normal_approximation():
@@ -113,7 +139,32 @@ def test_of_a_real_discriminator(trained):
     # Of digits all of them see most, and fewer labels teach less.
     assert figures["probe_pixels"] > 0.8 and figures["probe"] > figures["probe_few"] > 0.5
     assert "300 of 300 train and 300 of 300 test images; 384 features" in found.protocol
-    assert [row["features"] for row in found.table] == ["trained D", "3 untrained Ds, mean", "pixels"]
+    names = ["trained D", "3 untrained Ds, mean", "pixels", "gain of training, 95% interval"]
+    assert [row["features"] for row in found.table] == names
+    for ending, heading in (("", "all labels"), ("_few", "10 labels a class")):
+        gain, low, high = (100 * figures[f"probe_gain{ending}{end}"] for end in ("", "_low", "_high"))
+        assert found.table[-1][heading] == f"{gain:+.1f} points ({low:+.1f} to {high:+.1f})"
+
+
+def test_one_strength_for_all_features(trained, monkeypatch):
+    """The one that recognises most of the held-out images over all of them, not over the trained D's."""
+    used, scores = [], iter([[0.9, 0.8, 0.7], *[[0.5, 0.6, 0.7]] * 4])
+    monkeypatch.setattr(probe, "held_out_scores", lambda *given: next(scores))
+    known = probe.fitted
+    monkeypatch.setattr(
+        probe, "fitted", lambda strength, *given: used.append(strength) or known(strength, *given)
+    )
+    found = probe.look(trained.subject())
+    assert set(used) == {100.0} and len(used) == 5 * (1 + probe.DRAWS)
+    assert found.choices["strength"] == 100.0 and "C 100 for all" in found.protocol
+    assert found.choices["held_out"]["trained D"] == {"1.0": 0.9, "10.0": 0.8, "100.0": 0.7}
+
+
+def test_what_does_not_converge_is_no_figure(trained, monkeypatch):
+    monkeypatch.setattr(probe, "MOST_ITERATIONS", 5)
+    found = probe.look(trained.subject())
+    assert set(found.figures.values()) == {None}
+    assert "did not converge in 5 iterations" in found.protocol
 
 
 @pytest.mark.parametrize("value", [float("inf"), 1e38])
