@@ -7,7 +7,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from gan_core.store.provenance import provenance
 logger = logging.getLogger("gan_core")
 # So many values of the grid of samples may be one level of 255 beside: what lies on the border of two.
 MOST_ROUNDED = 0.001
+NO_CAUSE = "no cause is known: the files, versions and processor are those recorded"
 # What readers of damaged files raise: ours, numpy's, Parquet's, safetensors', zip's.
 UNREADABLE = (
     GanError,
@@ -288,7 +289,7 @@ def _row(
     if value is not None and name not in found.figures:
         return Row(extractor, name, value, None, "not measured", (_why_not(again, name), *causes))
     why = [*causes, *other_protocol(protocols.get(name), found.protocols.get(name))]
-    return compared(
+    row = compared(
         extractor,
         name,
         value,
@@ -296,8 +297,9 @@ def _row(
         images=min(int(again.evaluation.details[key]) for key in ("samples", "real_images")),
         rounding=again.rounding,
         again=real or not name.endswith("_floor"),
-        why=tuple(why) or ("no cause is known: the files, versions and processor are those recorded",),
+        why=tuple(why),
     )
+    return row if row.agrees or row.why else replace(row, why=(NO_CAUSE,))
 
 
 def _why_not(again: Remeasuring, figure: str) -> str:
