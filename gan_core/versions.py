@@ -17,7 +17,7 @@ CODE_VERSIONS = {
     "chosen_analysis": "1",
     "external_evaluation": "1",
     "leaderboard": "4",
-    "answer": "1",
-    "answers": "1",
-    "report": "4",
+    "answer": "2",
+    "answers": "2",
+    "report": "5",
 }

@@ -13,8 +13,15 @@ from gan_core.comparing.figures import COMPARED
 from gan_core.comparing.groups import Table, tables_of
 from gan_core.comparing.pictures import figures_png, samples_png
 from gan_core.comparing.runs import Found, find_runs
-from gan_core.comparing.sentences import apart, conclusions
-from gan_core.comparing.writing import answer_csv, answer_markdown, answer_text, missing_text
+from gan_core.comparing.sentences import apart, beside, conclusions, failures
+from gan_core.comparing.writing import (
+    answer_csv,
+    answer_markdown,
+    answer_text,
+    difference_line,
+    missing_text,
+    table_cells,
+)
 from gan_core.config import Configs, Question
 from gan_core.config.mistakes import unknown
 from gan_core.errors import ConfigError, StoreError
@@ -53,6 +60,11 @@ def find_answer(store: Store, configs: Configs, question: Question) -> Answer:
     found = find_runs(store, configs, question)
     tables = tables_of(found.runs, question)
     command = how_to_answer(question, configs)
+    if not found.missing and sum(len(table.groups) for table in tables) == 1:
+        raise StoreError(
+            f"`{question.name}` compares nothing: all of {', '.join(question.experiments)} are one "
+            "configuration, which differs in the seed only: name another one beside it"
+        )
     if not _comparable(tables, question):
         why = f"\n{missing_text(found.missing, command)}" if found.missing else ""
         raise StoreError(
@@ -60,7 +72,11 @@ def find_answer(store: Store, configs: Configs, question: Question) -> Answer:
             f"measured by one protocol: run `{command}`{why}"
         )
     tested = differences(tables, question.figures)
-    words = [*conclusions(tables, tested, question.figures), *apart(tables)]
+    words = [
+        *conclusions(tables, tested, question.figures),
+        *beside(tables, question.along),
+        *apart(tables),
+    ]
     return Answer(question, found, tables, tested, words, command)
 
 
@@ -99,7 +115,10 @@ def publish_answer(
         }
         work.details = {
             "question": question.question,
-            "answer": answer.conclusions,
+            "description": question.description,
+            "differs": difference_line(answer.tables),
+            "answer": [*answer.conclusions, *failures(answer.tables)],
+            "tables": [_shown(table, question) for table in answer.tables],
             "missing": answer.found.missing,
             "command": answer.command,
         }
@@ -175,6 +194,11 @@ def _comparable(tables: list[Table], question: Question) -> bool:
     across = any(COMPARED[name].across for name in question.figures)
     datasets = {table.dataset for table in tables}
     return any(len(table.groups) > 1 for table in tables) or (across and len(datasets) > 1)
+
+
+def _shown(table: Table, question: Question) -> dict[str, Any]:
+    headings, rows = table_cells(table, question)
+    return {"dataset": table.dataset, "protocol": table.protocol, "headings": headings, "rows": rows}
 
 
 def _rows(answer: Answer) -> dict[str, Any]:

@@ -52,6 +52,11 @@ class Compared:
     of_device: bool = False
     needs_level: bool = False
 
+    @property
+    def has_better_side(self) -> bool:
+        """Whether one of two values is better: else two configurations differ, and none beats the other."""
+        return self.figure.better != "real"
+
     def of(self, name: str, run: "Run") -> Value | None:
         """This figure, called `name`, of a run; None where it was not measured."""
         value = run.entry.values.get(name)

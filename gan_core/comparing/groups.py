@@ -91,7 +91,9 @@ class Group:
         low, high = seeds_interval(values)
         # Student's interval knows no bounds: a share has two, and what is never negative one.
         low = max(low, 0.0) if min(values) >= 0 else low
-        return (low, min(high, 1.0)) if COMPARED[figure].figure.write is percent else (low, high)
+        # A part of what real images have is no share: it may be more than all.
+        is_share = COMPARED[figure].figure.write is percent and COMPARED[figure].has_better_side
+        return (low, min(high, 1.0)) if is_share else (low, high)
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class Table:
     groups: tuple[Group, ...]
 
     def measured(self, figure: str) -> list[Group]:
-        """The configurations that have a figure, the best first."""
+        """The configurations that have a figure, the best first; the lowest where no side is better."""
         having = [group for group in self.groups if group.summary(figure) is not None]
         sign = -1 if COMPARED[figure].figure.better == "higher" else 1
         return sorted(having, key=lambda group: (group.share_ended(figure), sign * group.summary(figure)))

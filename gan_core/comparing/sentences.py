@@ -8,7 +8,8 @@ import numpy
 from gan_core.comparing.differences import SAME, Difference
 from gan_core.comparing.figures import COMPARED
 from gan_core.comparing.groups import DATASET, Group, Table, differing
-from gan_core.evaluation.figures import MISSING
+from gan_core.evaluation.figures import MISSING, is_missing
+from gan_core.evaluation.metrics import METRICS
 from gan_core.evaluation.statistics.intervals import mean_interval
 
 LOW_P = 0.001
@@ -25,7 +26,7 @@ def conclusions(tables: list[Table], found: list[Difference], figures: tuple[str
         for figure in figures:
             pairs = [item for item in found if item.table is table and item.figure == figure]
             paragraphs.append(where + " ".join(_of_figure(table, figure, pairs)))
-    return paragraphs + _scaling(tables, figures)
+    return paragraphs + _scaling(tables, figures) + _of_seconds(figures)
 
 
 def summary_text(group: Group, figure: str) -> str:
@@ -47,6 +48,20 @@ def differs_in(tables: list[Table]) -> str:
     """`batch_size`, or the keys in which the configurations differ, those of the data apart."""
     keys = dict.fromkeys(key for table in tables for key in differing(table.groups) if key != DATASET)
     return ", ".join(f"`{key}`" for key in keys) or "nothing but the seed and the data"
+
+
+def beside(tables: list[Table], along: tuple[str, ...]) -> list[str]:
+    """A sentence on each table whose configurations differ in more than the keys that the question names."""
+    found = []
+    for table in tables:
+        others = [f"`{key}`" for key in differing(table.groups) if key not in (*along, DATASET)]
+        if along and others:
+            named = _listed([f"`{key}`" for key in along])
+            found.append(
+                f"The configurations{_on(table, tables)} are called by {named}, "
+                f"but differ in {_listed(others)}, too, which may be what makes a difference."
+            )
+    return found
 
 
 def apart(tables: list[Table]) -> list[str]:
@@ -71,35 +86,52 @@ def failures(tables: Iterable[Table]) -> list[str]:
     ]
 
 
+def _on(table: Table, tables: list[Table]) -> str:
+    return f" on {table.dataset}" if len(tables) > 1 else ""
+
+
 # --- inside -----------------------------------------------------------------------------------------------
 
 
 def _of_figure(table: Table, figure: str, pairs: list[Difference]) -> list[str]:
     label = COMPARED[figure].figure.label
     measured = table.measured(figure)
+    lacking = [group for group in table.groups if group not in measured]
     if len(measured) < 2:
         has = f"only {measured[0].label} has it" if measured else "no configuration has it"
-        return [f"**{label}** compares nothing: {has}."]
+        return [f"**{label}** compares nothing: {has}.{_how_to_measure(figure, table, lacking)}"]
     if pairs and all(item.why == SAME for item in pairs):
         values = "; ".join(f"{group.label} {_short(group, figure)}" for group in measured)
         return [f"**{label}**, which is the same in every run of a configuration: {values}."]
-    beaten = [id(item.behind) for item in pairs if item.shown]
-    best = [group for group in measured if id(group) not in beaten]
-    told = len(best) < len(measured)
-    texts = [
-        *(_ahead(figure, best, pairs) if told else []),
-        *_ties(pairs, alone=not told),
-        *_untested(pairs),
-    ]
+    told = _ahead(figure, measured, pairs) if COMPARED[figure].has_better_side else _apart(figure, pairs)
+    texts = [*told, *_ties(pairs, alone=not told), *_untested(pairs), *_real(table, figure)]
     texts[0] = f"**{label}**: {texts[0]}"
-    lacking = [group.label for group in table.groups if group not in measured]
     if lacking:
-        texts.append(f"Not measured of {_listed(lacking)}.")
+        names = _listed([group.label for group in lacking])
+        texts.append(f"Not measured of {names}.{_how_to_measure(figure, table, lacking)}")
     return texts
 
 
-def _ahead(figure: str, best: list[Group], pairs: list[Difference]) -> list[str]:
-    """Who is not shown to be worse than any other, and who beats whom."""
+def _how_to_measure(figure: str, table: Table, lacking: list[Group]) -> str:
+    """What makes a figure that was not measured; nothing where it was tried and has no value."""
+    if COMPARED[figure].needs_level:
+        return " It needs in-training FIDs: see `evaluate_every`."
+    name = next((name for name, metric in METRICS.items() if figure in metric.all_figures), None)
+    if name is None or any(figure in run.evaluation.figures for group in lacking for run in group.runs):
+        return ""
+    if METRICS[name].by_default:
+        where = f"`{name}` is among the `evaluation.metrics` of {table.dataset} unless its file names others"
+    else:
+        where = f"with `{name}` among the `evaluation.metrics` in the file of {table.dataset}"
+    return f" To measure it, evaluate them again: {where}."
+
+
+def _ahead(figure: str, measured: list[Group], pairs: list[Difference]) -> list[str]:
+    """Who is not shown to be worse than any other, and who beats whom; nothing where nothing is shown."""
+    beaten = [id(item.behind) for item in pairs if item.shown]
+    best = [group for group in measured if id(group) not in beaten]
+    if len(best) == len(measured):
+        return []
     wins: dict[str, list[str]] = {}
     for item in pairs:
         if item.shown:
@@ -122,6 +154,27 @@ def _ahead(figure: str, best: list[Group], pairs: list[Difference]) -> list[str]
         if 2 * len(group.failed) >= len(group.runs)
     ]
     return texts + [f"{label} beats {_listed(behind)}." for label, behind in wins.items()]
+
+
+def _apart(figure: str, pairs: list[Difference]) -> list[str]:
+    """Which configurations differ by a figure of which neither more nor less is better."""
+    return [
+        f"{item.ahead.label} ({_short(item.ahead, figure)}) and {item.behind.label} "
+        f"({'; '.join(filter(None, [_short(item.behind, figure), item.of_these, _p(item.p)]))}) differ."
+        for item in pairs
+        if item.shown
+    ]
+
+
+def _real(table: Table, figure: str) -> list[str]:
+    """Of a figure of which neither more nor less is better: what real images have."""
+    if COMPARED[figure].has_better_side:
+        return []
+    name = f"{figure}_real"
+    values = [run.entry.values.get(name) for group in table.groups for run in group.runs]
+    values = [float(value) for value in values if not is_missing(value)]
+    own = f": real images have {COMPARED[figure].figure.write(fmean(values))}" if values else ""
+    return [f"Neither more nor less of it is better{own}."]
 
 
 def _ties(pairs: list[Difference], *, alone: bool) -> list[str]:
@@ -171,6 +224,8 @@ def _scaling(tables: list[Table], figures: tuple[str, ...]) -> list[str]:
         return []
     texts = []
     for figure in figures:
+        if not COMPARED[figure].has_better_side:
+            continue
         if COMPARED[figure].across:
             texts += _ratios(tables, figure)
             continue
@@ -186,6 +241,17 @@ def _scaling(tables: list[Table], figures: tuple[str, ...]) -> list[str]:
                 "figures themselves have other protocols on each dataset, and are not compared.)"
             )
     return texts
+
+
+def _of_seconds(figures: tuple[str, ...]) -> list[str]:
+    """What seconds are those of."""
+    if not any(COMPARED[figure].of_device for figure in figures):
+        return []
+    return [
+        "Seconds are those of the machine as it was, with what else ran on it; CPU seconds are not recorded. "
+        "A difference of them is no property of the configurations alone, and its p-value takes the load of "
+        "the machine for chance: to compare them, train them one after the other on a machine that does nothing else."
+    ]
 
 
 def _ratios(tables: list[Table], figure: str) -> list[str]:

@@ -30,7 +30,7 @@ def answer_markdown(
     file), all tests, and what is missing with the `command` that makes it."""
     parts = [f"# {question.question}"]
     parts += [question.description] if question.description else []
-    parts.append(f"The configurations differ in {differs_in(tables)}." if tables else "")
+    parts.append(difference_line(tables))
     parts.append("\n".join(f"- {line}" for line in [*answer, *failures(tables)]))
     parts += [_markdown_table(table, question) for table in tables]
     parts += [f"![{title}]({name})" for title, name in pictures]
@@ -69,11 +69,34 @@ def answer_csv(tables: list[Table], question: Question) -> bytes:
 
 
 def answer_text(question: Question, tables: list[Table], answer: list[str]) -> str:
-    """For a terminal."""
-    parts = [question.question]
+    """Question, table and answer for a terminal."""
+    parts = [question.question, *([question.description] if question.description else [])]
+    parts.append(difference_line(tables).replace("`", ""))
     parts += [f"{table.dataset}\n\n{_table(table, question, 'simple')}" for table in tables]
     parts += [line.replace("**", "") for line in [*answer, *failures(tables)]]
     return "\n\n".join(parts)
+
+
+def table_cells(table: Table, question: Question) -> tuple[list[str], list[list[str]]]:
+    """Headings, and a row for each configuration: its name, its runs, how many failed, and every figure."""
+    figures = [name for name in question.figures if name != "failed"]
+    figures += [] if SECONDS in figures else [SECONDS]
+    headings = ["configuration", "runs", "failed", *(COMPARED[name].figure.heading for name in figures)]
+    rows = [
+        [
+            group.label,
+            str(len(group.runs)),
+            str(len(group.failed)),
+            *(summary_text(group, name) for name in figures),
+        ]
+        for group in table.groups
+    ]
+    return headings, rows
+
+
+def difference_line(tables: list[Table]) -> str:
+    """By which keys the configurations differ."""
+    return f"The configurations differ in {differs_in(tables)}."
 
 
 def missing_text(missing: dict[str, str], command: str) -> str:
@@ -122,28 +145,24 @@ def _comparisons(tested: list[Difference]) -> str:
             item.ahead.label,
             item.behind.label,
             MISSING if item.p is None else f"{item.p:.2g}",
-            "shown" if item.shown else item.why or item.least.sentence,
+            _result(item),
         ]
         for item in tested
     ]
-    headings = ["dataset", "figure", "ahead", "behind", "p", ""]
+    headings = ["dataset", "figure", "first", "second", "p", ""]
     cells = [[escape_markdown(cell) for cell in row] for row in rows]
     return tabulate(cells, headings, tablefmt="pipe", disable_numparse=True)
 
 
+def _result(item: Difference) -> str:
+    if not item.shown:
+        return item.why or item.least.sentence
+    result = "the first is better" if COMPARED[item.figure].has_better_side else "they differ"
+    return f"{result}, {item.of_these}" if item.of_these else result
+
+
 def _table(table: Table, question: Question, style: str) -> str:
-    figures = [name for name in question.figures if name != "failed"]
-    figures += [] if SECONDS in figures else [SECONDS]
-    headings = ["configuration", "runs", "failed", *(COMPARED[name].figure.heading for name in figures)]
-    rows = [
-        [
-            group.label,
-            str(len(group.runs)),
-            str(len(group.failed)),
-            *(summary_text(group, name) for name in figures),
-        ]
-        for group in table.groups
-    ]
+    headings, rows = table_cells(table, question)
     escape = escape_markdown if style == "pipe" else str
     return tabulate(
         [[escape(cell) for cell in row] for row in rows],

@@ -35,11 +35,12 @@ def percent(value: float) -> str:
 class Figure:
     """A figure of a manifest: its label, which direction is better, one sentence for a newcomer.
 
+    `better` is `real` where neither is: real images have a value, and beyond it more or less is no merit.
     `spread` names the figure that is written behind it as `± 0.08`.
     """
 
     label: str
-    better: Literal["lower", "higher"] | None
+    better: Literal["lower", "higher", "real"] | None
     explanation: str
     write: Callable[[float], str] = decimal
     spread: str | None = None
@@ -47,7 +48,7 @@ class Figure:
     @property
     def heading(self) -> str:
         """The label with an arrow to the better side: `FID ↓`."""
-        arrow = {"lower": " ↓", "higher": " ↑", None: ""}[self.better]
+        arrow = {"lower": " ↓", "higher": " ↑"}.get(self.better, "")
         return self.label + arrow
 
 

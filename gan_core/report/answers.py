@@ -1,6 +1,7 @@
 """The answers to questions as the report shows them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 
@@ -13,12 +14,16 @@ PICTURES = {"answer.png": "Every run", "samples.png": "Samples of the lowest see
 
 @dataclass(frozen=True)
 class AnswerView:
-    """One question: its findings, pictures by title, how many of its experiments are missing, the command
-    that makes them."""
+    """One question: what it is about, by which keys the configurations differ, findings with the runs that
+    failed, a table (dataset, protocol, headings, rows) for each dataset, pictures by title, how many of its
+    experiments are missing, the command that makes them."""
 
     name: str
     question: str
+    description: str
+    differs: str
     findings: list[str]
+    tables: list[dict[str, Any]]
     pictures: list[tuple[str, Picture]]
     missing: int
     command: str
@@ -32,7 +37,10 @@ def answer_view(store: Store, answer: Manifest) -> AnswerView:
         return AnswerView(
             answer.partition,
             details["question"],
+            details.get("description", ""),  # answers of version 1 have neither this nor tables
+            details.get("differs", ""),
             list(details["answer"]),
+            list(details.get("tables", [])),
             [(title, picture) for title, picture in drawn if picture],
             len(details["missing"]),
             details["command"],

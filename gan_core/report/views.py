@@ -251,7 +251,11 @@ def _best(column: str, rows: list[dict[str, Any]]) -> float | None:
     """
     better, ends = FIGURES[column].better, interval_names(column)
     rows = [row for row in rows if not is_missing(row[column])]
-    if len(rows) < 2 or better is None or any(is_missing(row.get(end)) for row in rows for end in ends):
+    if (
+        len(rows) < 2
+        or better in (None, "real")
+        or any(is_missing(row.get(end)) for row in rows for end in ends)
+    ):
         return None
     first = (min if better == "lower" else max)(rows, key=lambda row: row[column])
     low, high = (first[end] for end in ends)

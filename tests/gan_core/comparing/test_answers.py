@@ -188,6 +188,37 @@ def test_across_datasets_seconds_are_ratios_and_other_figures_orders(laboratory)
     assert "on digits batch size 64 < batch size 32; on digits-32 batch size 64 < batch size 32" in text
 
 
+def test_of_figures_without_a_better_side_none_beats_another(laboratory):
+    """Noise has the lowest MS-SSIM of all."""
+    alike, noise = [0.31, 0.32, 0.33, 0.32], [0.011, 0.012, 0.013, 0.010]
+    real = {"ms_ssim_real": [0.25] * 4}
+    laboratory.add("a", fid=GOOD, ms_ssim=alike, **real, settings={"batch_size": 32})
+    laboratory.add("noise", fid=BAD, ms_ssim=noise, **real, settings={"batch_size": 64})
+    answer = found(laboratory, figures=["ms_ssim"])
+    assert answer.differences[0].shown
+    text = words(answer)
+    assert "batch size 64 (0.0115) and batch size 32 (0.3200; p < 0.001) differ." in text
+    assert "Neither more nor less of it is better: real images have 0.2500." in text
+    assert "beats" not in text and "best" not in text and "MS-SSIM within classes ↓" not in answer.text
+
+
+def test_keys_that_the_question_does_not_name_are_named_in_its_answer(laboratory):
+    laboratory.add("a", fid=GOOD, settings={"batch_size": 32})
+    laboratory.add("b", fid=BAD, settings={"batch_size": 64, "n_critic": 2})
+    text = found(laboratory, figures=["fid"], along=["batch_size"]).text
+    assert "are called by `batch_size`, but differ in `n_critic`, too" in text
+    both = found(laboratory, figures=["fid"], along=["batch_size", "n_critic"]).text
+    assert "are called by" not in both
+
+
+def test_how_to_measure_what_was_not_measured_is_said(laboratory):
+    laboratory.add("a", fid=GOOD, ms_ssim=[0.1, 0.2, 0.3, 0.4], settings={"batch_size": 32})
+    laboratory.add("b", fid=BAD, settings={"batch_size": 64})
+    text = words(found(laboratory, figures=["lpips", "ms_ssim"]))
+    assert "no configuration has it. To measure it, evaluate them again: with `lpips` among" in text
+    assert "only batch size 32 has it. To measure it, evaluate them again: `ms_ssim` is among" in text
+
+
 def test_seconds_of_different_devices_are_not_compared(laboratory):
     laboratory.add("a", fid=GOOD, seconds=[10.0, 11, 12, 13], settings={"batch_size": 32})
     laboratory.add("b", fid=BAD, seconds=[1.0, 1.1, 1.2, 1.4], device="H100", settings={"batch_size": 64})
@@ -199,14 +230,16 @@ def test_seconds_of_different_devices_are_not_compared(laboratory):
 def test_one_configuration_on_two_datasets_compares_by_what_has_one_unit(laboratory):
     other = PROTOCOL.replace("digits", "digits-32")
     laboratory.add("a", fid=GOOD, seconds=[10.0] * 4, settings={"batch_size": 32})
-    with pytest.raises(StoreError, match="cannot be answered"):
+    with pytest.raises(StoreError, match=r"all of \* are one configuration"):
         found(laboratory, figures=["fid", "seconds_training"])
     laboratory.add(
         "b", fid=BAD, seconds=[30.0] * 4, dataset="digits-32", protocol=other, settings={"batch_size": 32}
     )
     answer = found(laboratory, figures=["fid", "seconds_training"], labels={"A": "a-*", "B": "b-*"})
-    assert answer.differences == [] and len(answer.conclusions) == 1
-    assert "on digits-32 over that on digits: A 3.00" in answer.conclusions[0]
+    assert answer.differences == []
+    ratio, of_seconds = answer.conclusions
+    assert "on digits-32 over that on digits: A 3.00" in ratio
+    assert "Seconds are those of the machine as it was" in of_seconds
 
 
 def test_what_is_missing_is_named_with_the_command_that_makes_it(laboratory):
@@ -278,6 +311,20 @@ def test_all_questions_are_answered_and_shown_in_the_report(laboratory):
     assert made.figures == {"answered": 1, "open": 1}
     view = answer_view(laboratory.store, laboratory.store.require("answer", "why"))
     assert view.question == "Why?" and len(view.pictures) == 2 and "best is" in view.findings[0]
+
+
+def test_the_report_says_what_failed_what_differs_and_every_figure(laboratory):
+    laboratory.add("a", fid=GOOD, failing=range(4), settings={"batch_size": 32})
+    laboratory.add("b", fid=BAD, failing=range(4), settings={"batch_size": 64})
+    question = laboratory.ask(figures=["failed", "fid"], description="Both collapse.")
+    answer = find_answer(laboratory.store, laboratory.configs, question)
+    view = answer_view(laboratory.store, publish_answer(laboratory.store, answer))
+    assert "4 of 4 runs of batch size 64 on digits failed: mode collapse (4 of 4)." in view.findings
+    assert view.description == "Both collapse." and "`batch_size`" in view.differs
+    (table,) = view.tables
+    assert [row[:3] for row in table["rows"]] == [["batch size 32", "4", "4"], ["batch size 64", "4", "4"]]
+    assert table["headings"][3] == "FID ↓" and table["rows"][0][3].startswith("20.18 [")
+    assert "Both collapse." in answer.text and "differ in batch_size" in answer.text
 
 
 def test_a_comparison_needs_no_file(laboratory):

@@ -30,6 +30,9 @@ def test_a_level_is_reached_where_the_line_between_two_measurements_meets_it(fid
 def test_every_metric_compares_and_what_has_no_better_side_does_not():
     assert all(metric.main in COMPARED for metric in METRICS.values() if metric.figures[metric.main].better)
     assert all(item.figure.better for item in COMPARED.values())
+    without = {name for name, item in COMPARED.items() if not item.has_better_side}
+    assert without == {"vendi", "vendi_share", "ms_ssim", "lpips"}
+    assert not any("↑" in COMPARED[name].figure.heading for name in without)
     assert not {"fid_low", "fid_untrained", "kid_floor"} & set(COMPARED)
 
 

@@ -177,7 +177,7 @@ add_metric(
         figures={
             "lpips": Figure(
                 "LPIPS between samples",
-                "higher",
+                "real",
                 "How different two generated images look to a network fitted to human judgements (Zhang et "
                 "al. 2018). Higher is more diverse, up to that of real images; above it is no merit: noise "
                 "is high, too. It says nothing of quality.",

@@ -145,7 +145,7 @@ add_metric(
         figures={
             "ms_ssim": Figure(
                 "MS-SSIM within classes",
-                "lower",
+                "real",
                 "How alike two generated images of one class are, 1 for equal ones (Odena et al. 2017); "
                 "without classes of the dataset's own, of any two. Lower is more diverse, down to that of "
                 "real images; below it is no merit: noise is near 0. A class that is missing is not seen.",

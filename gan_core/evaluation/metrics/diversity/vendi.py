@@ -78,7 +78,7 @@ add_metric(
         figures={
             "vendi": Figure(
                 "Vendi score",
-                "higher",
+                "real",
                 "How many entirely different images the generated ones are worth, by the cosine similarity "
                 "of their features (Friedman and Dieng 2023). Higher is more diverse, up to that of real "
                 "images; above that it is no merit. It says nothing of quality.",
@@ -88,7 +88,7 @@ add_metric(
             ),
             "vendi_share": Figure(
                 "Vendi score, part of the real images'",
-                "higher",
+                "real",
                 "The Vendi score as a part of that of as many training images: about 100% is as diverse as "
                 "the data.",
                 percent,
