@@ -140,7 +140,7 @@ def test_numbers_of_a_conditional_generator_are_places_in_its_grid(trained):
     [
         (
             {"a": [1], "b": [2], "c": [200]},
-            "--c names sample 200, .* the numbers 0 to 199, as samples_by_number.png",
+            "--c names sample 200, .* the numbers 0 to 199: samples_by_number.png shows the first 100",
         ),
         ({"a": [-1], "b": [2], "c": [3]}, "--a names sample -1"),
         ({"a": [1], "b": [2]}, "--c has none"),
