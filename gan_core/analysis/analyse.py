@@ -76,7 +76,9 @@ def _check(experiment: Experiment, trained: Manifest, settings: dict, chosen: di
         )
     for name, given in settings.items():
         if name not in chosen:
-            raise ConfigError(f"settings for `{name}`, which is not among the analyses that are made: {name}")
+            raise ConfigError(
+                f"settings for `{name}`, which is not among the analyses that are made: {', '.join(chosen)}"
+            )
         unknown = set(given) - set(ANALYSES[name].settings)
         if unknown:
             raise ConfigError(f"`{name}` takes no setting `{sorted(unknown)[0]}`")

@@ -55,7 +55,7 @@ def neighbourhood(subject: "Subject", z: "Tensor", classes: "Tensor | None") -> 
 
 def example(columns: "dict[str, tuple[Tensor, Tensor]]", square: "Tensor", title: str) -> "Image.Image":
     """A column for each term, its samples and below them the image of their mean; then the result, amid its
-    neighbours."""
+    neighbours. What is a mean and what the sum stands below."""
     import torch
 
     from gan_core.analysis.pictures import LINE, canvas, scale_of, write
@@ -67,7 +67,8 @@ def example(columns: "dict[str, tuple[Tensor, Tensor]]", square: "Tensor", title
     strips = [picture(grid_array(torch.cat([samples, mean]), 1), scale) for samples, mean in columns.values()]
     right = picture(grid_array(square, 3), scale)
     height = max(strip.height for strip in strips)
-    drawn = canvas(right.mode, 3 * (step + apart) + right.width, 2 * LINE + height)
+    drawn = canvas(right.mode, 3 * (step + apart) + right.width, 3 * LINE + height)
+    below = 2 * LINE + height + LINE // 2
     write(drawn, (0, LINE // 2), title, anchor="lm")
     for i, (term, strip) in enumerate(zip(columns, strips, strict=True)):
         left = i * (step + apart)
@@ -75,5 +76,7 @@ def example(columns: "dict[str, tuple[Tensor, Tensor]]", square: "Tensor", title
         drawn.paste(strip, (left, 2 * LINE))
         bottom = 2 * LINE + strip.height - side * scale // 2
         write(drawn, (left + step + apart // 2 - GAP, bottom), "-+="[i], anchor="mm")
+        write(drawn, (left + strip.width // 2, below), "mean", anchor="mm")
     drawn.paste(right, (3 * (step + apart), 2 * LINE + height - right.height))
+    write(drawn, (3 * (step + apart) + right.width // 2, below), "centre: the sum", anchor="mm")
     return drawn

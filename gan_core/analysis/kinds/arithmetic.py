@@ -135,7 +135,7 @@ def check_numbers(subject: "Subject", given: dict[str, Any]) -> None:
         if wrong:
             raise ConfigError(
                 f"--{term} names sample {wrong[0]}, but the samples of {subject.trained.partition} have the "
-                f"numbers 0 to {most - 1:,}, as grid.png shows them row by row"
+                f"numbers 0 to {most - 1:,}: samples_by_number.png shows the first {min(most, MOST_NUMBERED)}"
             )
 
 
@@ -280,6 +280,7 @@ add_analysis(
         look=look,
         lacks=_lacks,
         settings=("a", "b", "c"),
+        version="2",
         position=50,
     ),
 )

@@ -4,9 +4,10 @@ import io
 import math
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
-LABEL, GAP, SIDE = 14, 4, 48  # pixels: a line of text, between images, of an image
+LABEL, GAP, SIDE = 20, 4, 48  # pixels: a line of text, between images, of an image
+FONT_SIZE = 14  # at its default of 10 a space cannot be seen
 GROUPS, MEMBERS = 10, 12
 
 
@@ -24,12 +25,14 @@ def groups_picture(groups: list[tuple[str, list[np.ndarray]]]) -> bytes:
 def _sheet(rows: list[tuple[str, list[np.ndarray | None]]]) -> bytes:
     """Titled lines of images, with half a place left free for None."""
     places = [[0.5 if tile is None else 1.0 for tile in tiles] for _, tiles in rows]
-    width = max([240, *(math.ceil(sum(row) * (SIDE + GAP)) for row in places)])
+    font = ImageFont.load_default(FONT_SIZE)
+    titles = (math.ceil(font.getlength(title)) + GAP for title, _ in rows)
+    width = max([240, *titles, *(math.ceil(sum(row) * (SIDE + GAP)) for row in places)])
     sheet = Image.new("RGB", (width + GAP, len(rows) * (SIDE + LABEL + GAP) + GAP), "white")
     draw = ImageDraw.Draw(sheet)
     for number, (title, tiles) in enumerate(rows):
         top, left = GAP + number * (SIDE + LABEL + GAP), float(GAP)
-        draw.text((GAP, top), title, fill="black")
+        draw.text((GAP, top), title, fill="black", font=font)
         for tile, place in zip(tiles, places[number], strict=True):
             if tile is not None:
                 sheet.paste(_as_large(tile), (round(left), top + LABEL))

@@ -74,7 +74,7 @@ def test_a_choice_leaves_the_whole_as_it_is(trained, whole):
         ),
         (
             {"only": ["walk"], "settings": {"arithmetic": {"a": [1]}}},
-            "settings for `arithmetic`, which is not",
+            "settings for `arithmetic`, which is not among the analyses that are made: walk$",
         ),
         ({"settings": {"arithmetic": {"d": [1]}}}, "`arithmetic` takes no setting `d`"),
         ({"settings": {"arithmetic": {"a": [1], "b": [2], "c": [999]}}}, "--c names sample 999"),

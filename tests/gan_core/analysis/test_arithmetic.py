@@ -6,6 +6,8 @@ import torch
 
 from gan_core.analysis import latent_sums, sum_pictures
 from gan_core.analysis.kinds import arithmetic
+from gan_core.analysis.pictures import LINE
+from gan_core.analysis.sum_pictures import example
 from gan_core.config import Latent
 from gan_core.errors import ConfigError
 from gan_core.models.common import draw_latents
@@ -136,7 +138,10 @@ def test_numbers_of_a_conditional_generator_are_places_in_its_grid(trained):
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"a": [1], "b": [2], "c": [200]}, "--c names sample 200, .* the numbers 0 to 199"),
+        (
+            {"a": [1], "b": [2], "c": [200]},
+            "--c names sample 200, .* the numbers 0 to 199: samples_by_number.png shows the first 100",
+        ),
         ({"a": [-1], "b": [2], "c": [3]}, "--a names sample -1"),
         ({"a": [1], "b": [2]}, "--c has none"),
     ],
@@ -144,3 +149,11 @@ def test_numbers_of_a_conditional_generator_are_places_in_its_grid(trained):
 def test_numbers_that_there_are_not(trained, given, told):
     with pytest.raises(ConfigError, match=told):
         arithmetic.check_numbers(trained.subject(), given)
+
+
+def test_what_is_a_mean_and_what_the_sum_stands_below_it():
+    black = torch.zeros(9, 1, 16, 16, dtype=torch.uint8)
+    drawn = np.asarray(example(dict.fromkeys("ABC", (black[:3], black[:1])), black, "title"))
+    line = drawn[-LINE:] < 128
+    for left, right in ((0, 48), (80, 128), (150, 200), (220, drawn.shape[1])):
+        assert line[:, left:right].any(), left

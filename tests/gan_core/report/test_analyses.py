@@ -57,6 +57,7 @@ def test_the_section_has_the_question_the_table_the_pictures_and_what_was_left_o
     found = analyse(workshop, trained, table=rows, pictures=["walk.gif", "grid.png"])
     page = page_of(workshop, experiment, trained, first=found)
     assert "What does the generator draw on a walk through latent space?" in page
+    assert page.index(">Walk</figcaption>") < page.index(">Grid</figcaption>")
     assert "&lt;trained&gt; D" in page and "98.4%" in page and "<td>—</td>" in page
     assert "data:image/gif;base64," in page
     assert "Class sweep: the generator is not conditional." in page

@@ -525,6 +525,33 @@ def test_a_click_sorts_the_table_and_keeps_missing_figures_last(bench, tmp_path)
     assert [row[1].partition("one seed")[0] for row in rows[1:4]] == ["two", "one", "three"]
 
 
+@pytest.mark.browser
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs Chromium on the PATH")
+def test_no_value_of_an_experiment_is_off_the_page(bench, tmp_path):
+    """The list of packages is the longest of them."""
+    bench.whole(experiment("one"))
+    _, page = bench.report(configs_of(experiment("one")))
+    outside = (
+        "td => td.getBoundingClientRect().right > td.closest('.columns').getBoundingClientRect().right + 1"
+    )
+    count = f"document.title = [...document.querySelectorAll('.columns td')].filter({outside}).length"
+    test_page = tmp_path / "measured.html"
+    test_page.write_text(page.text.replace("</body>", f"<script>{count}</script></body>"))
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    command += ["--window-size=1760,3000", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
+    done = subprocess.run(
+        [*command, test_page.as_uri()], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "<title>0</title>" in done.stdout
+
+
+def test_many_protocols_are_folded(bench):
+    bench.whole(experiment("one"))
+    _, page = bench.report(configs_of(experiment("one")))
+    count = len(set(bench.evaluations["one"].details["extractors"]["classifier"]["protocols"].values()))
+    assert count > 1 and f"{count} protocols, by figure" in page.visible
+
+
 # --- what the guards could not see ------------------------------------------------------------------------
 
 
