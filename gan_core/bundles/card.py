@@ -110,6 +110,9 @@ def _interval_of(metric: Metric, found: Figures) -> dict[str, float] | None:
     return None if is_missing(low) or is_missing(high) else {"low": low, "high": high, "level": 0.95}
 
 
+NO_VERDICT = (
+    "None of the verdicts on training and samples was triggered. That alone does not make the samples good."
+)
 BESIDE = (
     "Compare the samples with real images yourself (fewer images have larger distances and cover less by "
     "their number alone):"
@@ -141,10 +144,7 @@ def _head(experiment: Experiment, artefacts: Mapping[str, Manifest]) -> str:
 def _verdict(artefacts: Mapping[str, Manifest]) -> str:
     trained, evaluation = artefacts["trained_gan"], artefacts["evaluation"]
     sentences = course(trained) + [finding_sentence(one) for one in findings(trained, evaluation)]
-    reasons = markdown_list(
-        sentences
-        or ["None of the verdicts on training and samples was triggered. That alone does not make them good."]
-    )
+    reasons = markdown_list(sentences or [NO_VERDICT])
     beside = _real_beside(evaluation, artefacts["reference_statistics"])
     return f"## Verdict: {verdict_text(trained, evaluation)}\n\n{reasons}{beside}"
 
