@@ -250,7 +250,8 @@ def _of_seconds(figures: tuple[str, ...]) -> list[str]:
     return [
         "Seconds are those of the machine as it was, with what else ran on it; CPU seconds are not recorded. "
         "A difference of them is no property of the configurations alone, and its p-value takes the load of "
-        "the machine for chance: to compare them, train them one after the other on a machine that does nothing else."
+        "the machine for chance: to compare them, train on a machine that does "
+        "nothing else."
     ]
 
 
