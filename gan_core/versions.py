@@ -19,5 +19,5 @@ CODE_VERSIONS = {
     "leaderboard": "4",
     "answer": "1",
     "answers": "1",
-    "report": "4",
+    "report": "5",
 }
