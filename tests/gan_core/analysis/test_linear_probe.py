@@ -116,8 +116,22 @@ def test_the_classifier_is_at_its_optimum(strength):
         errors = shares / shares.sum(1, keepdims=True) - ones
         return strength * errors.T @ features + weights
 
-    left = gradient(model.coef_, model.intercept_)
+    left = gradient(model[-1].coef_, model[-1].intercept_)
     assert np.abs(left).max() < 1e-3 * np.abs(gradient(np.zeros((10, 64)), np.zeros(10))).max()
+
+
+def test_few_images_are_fitted_in_the_space_that_they_span():
+    """The same probabilities as of scikit-learn's fit of all features, to what its tolerance leaves."""
+    from sklearn.linear_model import LogisticRegression
+
+    numbers = np.random.default_rng(0)
+    labels = np.arange(40) % 4
+    features = (numbers.normal(size=(40, 400)) + 2 * np.eye(4, 400)[labels]) / 20
+    others = numbers.normal(size=(50, 400)) / 20
+    model = probe.fitted(10.0, features, labels)
+    whole = LogisticRegression(C=10.0, max_iter=5_000, tol=1e-8).fit(features, labels)
+    assert len(model) == 2 and model[-1].coef_.shape == (4, 40)
+    assert model.predict_proba(others) == pytest.approx(whole.predict_proba(others), abs=1e-3)
 
 
 def test_the_bootstrap_has_the_width_of_the_normal_approximation():
