@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_core import steps
-from gan_core.config import Dataset, Experiment, Latent, config_changes, recorded_experiment
+from gan_core.config import Dataset, Experiment, Latent, recorded_experiment, require_same_configuration
 from gan_core.config.datasets import LabelPolicy
 from gan_core.data.loading import ShardFiles
 from gan_core.data.pixels import encode_png
@@ -159,11 +159,7 @@ def draw_samples(
         raise ConfigError(
             f"experiment `{experiment.name}` was given the training of `{trained.partition}`: give its own"
         )
-    if config_changes(trained.config, experiment):
-        raise ConfigError(
-            f"experiment `{experiment.name}` was trained with another configuration than it has now: "
-            f"{how_to_make('trained_gan', experiment.name)} first"
-        )
+    require_same_configuration(trained.config, experiment)
     count, seed = steps.sample_count(dataset, shards), dataset.evaluation.seed
 
     def build(work: Build) -> None:

@@ -8,10 +8,9 @@ from typing import Any
 from gan_core import steps
 from gan_core.analysis import ANALYSES, Findings, chosen_analyses
 from gan_core.analysis.subject import Subject
-from gan_core.config import Dataset, Experiment, config_changes
+from gan_core.config import Dataset, Experiment, require_same_configuration
 from gan_core.errors import ConfigError
 from gan_core.progress import format_seconds
-from gan_core.remedies import how_to_make
 from gan_core.store import Build, Manifest, Store
 
 logger = logging.getLogger("gan_core")
@@ -69,11 +68,7 @@ def analyse_experiment(
 
 
 def _check(experiment: Experiment, trained: Manifest, settings: dict, chosen: dict) -> None:
-    if config_changes(trained.config, experiment):
-        raise ConfigError(
-            f"experiment `{experiment.name}` was trained with another configuration than it has now: "
-            f"{how_to_make('trained_gan', experiment.name)} first"
-        )
+    require_same_configuration(trained.config, experiment)
     for name, given in settings.items():
         if name not in chosen:
             raise ConfigError(

@@ -7,7 +7,13 @@ nor dagster: definitions load it at every start.
 
 from gan_core.config.base import AbsentMeans, AlwaysCounts, Config, Name
 from gan_core.config.datasets import Dataset, EvaluationConfig, SourceConfig, Split
-from gan_core.config.experiments import Experiment, Length, config_changes, recorded_experiment
+from gan_core.config.experiments import (
+    Experiment,
+    Length,
+    config_changes,
+    recorded_experiment,
+    require_same_configuration,
+)
 from gan_core.config.grids import load_experiments
 from gan_core.config.loading import (
     Configs,
@@ -52,6 +58,7 @@ __all__ = [
     "load_configs",
     "load_experiments",
     "recorded_experiment",
+    "require_same_configuration",
     "unknown",
     "write_starter",
 ]

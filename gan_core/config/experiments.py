@@ -170,6 +170,15 @@ def config_changes(trained: Mapping[str, Any], new: Experiment) -> list[str]:
     return [f"{key} {before.get(key, 'unset')} → {after.get(key, 'unset')}" for key in keys]
 
 
+def require_same_configuration(trained: Mapping[str, Any], experiment: Experiment) -> None:
+    """Raise `ConfigError` where `config_changes` has something to say."""
+    if config_changes(trained, experiment):
+        raise ConfigError(
+            f"experiment `{experiment.name}` was trained with another configuration than it has now: "
+            f"{how_to_make('trained_gan', experiment.name)} first"
+        )
+
+
 def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in config.items():
