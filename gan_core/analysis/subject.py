@@ -12,7 +12,7 @@ from gan_core.store import Manifest, Store
 from gan_core.store.reading import reading
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from gan_core.data.loading import ResidentImages
     from gan_core.evaluation.extractors.classifier import ClassifierExtractor
@@ -150,7 +150,7 @@ class Subject:
         inputs = z if classes is None else torch.cat([z, classes], dim=1)
         for some in inputs.split(BATCH_SIZE):
             with torch.inference_mode():
-                images = _forward(generator, some.to(device))
+                images = generator.of_inputs(some.to(device))
             yield to_uint8(images, generator.image_range).cpu().contiguous()
 
     def recognised(self, images: "Tensor") -> "tuple[Tensor, Tensor]":
@@ -160,8 +160,3 @@ class Subject:
         logits = torch.cat([self.extractor.extract(some)[1].cpu() for some in images.split(BATCH_SIZE)])
         probability, found = logits.softmax(dim=1).max(dim=1)
         return found, probability
-
-
-def _forward(generator: "nn.Module", inputs: "Tensor") -> "Tensor":
-    """What `Generator.forward` does once the classes stand beside the latents."""
-    return generator.activation(generator.layers(generator.project(inputs)))

@@ -36,7 +36,12 @@ class Generator(nn.Module):
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         if self.n_classes:
             z = torch.cat([z, _classes(labels, self.n_classes, z.dtype, "generator")], dim=1)
-        return self.activation(self.layers(self.project(z)))
+        return self.of_inputs(z)
+
+    def of_inputs(self, inputs: Tensor) -> Tensor:
+        """The images of latents with their classes beside them, (B, latent.size + n_classes): a row of
+        classes is one-hot, or a mixture whose weights add up to 1."""
+        return self.activation(self.layers(self.project(inputs)))
 
 
 class Discriminator(nn.Module):
