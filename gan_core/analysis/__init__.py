@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from gan_core.analysis.base import ANALYSES, Analysis, Findings, add_analysis
 from gan_core.analysis.kinds import import_kinds
 from gan_core.errors import ConfigError
+from gan_core.registry import chosen
 
 __all__ = ["ANALYSES", "Analysis", "Findings", "add_analysis", "chosen_analyses"]
 
@@ -24,9 +25,4 @@ def chosen_analyses(names: Iterable[str] | None) -> dict[str, Analysis]:
     """
     if names is None:
         return dict(ANALYSES)
-    names = list(names)
-    unknown = [name for name in names if name not in ANALYSES]
-    if unknown or not names:
-        wrong = f"there is no analysis `{unknown[0]}`" if unknown else "no analysis is named"
-        raise ConfigError(f"{wrong}: choose from {', '.join(ANALYSES)}")
-    return {name: analysis for name, analysis in ANALYSES.items() if name in names}
+    return chosen(ANALYSES, names, "analysis", ConfigError)

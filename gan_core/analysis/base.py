@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gan_core.evaluation.figures import FIGURES, Figure
-from gan_core.registry import register
+from gan_core.registry import register, sort_by_position
 
 if TYPE_CHECKING:
     from gan_core.analysis.subject import Subject
@@ -55,7 +55,5 @@ def add_analysis(name: str, analysis: Analysis) -> Analysis:
     register(ANALYSES, name)(analysis)
     for figure, meaning in analysis.figures.items():
         register(FIGURES, figure)(meaning)
-    ordered = sorted(ANALYSES.items(), key=lambda item: item[1].position)
-    ANALYSES.clear()
-    ANALYSES.update(ordered)
+    sort_by_position(ANALYSES)
     return analysis

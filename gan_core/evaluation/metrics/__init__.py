@@ -21,7 +21,7 @@ from gan_core.evaluation.metrics.base import (
     add_metric,
     interval_names,
 )
-from gan_core.registry import import_modules
+from gan_core.registry import chosen, import_modules
 
 __all__ = [
     "METRICS",
@@ -51,12 +51,7 @@ def chosen_metrics(names: Iterable[str] | None) -> dict[str, Metric]:
     """
     if names is None:
         return {name: metric for name, metric in METRICS.items() if metric.by_default}
-    names = list(names)
-    unknown = [name for name in names if name not in METRICS]
-    if unknown or not names:
-        wrong = f"there is no metric `{unknown[0]}`" if unknown else "no metric is named"
-        raise EvaluationError(f"{wrong}: choose from {', '.join(METRICS)}")
-    return {name: metric for name, metric in METRICS.items() if name in names}
+    return chosen(METRICS, names, "metric", EvaluationError)
 
 
 def statistics_needed(metrics: Iterable[Metric], *, real: bool) -> tuple[Statistic, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from gan_core.evaluation.figures import FIGURES, Figure, percent
-from gan_core.registry import register
+from gan_core.registry import register, sort_by_position
 
 if TYPE_CHECKING:
     import numpy
@@ -342,7 +342,5 @@ def add_metric(name: str, metric: Metric) -> Metric:
     register(METRICS, name)(metric)
     for figure, meaning in metric.all_figures.items():
         register(FIGURES, figure)(meaning)
-    ordered = sorted(METRICS.items(), key=lambda item: item[1].position)
-    METRICS.clear()
-    METRICS.update(ordered)
+    sort_by_position(METRICS)
     return metric
