@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from gan_core.analysis.latents import lerp, slerp, walk
+from gan_core.analysis.latents import path_of, walk
 from gan_core.data.pixels import encode_png
 from gan_core.errors import ConfigError
-from gan_core.images import grid_png, picture, to_uint8
+from gan_core.images import enlargement, grid_png, picture, to_uint8
 from gan_core.placing import new_file, new_folder
 from gan_core.progress import Progress
 from gan_core.sampling import (
@@ -121,10 +121,6 @@ def _labels(generator: nn.Module, label: int | None, count: int) -> Tensor | Non
     return None if label is None else torch.full((count,), label)
 
 
-def _scale(side: int) -> int:
-    return max(1, -(-GRID_SIDE // side))
-
-
 # --- a grid -----------------------------------------------------------------------------------------------
 
 
@@ -140,7 +136,7 @@ def _grid(generator: nn.Module, wish: Wish, count: int, label: int | None) -> by
         labels = torch.arange(generator.n_classes).repeat_interleave(GRID_COLUMNS)
     drawn = generate(generator, count, seed=wish.seed, labels=labels, truncation=wish.truncation)
     images = torch.cat([images for images, _ in drawn])
-    return grid_png(images, GRID_COLUMNS, scale=_scale(images.shape[-1]))
+    return grid_png(images, GRID_COLUMNS, scale=enlargement(images.shape[-1], GRID_SIDE))
 
 
 # --- a walk -----------------------------------------------------------------------------------------------
@@ -159,14 +155,13 @@ def _frames(
 ) -> Iterator[Image.Image]:
     """One after the other."""
     corners = torch.cat(list(latent_batches(generator, count, wish.seed, BATCH_SIZE, wish.truncation)))
-    between = slerp if generator.latent.distribution == "normal" else lerp
-    latents = walk(corners, STEPS_BETWEEN, closed=True, between=between)
+    latents = walk(corners, STEPS_BETWEEN, closed=True, between=path_of(generator.latent))
     progress = Progress("drawing the walk", len(latents), "frames", emit=emit)
     for z in latents.split(BATCH_SIZE):
         labels = _labels(generator, label, len(z))
         images = to_uint8(images_of(generator, z, labels), generator.image_range).cpu()
         for image in images:
-            yield picture(image.permute(1, 2, 0), _scale(image.shape[-1])).quantize(256)
+            yield picture(image.permute(1, 2, 0), enlargement(image.shape[-1], GRID_SIDE)).quantize(256)
             progress.advance(1)
 
 

@@ -43,6 +43,11 @@ def grid_png(images: Tensor, columns: int, scale: int = 1) -> bytes:
     return encode_picture(picture(grid_array(images, columns), scale))
 
 
+def enlargement(side: int, least: int) -> int:
+    """By how much an image of `side` pixels is enlarged to have `least` at least."""
+    return max(1, -(-least // side))
+
+
 def picture(array: Tensor, scale: int = 1) -> Image.Image:
     """uint8 (H, W, C), C 1 or 3, as a PIL image, each pixel `scale` wide."""
     drawn = Image.fromarray(array.squeeze(2).numpy() if array.shape[2] == 1 else array.numpy())

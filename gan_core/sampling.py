@@ -18,7 +18,7 @@ from gan_core.data.pixels import encode_png
 from gan_core.data.tars import read_tar, write_tar
 from gan_core.devices import default_device
 from gan_core.errors import ConfigError, EvaluationError
-from gan_core.images import grid_png, to_uint8
+from gan_core.images import enlargement, grid_png, to_uint8
 from gan_core.models import build_generator
 from gan_core.models.common import draw_latents
 from gan_core.models.weights import load_weights
@@ -271,7 +271,7 @@ def _grid(generator: nn.Module, seed: int) -> bytes:
     rows = len(classes) or GRID_ROWS
     drawn = [images for images, _ in generate(generator, rows * GRID_COLUMNS, seed=seed, labels=labels)]
     images = torch.cat(drawn)
-    return grid_png(images, GRID_COLUMNS, scale=max(1, -(-GRID_SIDE // images.shape[-1])))
+    return grid_png(images, GRID_COLUMNS, scale=enlargement(images.shape[-1], GRID_SIDE))
 
 
 def _grid_classes(generator: nn.Module) -> list[int]:

@@ -65,6 +65,12 @@ def walk(
     return torch.cat(sides if closed else [*sides, corners[-1:]])
 
 
+def path_of(latent: Latent) -> Callable[[Tensor, Tensor, int], Tensor]:
+    """What leads from one latent to another among such as the generator knows: `slerp` for normal ones; `lerp`
+    for uniform ones, whose cube a great circle would leave."""
+    return slerp if latent.distribution == "normal" else lerp
+
+
 def typical_norm(latent: Latent) -> float:
     """The root of a latent's expected squared norm: sqrt(size) of N(0, 1), sqrt(size / 3) of U(-1, 1)."""
     return math.sqrt(latent.size if latent.distribution == "normal" else latent.size / 3)

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from gan_core.images import BACKGROUND, GAP, encode_picture, grid_array, picture
+from gan_core.images import BACKGROUND, GAP, encode_picture, enlargement, grid_array, picture
 
 SMALLEST_IMAGE = 40  # pixels that an image takes at least, so that 16x16 can be seen
 FONT_SIZE, LINE = 14, 20
@@ -18,7 +18,7 @@ COLOURS = 32  # of a frame; with all 256 the noise of the images makes the file 
 
 def scale_of(images: Tensor) -> int:
     """By how much images are enlarged."""
-    return max(1, -(-SMALLEST_IMAGE // images.shape[-1]))
+    return enlargement(images.shape[-1], SMALLEST_IMAGE)
 
 
 def rows_png(rows: list[tuple[str, Tensor]], headings: list[str] | None = None) -> bytes:

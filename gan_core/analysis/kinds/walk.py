@@ -15,19 +15,19 @@ CORNERS, STEPS_BETWEEN = 4, 6
 def look(subject: "Subject") -> Findings:
     import torch
 
-    from gan_core.analysis.latents import lerp, slerp, walk
+    from gan_core.analysis.latents import lerp, path_of, walk
     from gan_core.analysis.pictures import animation_gif
 
     walkers = ROWS * COLUMNS
     corners = subject.latents(walkers * CORNERS, "walk").unflatten(0, (walkers, CORNERS))
     labels = torch.arange(walkers) % max(len(subject.classes), 1)
-    uniform = subject.generator.latent.distribution == "uniform"  # a great circle would leave its cube
-    ways = [walk(of, STEPS_BETWEEN, between=lerp if uniform else slerp) for of in corners]
+    between = path_of(subject.generator.latent)
+    ways = [walk(of, STEPS_BETWEEN, between=between) for of in corners]
     paths = torch.stack(ways, dim=1)  # (frames, walkers, z_dim)
     classes = subject.one_hot(labels.repeat(len(paths)))
     frames = subject.draw(paths.flatten(0, 1), classes).unflatten(0, (len(paths), walkers))
     return Findings(
-        protocol=f"{walkers} closed walks along {'straight lines' if uniform else 'great circles'} through "
+        protocol=f"{walkers} closed walks along {'straight lines' if between is lerp else 'great circles'} through "
         f"{CORNERS} latents each, {STEPS_BETWEEN} steps between two",
         pictures={"walk.gif": animation_gif(frames, COLUMNS)},
     )
