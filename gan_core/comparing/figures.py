@@ -8,24 +8,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from gan_core.evaluation.figures import FIGURES, Figure, count, is_missing, percent
+from gan_core.evaluation.judging.impostors import LITTLE, UNLIKE
+from gan_core.evaluation.judging.verdicts import FIGURE_NAMES, STOPPED, in_words
 from gan_core.evaluation.metrics import METRICS
 
 if TYPE_CHECKING:
     from gan_core.comparing.runs import Run
 
-# A verdict with one of these words is one of a run that failed. The others (stagnation, too short to judge,
-# covers too little) say that it could be better.
+# These verdicts say that a run could be better; one of the others says that it failed.
+NO_FAILURES = ("stagnation", "too_short_to_judge", LITTLE, UNLIKE)
 FAILURES = (
-    "not finite",
-    "discriminator wins",
-    "vanished gradients",
-    "exploded gradients",
-    "mode collapse",
-    "no better than untrained",
-    "repeats images",
-    "copies training images",
-    "drops classes",
-    "(stopped)",
+    *(in_words(name) for name in ("not_finite", *FIGURE_NAMES) if name not in NO_FAILURES),
+    STOPPED,
 )
 
 
