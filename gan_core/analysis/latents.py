@@ -66,8 +66,8 @@ def walk(
 
 
 def path_of(latent: Latent) -> Callable[[Tensor, Tensor, int], Tensor]:
-    """What leads from one latent to another among such as the generator knows: `slerp` for normal ones; `lerp`
-    for uniform ones, whose cube a great circle would leave."""
+    """What leads from one latent to another among those that the generator knows: `slerp` for normal ones,
+    `lerp` for uniform ones, whose cube a great circle would leave."""
     return slerp if latent.distribution == "normal" else lerp
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gan_core.config import Config, Dataset, Experiment
 from gan_core.config.mistakes import validated
@@ -23,7 +23,7 @@ from gan_core.config.yaml_files import Document
 from gan_core.errors import DamagedError, StoreError
 from gan_core.progress import Progress
 from gan_core.store import MANIFEST, Manifest, Store, sha256_of
-from gan_core.store.manifest import SEAL, inside, json_object, sha256_of_json
+from gan_core.store.manifest import SEAL, inside, json_object, record_of, sha256_of_json
 
 LIST = "bundle.json"
 CARD = "README.md"
@@ -89,12 +89,7 @@ class BundleList(BaseModel):
             raise ValueError(f"its format is {number!r}, and this version reads formats up to {FORMAT}")
         if content.pop(SEAL, None) != sha256_of_json(content):
             raise ValueError(f"its content does not match its own {SEAL}")
-        try:
-            return cls.model_validate(content)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise ValueError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from error
+        return record_of(cls, content)
 
 
 def artefact_folder(manifest: Manifest) -> str:

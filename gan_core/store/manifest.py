@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -107,12 +107,20 @@ class Manifest(BaseModel):
             raise ValueError(f"its content does not match its own {SEAL}")
         for earlier in range(number, FORMAT):
             content = MIGRATIONS[earlier](content)
-        try:
-            return cls.model_validate(content)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise ValueError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from error
+        return record_of(cls, content)
+
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+def record_of(kind: type[Record], content: dict[str, Any]) -> Record:
+    """The record of such a content; a `ValueError` that says where it is wrong first."""
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from error
 
 
 def fingerprint(config: dict[str, Any], inputs: dict[str, Manifest], code_version: str) -> str:

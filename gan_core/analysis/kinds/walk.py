@@ -26,9 +26,10 @@ def look(subject: "Subject") -> Findings:
     paths = torch.stack(ways, dim=1)  # (frames, walkers, z_dim)
     classes = subject.one_hot(labels.repeat(len(paths)))
     frames = subject.draw(paths.flatten(0, 1), classes).unflatten(0, (len(paths), walkers))
+    ways_are = "straight lines" if between is lerp else "great circles"
     return Findings(
-        protocol=f"{walkers} closed walks along {'straight lines' if between is lerp else 'great circles'} through "
-        f"{CORNERS} latents each, {STEPS_BETWEEN} steps between two",
+        protocol=f"{walkers} closed walks along {ways_are} through {CORNERS} latents each, {STEPS_BETWEEN} "
+        "steps between two",
         pictures={"walk.gif": animation_gif(frames, COLUMNS)},
     )
 
