@@ -12,41 +12,18 @@ from typing import TYPE_CHECKING, Any
 from gan_core.evaluation.figures import Figure, count
 from gan_core.evaluation.metrics.base import (
     MOST_CLASSES,
-    Batch,
     Comparison,
     Figures,
-    Gatherer,
     Metric,
-    Statistic,
     add_metric,
 )
-from gan_core.evaluation.metrics.classes.class_shares import GENERATED
+from gan_core.evaluation.metrics.classes.class_shares import GENERATED, ClassCounts, real_counts
 
 if TYPE_CHECKING:
     import numpy
 
 
-class LabelledClasses(Gatherer):
-    """How many images have each class as their label, int64 (K,)."""
-
-    def __init__(self):
-        self.counts = None
-
-    def update(self, batch: Batch) -> None:
-        counts = batch.labels.cpu().bincount(minlength=batch.logits.shape[1])
-        self.counts = counts if self.counts is None else self.counts + counts
-
-    def finish(self) -> "numpy.ndarray":
-        return self.counts.numpy()
-
-
-REAL = Statistic(
-    "labelled_classes",
-    lambda count, seed: LabelledClasses(),
-    needs="labels",
-    to_arrays=lambda counts: {"counts": counts},
-    of_arrays=lambda arrays: arrays["counts"],
-)
+REAL = real_counts("labelled_classes", lambda: ClassCounts(lambda batch: batch.labels))
 
 
 def mode_divergence(generated: "numpy.ndarray", real: "numpy.ndarray") -> float:

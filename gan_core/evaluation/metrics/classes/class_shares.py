@@ -4,6 +4,7 @@ FID hardly sees that classes are missing; a classifier of the dataset's own clas
 generator was asked for none.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gan_core.evaluation.figures import Figure
@@ -19,31 +20,39 @@ from gan_core.evaluation.metrics.base import (
 
 if TYPE_CHECKING:
     import numpy
+    import torch
 
 
-class RecognisedClasses(Gatherer):
-    """How many images were recognised as each class, int64 (K,)."""
+class ClassCounts(Gatherer):
+    """How many images have each class, int64 (K,): the one that is recognised, unless `classes_of` says
+    another, int64 (B,) of a batch."""
 
-    def __init__(self):
-        self.counts = None
+    def __init__(self, classes_of: "Callable[[Batch], torch.Tensor]" = lambda batch: batch.logits.argmax(1)):
+        self.classes_of, self.counts = classes_of, None
 
     def update(self, batch: Batch) -> None:
-        counts = batch.logits.argmax(dim=1).cpu().bincount(minlength=batch.logits.shape[1])
+        counts = self.classes_of(batch).cpu().bincount(minlength=batch.logits.shape[1])
         self.counts = counts if self.counts is None else self.counts + counts
 
     def finish(self) -> "numpy.ndarray":
         return self.counts.numpy()
 
 
-GENERATED = Statistic("recognised_classes", lambda count, seed: RecognisedClasses(), needs="classes")
-# Of real images only where their labels are the extractor's classes: Inception's are not the dataset's.
-REAL = Statistic(
-    "recognised_own_classes",
-    lambda count, seed: RecognisedClasses(),
-    needs="labels",
-    to_arrays=lambda counts: {"counts": counts},
-    of_arrays=lambda arrays: arrays["counts"],
-)
+GENERATED = Statistic("recognised_classes", lambda count, seed: ClassCounts(), needs="classes")
+
+
+def real_counts(name: str, gather: "Callable[[], ClassCounts]") -> Statistic:
+    """Of real images, where their labels are the extractor's classes: Inception's are not the dataset's."""
+    return Statistic(
+        name,
+        lambda count, seed: gather(),
+        needs="labels",
+        to_arrays=lambda counts: {"counts": counts},
+        of_arrays=lambda arrays: arrays["counts"],
+    )
+
+
+REAL = real_counts("recognised_own_classes", ClassCounts)
 
 
 def shares(comparison: Comparison) -> "tuple[numpy.ndarray, numpy.ndarray]":
