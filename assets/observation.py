@@ -12,9 +12,9 @@ def observation(snapshot) -> dict[str, Any]:
     import pandas
 
     from gan_core.images import grid_png
+    from gan_core.leaderboard.verdicts import markdown_list
     from gan_core.report.curves import training_figure
     from gan_core.report.drawing import png
-    from gan_core.report.verdicts import markdown_list
 
     metadata: dict[str, Any] = {
         "images_seen": snapshot.images_seen,

@@ -109,8 +109,8 @@ def _exit_status(result: "BackfillResult") -> int:
 
 
 def _print_tables() -> None:
-    from gan_core.report.leaderboard import read_leaderboard
-    from gan_core.report.tables import leaderboard_text
+    from gan_core.leaderboard.leaderboard import read_leaderboard
+    from gan_core.leaderboard.tables import leaderboard_text
 
     store = default_store()
     manifest = store.current("leaderboard", "all")

@@ -9,7 +9,7 @@ from assets.factory import StepRun, declare
 from assets.recording import stored_picture
 from gan_core import steps
 from gan_core.evaluation.judging.verdicts import is_better_than_untrained
-from gan_core.report.verdicts import verdict_markdown, verdict_text
+from gan_core.leaderboard.verdicts import verdict_markdown, verdict_text
 from gan_core.store import Manifest
 
 

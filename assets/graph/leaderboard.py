@@ -10,8 +10,8 @@ from gan_core.store import Manifest
 
 
 def shown(run: StepRun, manifest: Manifest) -> dict[str, Any]:
-    from gan_core.report.leaderboard import read_leaderboard
-    from gan_core.report.tables import leaderboard_markdown
+    from gan_core.leaderboard.leaderboard import read_leaderboard
+    from gan_core.leaderboard.tables import leaderboard_markdown
 
     frame = read_leaderboard(run.store, manifest)
     return {"table": dg.MetadataValue.md(leaderboard_markdown(frame)), "rows": len(frame)}
@@ -27,7 +27,7 @@ def leaderboard(run: StepRun) -> Manifest:
     """One row per configuration, its seeds folded, each figure with its interval and protocol, ranked by what
     tests show. What is missing is left out, not waited for."""
     from gan_core.evaluation.external import external_evaluations
-    from gan_core.report.leaderboard import build_leaderboard
+    from gan_core.leaderboard.leaderboard import build_leaderboard
 
     unreadable: dict[str, str] = {}
     return build_leaderboard(

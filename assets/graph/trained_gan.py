@@ -11,7 +11,7 @@ from assets.recording import StepConfig, inline_picture, stored_picture
 from assets.several_processes import train_in_processes
 from gan_core import steps
 from gan_core.evaluation.judging.verdicts import HEALTHY
-from gan_core.report.verdicts import verdict_markdown, verdict_text
+from gan_core.leaderboard.verdicts import verdict_markdown, verdict_text
 from gan_core.store import Manifest
 from gan_core.training.processes.launch import number_of_processes
 from gan_core.training.task import TrainingTask

@@ -15,7 +15,7 @@ from gan_core.evaluation.figures import FIGURES, MISSING, escape_markdown, is_mi
 from gan_core.evaluation.metrics import METRICS, Metric
 from gan_core.evaluation.metrics.base import PIXELS, interval_names
 from gan_core.evaluation.statistics.moments import PIXELS_SIDE
-from gan_core.report.verdicts import course, finding_sentence, findings, markdown_list, verdict_text
+from gan_core.leaderboard.verdicts import course, finding_sentence, findings, markdown_list, verdict_text
 from gan_core.store import Manifest
 from gan_core.store.provenance import commit_in_words
 

@@ -66,7 +66,7 @@ def say(text: str) -> None:
 
 def _verdict(store: Store, manifest: Manifest) -> dict[str, str]:
     """The verdict on a training as all tables show it: the guards' own does not see that it was too short."""
-    from gan_core.report.verdicts import verdict_text
+    from gan_core.leaderboard.verdicts import verdict_text
 
     if manifest.asset == "trained_gan":
         return {"verdict": verdict_text(manifest)}

@@ -25,7 +25,7 @@ from gan_core.comparing.writing import (
 from gan_core.config import Configs, Question
 from gan_core.config.mistakes import unknown
 from gan_core.errors import ConfigError, StoreError
-from gan_core.report.publishing import produce_table, prune
+from gan_core.leaderboard.publishing import produce_table, prune
 from gan_core.store import Build, Manifest, Store
 from gan_core.versions import CODE_VERSIONS
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from gan_core.comparing.answer import Answer, find_answer, publish_answer
 from gan_core.config import Configs
 from gan_core.errors import StoreError
-from gan_core.report.publishing import produce_table, prune
+from gan_core.leaderboard.publishing import produce_table, prune
 from gan_core.store import Build, Manifest, Store
 from gan_core.versions import CODE_VERSIONS
 

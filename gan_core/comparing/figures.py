@@ -127,7 +127,7 @@ def seconds(value: float) -> str:
 
 
 def has_failed(verdict: str) -> bool:
-    """Whether a verdict (`gan_core.report.verdicts.verdict_text`) is one of a run that failed."""
+    """Whether a verdict (`gan_core.leaderboard.verdicts.verdict_text`) is one of a run that failed."""
     return any(name in verdict for name in FAILURES)
 
 

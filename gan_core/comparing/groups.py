@@ -15,7 +15,7 @@ from gan_core.comparing.runs import Run
 from gan_core.config import Question
 from gan_core.evaluation.figures import percent
 from gan_core.evaluation.statistics.intervals import Interval, seeds_interval, share_interval
-from gan_core.report.folding import fold
+from gan_core.leaderboard.folding import fold
 
 # A name that two keys make is read, one that five make is not.
 MOST_KEYS_IN_A_LABEL = 2

@@ -10,8 +10,8 @@ import pandas
 from gan_core.comparing.figures import has_failed
 from gan_core.config import Configs, Experiment, Question
 from gan_core.errors import GanError
+from gan_core.leaderboard.rows import Entry, entry_of, evaluated_training, staleness
 from gan_core.report.curves import read_curves
-from gan_core.report.rows import Entry, entry_of, evaluated_training, staleness
 from gan_core.store import Manifest, Store
 from gan_core.store.reading import reading
 

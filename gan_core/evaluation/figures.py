@@ -1,7 +1,7 @@
 """What each figure of a manifest is called, how it is written and what it means, for every table.
 
 Who measures a figure registers it: each metric in its own file, the figures of a training in
-`gan_core.report.training_figures`. Imports neither torch nor pandas.
+`gan_core.leaderboard.training_figures`. Imports neither torch nor pandas.
 """
 
 import math

@@ -1,6 +1,1 @@
-"""The leaderboard, the plots and the HTML report."""
-
-from gan_core.evaluation.figures import FIGURES
-from gan_core.report.training_figures import TRAINING_FIGURES
-
-FIGURES.update(TRAINING_FIGURES)
+"""The report: a site of pages that can be read without a server or a network."""

@@ -13,13 +13,13 @@ from gan_core.config import Configs
 from gan_core.errors import StoreError
 from gan_core.evaluation.figures import FIGURES, MISSING
 from gan_core.evaluation.metrics import METRICS
+from gan_core.leaderboard.leaderboard import NO_MANIFESTS, read_leaderboard, read_seeds
+from gan_core.leaderboard.publishing import NOTHING, produce_table, prune
+from gan_core.leaderboard.tables import leaderboard_groups
+from gan_core.leaderboard.training_figures import TRAINING_FIGURES
+from gan_core.leaderboard.verdicts import NOT_RECORDED
 from gan_core.report.analyses import analyses_view
 from gan_core.report.answers import AnswerView, answer_view, with_bold
-from gan_core.report.leaderboard import NO_MANIFESTS, read_leaderboard, read_seeds
-from gan_core.report.publishing import NOTHING, produce_table, prune
-from gan_core.report.tables import leaderboard_groups
-from gan_core.report.training_figures import TRAINING_FIGURES
-from gan_core.report.verdicts import NOT_RECORDED
 from gan_core.report.views import (
     Artefacts,
     dataset_view,

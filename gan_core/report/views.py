@@ -14,13 +14,9 @@ from gan_core.evaluation.extractors import EXTRACTORS
 from gan_core.evaluation.figures import FIGURES, MISSING, figure_of, is_missing, percent, write_figure
 from gan_core.evaluation.judging.verdicts import STOPPED
 from gan_core.evaluation.metrics import METRICS, Metric, interval_names, metric_of_figure
-from gan_core.objectives import objective_name
-from gan_core.progress import format_seconds
-from gan_core.report.folding import RANKED_BY
-from gan_core.report.pictures import Picture, curves, stored_picture, svg_picture
-from gan_core.report.plots import FidBar, fid_comparison_svg
-from gan_core.report.tables import interval_text, shown_figures, with_interval
-from gan_core.report.verdicts import (
+from gan_core.leaderboard.folding import RANKED_BY
+from gan_core.leaderboard.tables import interval_text, shown_figures, with_interval
+from gan_core.leaderboard.verdicts import (
     Level,
     course,
     finding_figure,
@@ -29,6 +25,10 @@ from gan_core.report.verdicts import (
     verdict_level,
     verdict_text,
 )
+from gan_core.objectives import objective_name
+from gan_core.progress import format_seconds
+from gan_core.report.pictures import Picture, curves, stored_picture, svg_picture
+from gan_core.report.plots import FidBar, fid_comparison_svg
 from gan_core.store import Manifest, Store
 from gan_core.store.provenance import commit_in_words
 from gan_core.store.reading import reading

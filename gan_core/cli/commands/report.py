@@ -13,7 +13,7 @@ def add(commands) -> None:
 def _report(options: argparse.Namespace) -> None:
     from gan_core.comparing.answers import answer_all, current_answers
     from gan_core.evaluation.external import external_evaluations
-    from gan_core.report.leaderboard import build_leaderboard
+    from gan_core.leaderboard.leaderboard import build_leaderboard
     from gan_core.report.report import build_report
 
     configs, store = load_configs(options.configs), existing_store(options)

@@ -24,7 +24,7 @@ from gan_core.bundles.onnx_file import COMPARED, TOLERANCE, largest_difference, 
 from gan_core.config import load_configs
 from gan_core.errors import ConfigError, GanError, StoreError
 from gan_core.evaluation.figures import write_figure
-from gan_core.report.verdicts import verdict_text
+from gan_core.leaderboard.verdicts import verdict_text
 from gan_core.sampling import load_generator
 from gan_core.store import Store
 from tests.gan_core.bundles.small_bundle import flip, listed

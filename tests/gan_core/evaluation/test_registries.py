@@ -24,10 +24,10 @@ from gan_core.evaluation.figures import FIGURES, Figure, percent
 from gan_core.evaluation.metrics.base import METRICS, Gatherer, Metric, Statistic, add_metric
 from gan_core.evaluation.reference import compute_reference_statistics
 from gan_core.images import grid_png
+from gan_core.leaderboard.leaderboard import build_leaderboard, read_leaderboard
+from gan_core.leaderboard.tables import leaderboard_markdown, leaderboard_text
 from gan_core.registry import register
-from gan_core.report.leaderboard import build_leaderboard, read_leaderboard
 from gan_core.report.report import build_report
-from gan_core.report.tables import leaderboard_markdown, leaderboard_text
 from gan_core.sampling import draw_samples
 from gan_core.store import FileEntry, Manifest, Store
 from gan_core.training import train_gan

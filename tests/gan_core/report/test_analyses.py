@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from gan_core.config import Configs, Dataset, Experiment
+from gan_core.leaderboard.leaderboard import build_leaderboard
 from gan_core.report.analyses import analyses_view
-from gan_core.report.leaderboard import build_leaderboard
 from gan_core.report.pictures import MAX_PICTURE_BYTES
 from gan_core.report.report import build_report
 from tests.gan_core.report.conftest import digits_png

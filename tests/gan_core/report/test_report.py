@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from gan_core.config import Configs, Dataset, Experiment
-from gan_core.report.leaderboard import build_leaderboard, read_leaderboard
+from gan_core.leaderboard.leaderboard import build_leaderboard, read_leaderboard
 from gan_core.report.report import build_report
 from gan_core.store.provenance import commit_in_words
 from tests.gan_core.report.conftest import MODE_COLLAPSE, STAGNATION, parquet

@@ -10,7 +10,7 @@ from gan_core.evaluation.extraction import Accumulator
 from gan_core.evaluation.metrics import METRICS, Comparison, compute_metrics, statistics_needed
 from gan_core.evaluation.metrics.base import MOST_CLASSES, Batch
 from gan_core.evaluation.metrics.modes import mode_divergence
-from gan_core.report.tables import shown_figures
+from gan_core.leaderboard.tables import shown_figures
 
 NAMES = ("modes", "mode_divergence")
 

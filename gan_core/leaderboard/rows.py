@@ -11,8 +11,8 @@ from gan_core.evaluation.figures import figure_of
 from gan_core.evaluation.judging.impostors import JUDGED_BY, is_judged
 from gan_core.evaluation.judging.verdicts import demotion, findings_of_evaluation
 from gan_core.evaluation.metrics import METRICS
+from gan_core.leaderboard.verdicts import verdict_text
 from gan_core.objectives import objective_name
-from gan_core.report.verdicts import verdict_text
 from gan_core.store import Manifest, Store
 
 EXTERNAL = "external"

@@ -1,6 +1,6 @@
 import pytest
 
-from gan_core.report.publishing import KEPT_VERSIONS, prune
+from gan_core.leaderboard.publishing import KEPT_VERSIONS, prune
 from gan_core.store import Store
 
 

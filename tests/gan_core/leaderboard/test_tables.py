@@ -4,8 +4,8 @@ import io
 
 import pandas
 
-from gan_core.report.leaderboard import column_types, leaderboard_csv, leaderboard_frame
-from gan_core.report.tables import leaderboard_groups, leaderboard_markdown, leaderboard_text
+from gan_core.leaderboard.leaderboard import column_types, leaderboard_csv, leaderboard_frame
+from gan_core.leaderboard.tables import leaderboard_groups, leaderboard_markdown, leaderboard_text
 
 
 def row(name, dataset="digits", protocol="p", fid=None, rank=1, **values):

@@ -6,8 +6,7 @@ import pytest
 
 from gan_core.config import Experiment
 from gan_core.errors import StoreError
-from gan_core.objectives import objective_name
-from gan_core.report.leaderboard import (
+from gan_core.leaderboard.leaderboard import (
     build_leaderboard,
     column_types,
     leaderboard_csv,
@@ -15,7 +14,8 @@ from gan_core.report.leaderboard import (
     read_seeds,
     seed_column_types,
 )
-from gan_core.report.tables import NO_ROWS, leaderboard_markdown, leaderboard_text
+from gan_core.leaderboard.tables import NO_ROWS, leaderboard_markdown, leaderboard_text
+from gan_core.objectives import objective_name
 from gan_core.store import Store
 from tests.gan_core.report.conftest import MODE_COLLAPSE, STAGNATION, parquet
 

@@ -3,8 +3,8 @@
 import pytest
 
 from gan_core.evaluation.metrics import METRICS
-from gan_core.report.folding import fold, folded_rows
-from gan_core.report.rows import Entry
+from gan_core.leaderboard.folding import fold, folded_rows
+from gan_core.leaderboard.rows import Entry
 
 FIGURES = [figure for metric in METRICS.values() for figure in metric.all_figures]
 

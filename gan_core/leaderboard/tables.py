@@ -7,7 +7,7 @@ from tabulate import tabulate
 
 from gan_core.evaluation.figures import FIGURES, escape_markdown, is_missing, write_figure
 from gan_core.evaluation.metrics import METRICS, interval_names
-from gan_core.report.folding import RANKED_BY, TESTED_BY
+from gan_core.leaderboard.folding import RANKED_BY, TESTED_BY
 
 # Text has no room for every interval: those of what rows are ranked by.
 TESTED = (RANKED_BY, TESTED_BY)

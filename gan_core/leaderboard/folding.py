@@ -12,7 +12,7 @@ from gan_core.evaluation.figures import FIGURES, is_missing
 from gan_core.evaluation.metrics import METRICS, Metric, interval_names
 from gan_core.evaluation.statistics.comparing import Candidate, ranks
 from gan_core.evaluation.statistics.intervals import seeds_interval
-from gan_core.report.rows import EXTERNAL, Entry
+from gan_core.leaderboard.rows import EXTERNAL, Entry
 
 RANKED_BY = "fid"
 # The metric whose evidence tells two configurations of one seed each apart.

@@ -19,9 +19,9 @@ from gan_core.evaluation.evidence import read_evidence
 from gan_core.evaluation.external import ASSET as EXTERNAL_ASSET
 from gan_core.evaluation.judging.verdicts import UNKNOWN
 from gan_core.evaluation.metrics import METRICS, interval_names
-from gan_core.report.folding import RANKED_BY, TESTED_BY, Fold, fold, folded_rows
-from gan_core.report.publishing import NOTHING, produce_table, prune
-from gan_core.report.rows import Entry, entry_of, entry_of_external, evaluated_training, staleness
+from gan_core.leaderboard.folding import RANKED_BY, TESTED_BY, Fold, fold, folded_rows
+from gan_core.leaderboard.publishing import NOTHING, produce_table, prune
+from gan_core.leaderboard.rows import Entry, entry_of, entry_of_external, evaluated_training, staleness
 from gan_core.store import Build, Manifest, Store
 from gan_core.store.reading import reading
 from gan_core.versions import CODE_VERSIONS

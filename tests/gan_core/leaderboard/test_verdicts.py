@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from gan_core.config import Experiment
-from gan_core.report.verdicts import (
+from gan_core.leaderboard.verdicts import (
     course,
     finding_figure,
     verdict_level,
@@ -78,5 +78,5 @@ def test_markdown_shows_the_text_as_it_is(workshop):
 
 
 def test_verdicts_are_read_without_torch():
-    code = "import sys; import gan_core.report.verdicts; sys.exit('torch' in sys.modules)"
+    code = "import sys; import gan_core.leaderboard.verdicts; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
