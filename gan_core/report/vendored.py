@@ -15,7 +15,8 @@ def onnx_runtime_script() -> str:
     """ONNX Runtime for browsers as a classic script that sets the global `ort`; may stand inside `<script>`.
 
     It fetches nothing where `ort.env.wasm.wasmBinary` has the bytes of `onnx_runtime_wasm`, decompressed, and
-    `ort.env.wasm.numThreads` is 1.
+    `ort.env.wasm.numThreads` is 1. With `ort.env.logLevel` of "error" it does not warn of a processor that
+    WebAssembly cannot know.
     """
     return _text("onnx-runtime.min.js")
 

@@ -21,6 +21,20 @@ function readJson(path) {
   return JSON.parse(readFileSync(path, "utf8"));
 }
 
+// A classic script inside a page has no address, from which ONNX Runtime would resolve that of its WebAssembly,
+// even where the bytes are handed over and nothing is fetched.
+const withoutAddress = {
+  name: "without-address",
+  setup({ onLoad }) {
+    onLoad({ filter: /ort\.wasm\.bundle\.min\.mjs$/ }, ({ path }) => {
+      const resolved = /new URL\(("ort-wasm-simd-threaded\.wasm"),import\.meta\.url\)\.href/g;
+      const text = readFileSync(path, "utf8");
+      if (!resolved.test(text)) throw new Error(`${path} resolves the address of its WebAssembly in another way`);
+      return { contents: text.replace(resolved, "$1") };
+    });
+  },
+};
+
 async function bundled({ entry, global, file }) {
   const result = await build({
     entryPoints: [join(here, entry)],
@@ -34,8 +48,8 @@ async function bundled({ entry, global, file }) {
     target: "es2022",
     charset: "utf8",
     legalComments: "none",
-    // A classic script has no address of its own: the WebAssembly is always handed over as bytes.
     define: { "import.meta.url": "undefined" },
+    plugins: [withoutAddress],
     metafile: true,
     logLevel: "warning",
   });
