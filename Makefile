@@ -7,7 +7,7 @@ export DAGSTER_HOME ?= $(CURDIR)/.dagster
 unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 
-.PHONY: help demo test test-slow test-gpu dev backfill answer check lock lint clean
+.PHONY: help demo test test-slow test-gpu dev backfill answer check lock vendor lint clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -56,6 +56,12 @@ check: .venv/installed ## validate the configurations and the Dagster definition
 lock: .venv/installed ## resolve requirements.lock anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --upgrade \
 		pyproject.toml --extra dev -o requirements.lock
+
+vendor: ## build the browser libraries of the report anew from npm
+	@set -e; packages=$$(mktemp -d); trap 'rm -rf "$$packages"' EXIT; \
+	cp gan_core/report/vendor/package.json $$packages; \
+	npm install --prefix $$packages --no-package-lock --ignore-scripts --no-audit --no-fund --silent; \
+	node gan_core/report/vendor/build.mjs $$packages
 
 lint: .venv/installed ## check style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

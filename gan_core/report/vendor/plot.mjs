@@ -1,0 +1,28 @@
+// What of Observable Plot the report's pages use: the rest is left out of the bundle. Scales of all types
+// (log, symlog, ordinal, band, ...) are options of `plot`.
+export {
+  areaY,
+  axisX,
+  axisY,
+  barX,
+  cell,
+  crosshair,
+  dot,
+  frame,
+  gridX,
+  gridY,
+  legend,
+  line,
+  lineX,
+  lineY,
+  link,
+  plot,
+  pointer,
+  pointerX,
+  pointerY,
+  rectX,
+  ruleX,
+  ruleY,
+  text,
+  tip,
+} from "@observablehq/plot";
