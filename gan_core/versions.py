@@ -19,5 +19,5 @@ CODE_VERSIONS = {
     "leaderboard": "4",
     "answer": "2",
     "answers": "2",
-    "report": "5",
+    "report": "6",
 }

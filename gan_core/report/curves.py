@@ -3,8 +3,9 @@
 What a panel shows is in `PANELS`; a new curve is an entry there.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy
 import pandas
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, PercentFormatter
 
 from gan_core.evaluation.figures import decimal
+from gan_core.report.charts import Chart, Mark, Rule, Series, over_images_seen
 from gan_core.report.drawing import BLUE, GREEN, INK, ORANGE, new_figure, restrain
 from gan_core.store import Manifest, Store
 
@@ -24,17 +26,21 @@ MAX_POINTS = 300
 class Panel:
     """Lines over images seen: a column each of the table `source`, with colour and label.
 
-    `finish` sets the scale of the y axis, or adds marks, given all rows of the table.
+    `scale` is that of the y axis, a share being between 0 and 1; `best` marks the lowest value of a column,
+    `real` is where real images are.
     """
 
     title: str
     source: str
     lines: Mapping[str, tuple[str, str]]
     unit: str
-    finish: Callable[[Axes, pandas.DataFrame], None] = lambda axes, rows: None
+    scale: Literal["linear", "log", "share"] = "linear"
+    from_zero: bool = False
+    best: str | None = None
+    real: float | None = None
 
 
-def _percent(axes: Axes, rows: pandas.DataFrame) -> None:
+def _percent(axes: Axes) -> None:
     axes.set_ylim(-0.02, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
 
@@ -50,17 +56,16 @@ def _logarithmic(axes: Axes, rows: pandas.DataFrame) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _mark_best(axes: Axes, rows: pandas.DataFrame) -> None:
-    axes.set_ylim(bottom=0)
-    if rows["fid"].isna().all():
+def _mark_best(axes: Axes, rows: pandas.DataFrame, column: str) -> None:
+    best = _best_row(rows, column)
+    if best is None:
         return
-    best = rows.loc[rows["fid"].idxmin()]
-    axes.plot(best["images_seen"], best["fid"], "o", color=GREEN, markersize=7, label="best")
+    axes.plot(best["images_seen"], best[column], "o", color=GREEN, markersize=7, label="best")
     middle = rows["images_seen"].mean()
-    low = best["fid"] < 0.2 * rows["fid"].max()  # below it stand the axis' own numbers
+    low = best[column] < 0.2 * rows[column].max()  # below it stand the axis' own numbers
     axes.annotate(
-        f"best {decimal(best['fid'])} at {best['images_seen']:,.0f}",
-        (best["images_seen"], best["fid"]),
+        _best_in_words(best, column),
+        (best["images_seen"], best[column]),
         (0, 8 if low else -14),
         textcoords="offset points",
         ha="right" if best["images_seen"] > middle else "left",
@@ -69,9 +74,26 @@ def _mark_best(axes: Axes, rows: pandas.DataFrame) -> None:
     )
 
 
-def _beside_real(axes: Axes, rows: pandas.DataFrame) -> None:
-    axes.axhline(1, color=GREEN, linestyle=(0, (4, 3)), linewidth=1.2, label="real images")
-    axes.set_ylim(bottom=0)
+def _best_row(rows: pandas.DataFrame, column: str) -> pandas.Series | None:
+    return None if rows[column].isna().all() else rows.loc[rows[column].idxmin()]
+
+
+def _best_in_words(best: pandas.Series, column: str) -> str:
+    return f"best {decimal(best[column])} at {best['images_seen']:,.0f}"
+
+
+def _finish(panel: Panel, axes: Axes, rows: pandas.DataFrame) -> None:
+    """The scale of the y axis, and the marks."""
+    if panel.scale == "share":
+        _percent(axes)
+    if panel.scale == "log":
+        _logarithmic(axes, rows)
+    if panel.best:
+        _mark_best(axes, rows, panel.best)
+    if panel.real is not None:
+        axes.axhline(panel.real, color=GREEN, linestyle=(0, (4, 3)), linewidth=1.2, label="real images")
+    if panel.from_zero:
+        axes.set_ylim(bottom=0)
 
 
 PANELS = (
@@ -81,22 +103,30 @@ PANELS = (
         "history",
         {"d_real_accuracy": (BLUE, "real"), "d_fake_accuracy": (ORANGE, "generated")},
         "judged right",
-        _percent,
+        scale="share",
     ),
     Panel(
         "Gradient norms",
         "history",
         {"d_gradient_norm": (BLUE, "discriminator"), "g_gradient_norm": (ORANGE, "generator")},
         "norm, logarithmic",
-        _logarithmic,
+        scale="log",
     ),
-    Panel("In-training FID", "evaluations", {"fid": (BLUE, "in training")}, "FID, few samples", _mark_best),
+    Panel(
+        "In-training FID",
+        "evaluations",
+        {"fid": (BLUE, "in training")},
+        "FID, few samples",
+        from_zero=True,
+        best="fid",
+    ),
     Panel(
         "Diversity of samples",
         "evaluations",
         {"diversity": (BLUE, "samples")},
         "of real images'",
-        _beside_real,
+        from_zero=True,
+        real=1.0,
     ),
 )
 
@@ -123,18 +153,36 @@ def panels_of(history: pandas.DataFrame, evaluations: pandas.DataFrame) -> list[
     ]
 
 
-def panel_figure(
-    panel: Panel,
-    history: pandas.DataFrame,
-    evaluations: pandas.DataFrame,
-    *,
-    width: int = 480,
-    height: int = 240,
-) -> Figure:
-    """One panel as a figure of its own, `width` x `height` pixels."""
-    figure = new_figure(width, height)
-    _draw(panel, history if panel.source == "history" else evaluations, figure.add_subplot())
-    return figure
+def training_charts(store: Store, trained: Manifest) -> list[Chart]:
+    """Every panel that there are rows for, as the pages draw it."""
+    history, evaluations = read_curves(store, trained)
+    tables = {"history": history, "evaluations": evaluations}
+    return [panel_chart(panel, tables[panel.source]) for panel in panels_of(history, evaluations)]
+
+
+def panel_chart(panel: Panel, table: pandas.DataFrame) -> Chart:
+    """One panel of one training."""
+    rows = _thin(table[["images_seen", *panel.lines]])
+    seen = [round(value) for value in rows["images_seen"]]
+    dots = panel.source == "evaluations" or len(rows) == 1
+    lines = tuple(
+        Series(label, seen, rows[column].tolist(), dots=dots) for column, (_, label) in panel.lines.items()
+    )
+    best = _best_row(table, panel.best) if panel.best else None
+    return Chart(
+        panel.title,
+        over_images_seen(lines, panel.title),
+        "images seen",
+        panel.unit,
+        series=lines,
+        rules=() if panel.real is None else (Rule(panel.real, "real images"),),
+        marks=()
+        if best is None
+        else (Mark(int(best["images_seen"]), float(best[panel.best]), _best_in_words(best, panel.best)),),
+        y_format="share" if panel.scale == "share" else "figure",
+        y_scale="log" if panel.scale == "log" else "linear",
+        from_zero=panel.from_zero,
+    )
 
 
 def training_figure(
@@ -174,7 +222,7 @@ def _draw(panel: Panel, table: pandas.DataFrame, axes: Axes) -> None:
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.margins(x=0.01)
     restrain(axes, grid="y")
-    panel.finish(axes, table)
+    _finish(panel, axes, table)
     if len(axes.get_legend_handles_labels()[0]) > 1:
         axes.legend(
             loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8, labelcolor=INK

@@ -1,4 +1,4 @@
-"""How the report draws: matplotlib figures without a box, as PNG for Dagster's UI and SVG for the report.
+"""How pictures of figures are drawn: matplotlib without a box, as PNG for Dagster's UI and for answers.
 
 Drawn with matplotlib's object interface: no pyplot, so no figures stay behind. The same data gives the same
 bytes.
@@ -6,7 +6,6 @@ bytes.
 
 import io
 
-import matplotlib
 import numpy
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -46,20 +45,3 @@ def png(figure: Figure) -> bytes:
     picture = Image.fromarray(numpy.asarray(canvas.buffer_rgba()))
     picture.quantize(64, method=Image.Quantize.FASTOCTREE).save(output, "PNG", optimize=True)
     return output.getvalue()
-
-
-SVG_STYLE = (
-    "<style>svg{color:#5b616a;"
-    "font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Liberation Sans',sans-serif}"
-    "@media (prefers-color-scheme:dark){svg{color:#a4abb5}}text{font-family:inherit!important}</style>"
-)
-
-
-def svg(figure: Figure) -> bytes:
-    """The figure as SVG: real text, ids from its content, `INK` replaced by the scheme's text colour."""
-    output = io.BytesIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gan_core"}):
-        figure.savefig(output, format="svg", metadata={"Date": None, "Creator": None})
-    text = output.getvalue().decode().replace(INK, "currentColor")
-    opening = text.index(">", text.index("<svg")) + 1
-    return (text[:opening] + SVG_STYLE + text[opening:]).encode()

@@ -1,4 +1,4 @@
-"""The pictures inside the report: stored ones, enlarged or shrunk, and curves and charts as SVG."""
+"""The pictures inside a page: stored ones, enlarged or shrunk."""
 
 import base64
 import io
@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from gan_core.report.curves import panel_figure, panels_of, read_curves
-from gan_core.report.drawing import svg
 from gan_core.store import Manifest, Store
 
 # A larger picture is shrunk to this many pixels and kept as WebP: grids at 256x256 would be megabytes.
@@ -46,20 +44,6 @@ def _shrunk(image: Image.Image) -> bytes:
     output = io.BytesIO()
     smaller.save(output, "WEBP", quality=82, method=4)
     return output.getvalue()
-
-
-def curves(store: Store, trained: Manifest) -> list[tuple[str, Picture]]:
-    """(title, picture) of every curve that there are rows for."""
-    history, evaluations = read_curves(store, trained)
-    return [
-        (panel.title, svg_picture(svg(panel_figure(panel, history, evaluations)), 480))
-        for panel in panels_of(history, evaluations)
-    ]
-
-
-def svg_picture(content: bytes, width: int) -> Picture:
-    """An SVG as it is shown."""
-    return Picture(inline_picture(content, "image/svg+xml"), width)
 
 
 def inline_picture(content: bytes, kind: str) -> str:

@@ -9,7 +9,7 @@ from PIL import Image
 from gan_core.analysis import ANALYSES
 from gan_core.errors import DamagedError, StoreError
 from gan_core.evaluation.figures import FIGURES, MISSING, is_missing
-from gan_core.report.pictures import MAX_PICTURE_BYTES, Picture, inline_picture, stored_picture
+from gan_core.report.views.pictures import MAX_PICTURE_BYTES, Picture, inline_picture, stored_picture
 from gan_core.store import Manifest, Store
 from gan_core.store.reading import reading
 

@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from markupsafe import Markup
-
-from gan_core.report.pictures import Picture, stored_picture
+from gan_core.report.views.pictures import Picture, stored_picture
 from gan_core.store import Manifest, Store
 from gan_core.store.reading import reading
 
@@ -45,9 +43,3 @@ def answer_view(store: Store, answer: Manifest) -> AnswerView:
             len(details["missing"]),
             details["command"],
         )
-
-
-def with_bold(text: str) -> Markup:
-    """Escaped text with what stands between double asterisks in bold."""
-    parts = [Markup("<b>{}</b>" if i % 2 else "{}").format(part) for i, part in enumerate(text.split("**"))]
-    return Markup("").join(parts)

@@ -1,0 +1,89 @@
+"""The report as a whole: what all of its pages are made from."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas
+
+from gan_core.config import Configs
+from gan_core.leaderboard.leaderboard import read_leaderboard, read_seeds
+from gan_core.leaderboard.tables import leaderboard_groups
+from gan_core.report.artefacts import Artefacts
+from gan_core.report.page import Navigation, Page, render_page
+from gan_core.store import Manifest, Store
+
+
+@dataclass(frozen=True)
+class Group:
+    """Experiments that differ in their seed only: one row of a table, one page. `members`: their names."""
+
+    name: str
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Site:
+    """The store, the configurations and the artefacts, with what several pages need of them."""
+
+    store: Store
+    configs: Configs
+    artefacts: Artefacts
+    navigation: Navigation = ()
+
+    @cached_property
+    def table(self) -> pandas.DataFrame:
+        """The leaderboard."""
+        return read_leaderboard(self.store, self.artefacts.leaderboard)
+
+    @cached_property
+    def seeds(self) -> pandas.DataFrame:
+        """The table of seeds behind it."""
+        return read_seeds(self.store, self.artefacts.leaderboard)
+
+    def tables(self) -> Iterator[tuple[str, str, pandas.DataFrame]]:
+        """(dataset, protocol, rows) of what may be compared."""
+        return leaderboard_groups(self.table)
+
+    @cached_property
+    def groups(self) -> dict[str, Group]:
+        """By name, best of each table first; then, each on its own, experiments that have no row."""
+        found: dict[str, list[str]] = {}
+        for name, members in zip(self.table["experiment"], self.table["members"], strict=True):
+            shown = [member for member in members.split() if member in self.artefacts.started]
+            if shown:
+                found.setdefault(name, []).extend(shown)
+        with_row = {member for members in found.values() for member in members}
+        rest = sorted(self.artefacts.started - with_row)
+        return {name: Group(name, tuple(members)) for name, members in found.items()} | {
+            name: Group(name, (name,)) for name in rest
+        }
+
+    @cached_property
+    def _group_of(self) -> dict[str, str]:
+        return {member: group.name for group in self.groups.values() for member in group.members}
+
+    def place(self, experiment: str) -> str | None:
+        """Where an experiment is shown, below `STORE/report`; None where it is not."""
+        group = self._group_of.get(experiment)
+        return None if group is None else f"{experiment_path(group)}#{experiment}"
+
+    def page(self, path: str, template: str, title: str, made_from: dict[str, Any], view) -> Page:
+        """A page of this site; `view` gives what the template is filled with, and is called last."""
+        return Page(
+            path,
+            {"navigation": self.navigation, "title": title, **made_from},
+            lambda: render_page(template, title, self.navigation, path=path, site=self, **view()),
+        )
+
+
+def experiment_path(group: str) -> str:
+    """The page of a group of experiments."""
+    return f"experiments/{group}.html"
+
+
+def versions(manifests: dict[str, Manifest]) -> dict[str, list[str]]:
+    """What a page that shows these artefacts is made from: the date too, which also changes when one was made
+    again with force."""
+    return {f"{item.asset}/{item.partition}": [item.version, item.created_at] for item in manifests.values()}

@@ -1,0 +1,1 @@
+"""What the templates get: read from manifests, written as text."""
