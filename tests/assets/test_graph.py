@@ -10,6 +10,7 @@ from gan_core.store.provenance import commit_in_words
 from pipelines.backfill import backfill, select_experiments
 from pipelines.jobs import DATASET_JOB
 from tests.assets.conftest import Project
+from tests.report_pages import whole_report
 from tests.small_project import EXPERIMENT, QUESTION
 
 
@@ -48,7 +49,7 @@ def test_everything_is_made_once_and_a_change_makes_again_only_what_stands_on_it
     of_conditional = {(a, "conditional") for a in ("trained_gan", "samples", "evaluation", "analysis")}
     tables = {("leaderboard", None), ("answers", None), ("report", None)}
     assert made_anew(project) == dataset | of_plain | of_conditional | tables
-    assert "Do classes help?" in (project.folder / "store" / "report" / "index.html").read_text()
+    assert "Do classes help?" in whole_report(project.store)
     first = leaderboard(project)
 
     assert run_all(project).failed == {}

@@ -20,6 +20,7 @@ from tests.gan_core.report.conftest import (
     evaluations,
     training_history,
 )
+from tests.report_pages import whole_report
 from tests.small_project import EXPERIMENT
 
 
@@ -60,7 +61,7 @@ def test_a_training_of_one_step_is_called_healthy_nowhere(project):
     table = pandas.read_csv(project.folder / "store" / "leaderboard" / "leaderboard.csv")
     verdict = table["verdict"][0]  # noise of one kind is called so, too
     assert verdict.endswith("no better than untrained") and "healthy" not in verdict
-    page = (project.folder / "store" / "report" / "index.html").read_text()
+    page = whole_report(project.store)
     assert re.findall(r'<span class="verdict (\w+)">([^<]+)</span>', page) == [("warned", verdict)] * 2
 
     # Before it was evaluated, it is known that it was too short; afterwards, that nothing was learned.

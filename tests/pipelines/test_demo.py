@@ -9,6 +9,7 @@ import pandas
 import pytest
 
 from gan_core.store import Store
+from tests.report_pages import whole_report
 
 REPOSITORY = Path(__file__).parents[2]
 EXPERIMENTS = ["demo-acgan", "demo-dcgan", "demo-wgan-gp"]
@@ -43,7 +44,7 @@ def test_the_demo_trains_three_gans_that_can_be_told_from_noise_and_then_reuses_
         assert figures["fid_low"] < figures["fid"] < figures["fid_high"] < figures["fid_untrained"] / 2
         assert figures["copying"] < 0.05 < figures["recall"] and "copying-classifier.png" in evaluation.files
     assert store.current("evaluation", "demo-acgan").figures["class_accuracy"] >= 0.8
-    page = (tmp_path / "store" / "report" / "index.html").read_text()
+    page = whole_report(store)
     assert "one seed: spread unknown" in page and "Copying" in page
 
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("manifest.json")}

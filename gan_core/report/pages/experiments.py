@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from gan_core.leaderboard.verdicts import NOT_RECORDED
 from gan_core.report.artefacts import OF_A_RESULT
 from gan_core.report.page import Page
 from gan_core.report.pages import page_kind
@@ -27,6 +28,7 @@ def group_view(site: Site, group: Group) -> dict[str, Any]:
     artefacts = site.artefacts
     return {
         "group": group,
+        "not_recorded": NOT_RECORDED,
         "experiments": [
             experiment_view(site.store, artefacts, site.configs.experiments[name]) for name in group.members
         ],

@@ -12,7 +12,7 @@ from gan_core.cli import main
 from gan_core.comparing.answer import asked, find_answer, publish_answer
 from gan_core.comparing.answers import answer_all
 from gan_core.errors import ConfigError, StoreError
-from gan_core.report.answers import answer_view
+from gan_core.report.views.answers import answer_view
 
 GOOD, BAD = [20.0, 21.5, 19.0, 20.2], [60.0, 63.0, 58.5, 61.2]
 PROTOCOL = "classifier-other n=2000 vs digits/train(1437) seed=0"

@@ -27,10 +27,12 @@ from gan_core.images import grid_png
 from gan_core.leaderboard.leaderboard import build_leaderboard, read_leaderboard
 from gan_core.leaderboard.tables import leaderboard_markdown, leaderboard_text
 from gan_core.registry import register
+from gan_core.report.artefacts import Artefacts, stored
 from gan_core.report.report import build_report
 from gan_core.sampling import draw_samples
 from gan_core.store import FileEntry, Manifest, Store
 from gan_core.training import train_gan
+from tests.report_pages import whole_report
 from tests.small_project import DATASET, EXPERIMENT, write_config
 
 
@@ -136,18 +138,12 @@ def run_from_yaml(folder: Path):
     trained = train_gan(store, experiment, dataset, shards, emit=quiet)
     samples = draw_samples(store, experiment, dataset, trained, shards, emit=quiet)
     evaluation = evaluate_samples(store, dataset, samples, reference, classifier, emit=quiet)
-    of = {"plain": trained}, {"plain": samples}, {"plain": evaluation}
-    leaderboard = build_leaderboard(store, configs.experiments, of[0], of[2], emit=quiet)
-    build_report(
-        store,
-        configs,
-        leaderboard,
-        *of,
-        {dataset.name: reference},
-        {dataset.name: classifier},
-        emit=quiet,
+    manifests = stored(store, configs, {})
+    leaderboard = build_leaderboard(
+        store, configs.experiments, manifests["trained_gan"], manifests["evaluation"], emit=quiet
     )
-    page = Path(store.root, "report", "index.html").read_text(encoding="utf-8")
+    build_report(store, configs, Artefacts(leaderboard, manifests), emit=quiet)
+    page = whole_report(store)
     visible = re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page)))
     return store, shards, samples, evaluation, leaderboard, visible
 

@@ -4,14 +4,16 @@ import io
 
 import numpy
 import pytest
+from gan_core.report.views.analyses import analyses_view
+from gan_core.report.views.pictures import MAX_PICTURE_BYTES
 from PIL import Image
 
 from gan_core.config import Configs, Dataset, Experiment
 from gan_core.leaderboard.leaderboard import build_leaderboard
-from gan_core.report.analyses import analyses_view
-from gan_core.report.pictures import MAX_PICTURE_BYTES
+from gan_core.report.artefacts import Artefacts
 from gan_core.report.report import build_report
 from tests.gan_core.report.conftest import digits_png
+from tests.report_pages import published
 
 
 def gif(frames: int, side: int) -> bytes:
@@ -47,8 +49,9 @@ def page_of(workshop, experiment, trained, **analyses) -> str:
     configs = Configs(datasets={"digits": dataset}, experiments={"first": experiment})
     of = {"first": trained}
     leaderboard = build_leaderboard(workshop.store, configs.experiments, of, {}, {})
-    made = build_report(workshop.store, configs, leaderboard, of, {}, {}, {}, {}, analyses=analyses)
-    return workshop.store.local(made, "index.html").read_text()
+    artefacts = Artefacts(leaderboard, {"trained_gan": of, "analysis": analyses})
+    build_report(workshop.store, configs, artefacts)
+    return published(workshop.store)["experiments/first.html"]
 
 
 def test_the_section_has_the_question_the_table_the_pictures_and_what_was_left_out(workshop, experiment):
