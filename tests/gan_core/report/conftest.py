@@ -1,6 +1,8 @@
 """Artefacts as the earlier steps publish them, made by hand: the report's own tests train nothing."""
 
 import io
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy
 import pandas
@@ -239,3 +241,20 @@ class Workshop:
 @pytest.fixture
 def workshop(tmp_path) -> Workshop:
     return Workshop(Store(tmp_path / "store"))
+
+
+@pytest.fixture(scope="session")
+def example_report(tmp_path_factory) -> Path:
+    """The folder of the report of a small store (see `example`)."""
+    from tests.gan_core.report.example import make_example
+
+    return make_example(tmp_path_factory.mktemp("example"))
+
+
+@pytest.fixture(scope="module")
+def reader(example_report) -> Iterator:
+    """That report before a browser (see `browser`)."""
+    from tests.gan_core.report.browser import reading
+
+    with reading(example_report) as found:
+        yield found

@@ -1,0 +1,51 @@
+"""Every kind of page of the report in a real browser: wide and narrow, light, dark and printed, by mouse and
+by keyboard. What a new kind of page brings comes in by itself, from the report's list of its pages."""
+
+import itertools
+from dataclasses import replace
+
+from tests.gan_core.report.browser import MARKS, SCHEMES, WIDTHS
+
+pytestmark = MARKS
+
+# What colours and the width of the window change is looked at where it changes.
+BY_AXE = ((1400, "light"), (1400, "dark"), (390, "light"))
+BY_KEYBOARD = ((1400, "light"), (390, "light"))
+
+
+def test_every_page_is_whole_at_every_width_in_light_and_dark(reader):
+    problems = []
+    for path in reader.examples():
+        with reader.open(path) as opened:
+            for width, scheme in itertools.product(WIDTHS, SCHEMES):
+                opened.resize(width, scheme)
+                checks = {"axe": (width, scheme) in BY_AXE, "keyboard": (width, scheme) in BY_KEYBOARD}
+                problems += [f"{path} at {width}, {scheme}: {text}" for text in opened.problems(**checks)]
+    assert not problems, "\n".join(dict.fromkeys(problems))
+
+
+FAULTY = """<!doctype html><html lang="en"><title>Faulty</title><main><h1>Faulty</h1>
+<div style="width: 2000px">wide</div>
+<button style="outline: none">unseen</button>
+<input>
+<textarea aria-label="a trap" onkeydown="event.preventDefault()"></textarea>
+<button>behind the trap</button>
+<img src="https://example.org/picture.png" alt="a picture">
+<script>console.warn("a warning"); nonsense();</script></main></html>"""
+
+
+def test_a_faulty_page_is_called_so_for_each_of_its_faults(reader, tmp_path):
+    (tmp_path / "faulty.html").write_text(FAULTY)
+    with replace(reader, folder=tmp_path).open("faulty.html", 390) as opened:
+        found = "\n".join(opened.problems())
+    for fault in (
+        "a warning",
+        "nonsense",
+        "example.org/picture.png",
+        "wider than",
+        "no visible focus",
+        "label",
+    ):
+        assert fault in found
+    with replace(reader, folder=tmp_path).open("faulty.html", 2200) as opened:
+        assert "wider than" not in "\n".join(opened.problems())
