@@ -7,7 +7,7 @@ export DAGSTER_HOME ?= $(CURDIR)/.dagster
 unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 
-.PHONY: help demo test test-slow test-gpu dev backfill answer check lock vendor lint clean
+.PHONY: help demo test test-slow test-gpu dev backfill answer check docs lock vendor lint clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -52,6 +52,9 @@ answer: .venv/installed $(DAGSTER_HOME)/dagster.yaml ## train what a question ne
 
 check: .venv/installed ## validate the configurations and the Dagster definitions
 	@$(BIN)/dg check defs
+
+docs: .venv/installed ## build the documentation as a site, site/index.html, with the API
+	@$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs site
 
 lock: .venv/installed ## resolve requirements.lock anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --upgrade \

@@ -176,9 +176,10 @@ class StreamedFeed(TrainingFeed):
             torch.index_select(window.images, 0, rows, out=images[part])
             torch.index_select(window.labels, 0, rows, out=labels[part])
             done = part.stop
-        # Pinned memory is not used again before its copy is over: torch's allocator sees to that.
-        images = images.to(self.device, non_blocking=True)
-        return images, labels.to(self.device, non_blocking=True) if self.labelled else None
+        # Pinned memory is not used again before its copy is over: torch's allocator sees to that. Of other
+        # memory nobody does, and Apple's GPU would read what is there by then (pytorch#189690).
+        images = images.to(self.device, non_blocking=pinned)
+        return images, labels.to(self.device, non_blocking=pinned) if self.labelled else None
 
     def end_after(self, total_images: int) -> None:
         self.until = -(-total_images // self.batch_size) * self.batch_size
@@ -387,6 +388,8 @@ def _limit_of_environment() -> int | None:
 
 
 def _room_on(device: torch.device, limit: int | None, on_host: int) -> int:
+    if device.type == "mps":  # the host's own memory, which holds them twice while they are moved
+        return on_host // 2
     if device.type != "cuda":
         return on_host
     return _at_most(DEVICE_SHARE * torch.cuda.mem_get_info(device)[0], limit)

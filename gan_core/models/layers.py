@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from gan_core.config import Architecture
+from gan_core.devices import image_memory_format
 
 KERNEL_DIMENSIONS = 5
 
@@ -77,7 +78,7 @@ class MinibatchStddev(nn.Module):
         rows = self.gather(_at_least_float32(x))
         deviation = (rows.var(0, unbiased=False) + 1e-8).sqrt().mean()
         new_map = deviation.to(x.dtype).expand(len(x), 1, *x.shape[2:])
-        return torch.cat([x, new_map], 1).contiguous(memory_format=torch.channels_last)
+        return torch.cat([x, new_map], 1).contiguous(memory_format=image_memory_format(x.device))
 
 
 def _all_rows_are_here(rows: Tensor) -> Tensor:

@@ -28,17 +28,17 @@ class Noise:
         self.device, self.ranks = device, ranks
 
     def normal(self, count: int, *shape: int) -> Tensor:
-        """N(0, 1), float (count, *shape)."""
+        """N(0, 1), float `(count, *shape)`."""
         size = (count * self.ranks.size, *shape)
         return self.ranks.share(torch.randn(size, generator=self.generator, device=self.device))
 
     def uniform(self, count: int, *shape: int) -> Tensor:
-        """U(0, 1), float (count, *shape)."""
+        """U(0, 1), float `(count, *shape)`."""
         size = (count * self.ranks.size, *shape)
         return self.ranks.share(torch.rand(size, generator=self.generator, device=self.device))
 
     def integers(self, high: int, count: int, *shape: int) -> Tensor:
-        """0 to high - 1, int64 (count, *shape)."""
+        """0 to high - 1, int64 `(count, *shape)`."""
         size = (count * self.ranks.size, *shape)
         return self.ranks.share(torch.randint(high, size, generator=self.generator, device=self.device))
 

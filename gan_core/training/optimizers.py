@@ -31,9 +31,14 @@ def build_optimizer(network: nn.Module, config: Optimizer, device: torch.device)
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
-    """Take over the moments of a saved state; the settings stay those of this device."""
+    """Take over the moments of a saved state; the settings stay those of this device, and so does the layout:
+    fused kernels read a weight and its moments as one row of numbers each."""
     settings = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state["state"], "param_groups": settings})
+    for parameter, moments in optimizer.state.items():
+        for name, value in moments.items():
+            if value.shape == parameter.shape and value.stride() != parameter.stride():
+                moments[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def set_learning_rates(

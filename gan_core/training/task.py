@@ -32,7 +32,8 @@ class TrainingTask(BaseModel):
     beginning removes its checkpoints first. The old artefact stays whole and current until then."""
 
     device: str | None = None
-    """`cpu` or `cuda`; by default CUDA where there is a GPU. Recorded, but not part of the fingerprint."""
+    """`cpu`, `cuda` or `mps`; by default a GPU where there is one (see `training_device`). Recorded, but not
+    part of the fingerprint."""
 
     memory_limit_bytes: int | None = None
     """More images than fit in it are streamed. By default it is what is free."""

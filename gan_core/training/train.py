@@ -10,8 +10,8 @@ import torch
 
 from gan_core.config import Dataset, Experiment
 from gan_core.data.feed import TrainingFeed, open_feed
-from gan_core.devices import default_device
-from gan_core.errors import ConfigError, TrainingError
+from gan_core.devices import training_device
+from gan_core.errors import TrainingError
 from gan_core.evaluation.classifier import load_classifier
 from gan_core.evaluation.in_training import InTrainingEvaluation, read_real_images
 from gan_core.remedies import how_to_make
@@ -90,7 +90,7 @@ def run_training(
     listeners = Listeners(emit, observe, task.observe_interval)
     if not ranks.is_first:
         listeners = replace(listeners, emit=silent, observe=None)
-    training = Training(store, task, _device(task.device), ranks, listeners)
+    training = Training(store, task, training_device(task.device, ranks.size), ranks, listeners)
     if not ranks.is_first:
         training.follow()
         return None
@@ -295,12 +295,3 @@ class Training:
     def _warn_about_precision(self) -> None:
         if self.experiment.precision == "bf16" and self.device.type != "cuda":
             self.listeners.emit(f"precision bf16 is for CUDA; on {self.device.type} this run uses fp32")
-
-
-def _device(name: str | None) -> torch.device:
-    """`cuda` is the current GPU, by number: another thread has another current one."""
-    if name == "cuda":
-        if not torch.cuda.is_available():
-            raise ConfigError("device `cuda` was asked for, but torch finds no GPU here: leave it out")
-        return torch.device("cuda", torch.cuda.current_device())
-    return torch.device(name) if name else default_device()

@@ -19,7 +19,7 @@ def add(commands) -> None:
         help=f"processes of this machine that train together, each on a GPU of its own where there are GPUs "
         f"(default: {PROCESSES}, else 1)",
     )
-    train.add_argument("--device", choices=["cpu", "cuda"], help="by default a GPU where there is one")
+    train.add_argument("--device", choices=["cpu", "cuda", "mps"], help="by default a GPU where there is one")
 
 
 def _train(options: argparse.Namespace) -> None:

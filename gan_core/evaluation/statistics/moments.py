@@ -221,7 +221,7 @@ class FrechetReference:
 def frechet_distance(reference: FrechetReference, gaussian: Gaussian) -> float:
     """Squared 2-Wasserstein distance of two Gaussians: the FID (Heusel et al. 2017) for Inception features.
 
-    |mu_r - mu|^2 + tr sigma_r + tr sigma - 2 tr (sigma_r^1/2 sigma sigma_r^1/2)^1/2. The matrix under the
+    `|mu_r - mu|^2 + tr sigma_r + tr sigma - 2 tr (sigma_r^1/2 sigma sigma_r^1/2)^1/2`. The matrix under the
     last root is symmetric, so its trace is a sum over `eigvalsh`; in exact arithmetic it is the trace of
     (sigma_r sigma)^1/2 that the reference implementations (TTUR, pytorch-fid, torch-fidelity) take.
     """

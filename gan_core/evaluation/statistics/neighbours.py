@@ -1,6 +1,6 @@
 """Nearest neighbours and balls around points, worked through in blocks of pairs.
 
-The squared distances of a block come from one float32 matrix product, |x|² + |y|² - 2 x.y of centred rows,
+The squared distances of a block come from one float32 matrix product, `|x|² + |y|² - 2 x.y` of centred rows,
 with a proven bound of its rounding error. The product only proposes pairs: whatever its error could decide
 otherwise is computed again in float64 from the difference of the two rows, so that results are those of
 float64, ties included. Memory does not grow with the number of pairs.

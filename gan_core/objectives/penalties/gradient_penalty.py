@@ -30,7 +30,7 @@ class GradientPenalty(Penalty):
 def gradient_penalty(
     critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, between: Tensor
 ) -> Tensor:
-    """Mean of (|grad of critic at x|_2 - 1)^2, x between each real image and a fake one.
+    """Mean of `(|grad of critic at x|_2 - 1)^2`, x between each real image and a fake one.
 
     `critic` maps images (B, C, H, W) to scores (B,); `between` (B,) in [0, 1] is each point's share of the
     real image, drawn uniformly. Gulrajani et al. 2017, algorithm 1, with one coefficient per image, without

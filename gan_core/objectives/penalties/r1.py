@@ -26,7 +26,7 @@ class R1(Penalty):
 
 
 def r1_penalty(critic: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
-    """Mean of |grad of critic at x|_2^2 over the real images x (B, C, H, W), in fp32.
+    """Mean of `|grad of critic at x|_2^2` over the real images x (B, C, H, W), in fp32.
 
     Mescheder et al. 2018, equation 9, without their factor gamma / 2.
     """
