@@ -1,22 +1,25 @@
-"""The commands, one module each, in the order in which they are listed: `add(commands)` says what one takes
-and what runs."""
+"""The commands, one module each, in the order in which they are listed: `add(app)` says what one takes and
+what runs."""
 
 from gan_core.cli.commands import (
     analyse,
+    check,
     compare,
     evaluate,
     export,
     leaderboard,
+    list,
     new,
     reference,
     report,
     sample,
     shard,
+    status,
     train,
     verify,
 )
 
 COMMANDS = (
-    *(new, shard, reference, train, sample, evaluate, analyse, compare),
+    *(list, status, check, new, shard, reference, train, sample, evaluate, analyse, compare),
     *(leaderboard, report, export, verify),
 )
