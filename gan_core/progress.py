@@ -3,8 +3,22 @@
 import logging
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 logger = logging.getLogger("gan_core")
+
+# Where progress is shown beside the lines, as on a terminal (`gan_core.bars`): what draws it.
+drawing: "Drawing | None" = None
+
+
+class Drawing(Protocol):
+    """Shows progress in its own way."""
+
+    def draw(self, progress: "Progress", note: str) -> None:
+        """Show how far it is; called for every step, from any thread."""
+
+    def said(self, line: str) -> None:
+        """A line that says the same is emitted now."""
 
 
 def format_seconds(seconds: float) -> str:
@@ -55,10 +69,15 @@ class Progress:
     def update(self, done: int, note: str = "") -> None:
         """Record that `done` units of the whole are finished; log a line if one is due."""
         self.done = done
+        if drawing:
+            drawing.draw(self, note)
         now = time.monotonic()
         if now - self.last_line >= self.interval:
             self.last_line = now
-            self.emit(self.line(note))
+            line = self.line(note)
+            if drawing:
+                drawing.said(line)
+            self.emit(line)
 
     def advance(self, count: int, note: str = "") -> None:
         """Record `count` more finished units."""

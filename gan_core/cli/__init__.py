@@ -5,13 +5,14 @@ Where the package is not installed, in a clone, the same is `python -m gan_core`
 The steps and the store are the ones that the Dagster assets use: what one made, the other finds.
 """
 
+import contextlib
 import logging
 import os
 from typing import Annotated, Any
 
 import typer
 
-from gan_core import signals
+from gan_core import bars, signals
 from gan_core.cli.commands import COMMANDS
 from gan_core.cli.options import given_to, store_of
 from gan_core.cli.running import last_line, make_app, run_app
@@ -34,7 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     stop.listen()
     meta: dict[str, Any] = {}
     try:
-        status = run_app(_app(), PROGRAM, arguments, meta)
+        with bars.on_terminal() if not is_rank() else contextlib.nullcontext():
+            status = run_app(_app(), PROGRAM, arguments, meta)
     except GanError as error:
         return _refused(error)
     except KeyboardInterrupt as interrupt:
@@ -78,7 +80,7 @@ def _common(
 
 
 def _log_lines() -> None:
-    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=[bars.StderrHandler()])
     logging.getLogger("gan_core").setLevel(logging.INFO)  # torch has more to say, even after the last line
     for handler in logging.getLogger().handlers:
         handler.addFilter(HideSecrets())

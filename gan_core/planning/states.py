@@ -117,6 +117,20 @@ class Surveyor:
         return _ExperimentLook(self.store, experiment, self.dataset(experiment.dataset)).state
 
 
+def holder_of(store: Store, folder: str) -> Holder | None:
+    """Who makes the artefact of a folder now, such as `trained_gan/<experiment>/<fingerprint>`."""
+    numbers = sorted(
+        int(match["number"])
+        for name in store.list_names(folder)
+        if (match := LEASE.fullmatch(name)) and not match["written"]
+    )
+    if not numbers:
+        return None
+    holder = Holder.read(store.read_bytes(f"{folder}/lease-{numbers[-1]:06d}.json"))
+    silent = holder is None or holder.is_gone() or time.time() - holder.heartbeat > SILENT_SECONDS
+    return None if silent else holder
+
+
 # --- inside -----------------------------------------------------------------------------------------------
 
 
@@ -205,7 +219,7 @@ class _ExperimentLook:
     def state(self) -> ExperimentState:
         training = self.training
         found = {one.asset: one for one in (training, *self.after(training.made))}
-        running = training.step and self._holder(training.step)
+        running = holder_of(self.store, _folder(training.step)) if training.step else None
         if training.made:
             state = State.EVALUATED if found["evaluation"].made else State.TRAINED
             seen = training.made.figures.get("images_seen") or 0
@@ -308,19 +322,6 @@ class _ExperimentLook:
         names = self.store.list_names(f"{_folder(step)}/{CHECKPOINTS}")
         whole = [name for name in names if name.startswith(CHECKPOINT) and name.endswith(EXTENSION)]
         return max((int(name[len(CHECKPOINT) : -len(EXTENSION)]) for name in whole), default=0)
-
-    def _holder(self, step: Step) -> Holder | None:
-        """Who trains it now."""
-        numbers = sorted(
-            int(match["number"])
-            for name in self.store.list_names(_folder(step))
-            if (match := LEASE.fullmatch(name)) and not match["written"]
-        )
-        if not numbers:
-            return None
-        holder = Holder.read(self.store.read_bytes(f"{_folder(step)}/lease-{numbers[-1]:06d}.json"))
-        silent = holder is None or holder.is_gone() or time.time() - holder.heartbeat > SILENT_SECONDS
-        return None if silent else holder
 
 
 def _folder(step: Step) -> str:

@@ -17,9 +17,10 @@ from gan_core.cli.commands import (
     status,
     train,
     verify,
+    watch,
 )
 
 COMMANDS = (
-    *(list, status, check, new, shard, reference, train, sample, evaluate, analyse, compare),
+    *(list, status, check, new, shard, reference, train, watch, sample, evaluate, analyse, compare),
     *(leaderboard, report, export, verify),
 )
