@@ -43,6 +43,11 @@ class Moment:
         return asdict(self)
 
     @property
+    def trained(self) -> bool:
+        """Whether it has come to its end."""
+        return self.state in (State.TRAINED, State.EVALUATED)
+
+    @property
     def ended(self) -> bool:
         """Whether nothing more will come of it by itself."""
         return self.running is None
@@ -70,7 +75,9 @@ class Watch:
         done = state.state in (State.TRAINED, State.EVALUATED)
         seen = state.images_seen if done else max(state.images_seen, int(last.get("images_seen", 0)))
         rate = last.get("images_per_second")
-        left = state.total_images is not None and rate and max(state.total_images - seen, 0) / rate
+        left = None
+        if rate and state.total_images is not None:
+            left = max(state.total_images - seen, 0) / rate
         fids = [row["fid"] for row in evaluations if "fid" in row]
         names = [name for name in last if name not in OF_A_RUN and name != "images_seen"]
         verdict, advice = self._judged(state, seen, rows, evaluations)
@@ -81,7 +88,7 @@ class Watch:
             images_seen=seen,
             total_images=state.total_images,
             images_per_second=rate,
-            seconds_left=0.0 if done else left or None,
+            seconds_left=0.0 if done else left,
             losses={name: last[name] for name in names},
             fid_in_training=fids[-1] if fids else None,
             fid_best=min(fids, default=None),
@@ -117,7 +124,7 @@ class Watch:
     ) -> tuple[str | None, tuple[str, ...]]:
         trained = state.found["trained_gan"].made
         if trained:
-            from gan_core.report.verdicts import verdict_text
+            from gan_core.leaderboard.verdicts import verdict_text
 
             return verdict_text(trained), ()
         if not rows or seen < GRACE * (state.total_images or 0):

@@ -81,7 +81,7 @@ def _follow_in_lines(watched: "Watch", every: float) -> None:
 def _ending(moment: "Moment") -> str:
     from gan_core.remedies import how_to_make
 
-    if moment.seconds_left == 0:
+    if moment.trained:
         return f"{moment.experiment} has ended: {moment.verdict}"
     at = f" at {moment.images_seen:,} images" if moment.images_seen else ""
     return f"nobody trains {moment.experiment}{at}: {how_to_make('trained_gan', moment.experiment)}"

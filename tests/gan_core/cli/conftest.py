@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from gan_core.cli import main
-from tests.gan_core.planning.conftest import Project, written
+from tests.small_store import Project, written
 
 
 @pytest.fixture
@@ -43,3 +43,9 @@ def told(run):
         return json.loads(out)
 
     return command
+
+
+@pytest.fixture
+def whole_store(whole) -> list[str]:
+    """The options that name a store in which `plain` was made by every step."""
+    return ["--store", str(whole.folder / "store"), "--configs", str(whole.folder / "configs")]

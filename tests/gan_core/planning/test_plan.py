@@ -9,8 +9,8 @@ from gan_core.planning import records as records_module
 from gan_core.planning.tables import total_text
 from gan_core.store.lease import Lease
 from gan_core.store.provenance import provenance
-from tests.gan_core.planning.conftest import SEED
 from tests.small_project import DATASET, EXPERIMENT
+from tests.small_store import SEED
 
 
 def actions(planned) -> dict[str, str]:
