@@ -16,6 +16,7 @@ from gan_core.training.task import TrainingTask
 
 # A heartbeat that is older is of a process that stands still, or of one on a host whose clock is far off.
 SILENT_SECONDS = 120.0
+AGAIN = "begun again with force"
 CHECKPOINT, EXTENSION = "checkpoint-", ".pt"
 
 
@@ -300,9 +301,15 @@ class _ExperimentLook:
         changes = config_changes(trained.config, self.experiment)
         if changes:
             return tuple(changes)
+        step = self.training.step
+        if step and step.fingerprint == trained.fingerprint:
+            return (AGAIN,) if self._is_begun_again(step) else ("its files are damaged",)
         if trained.code_version != self._code_version:
             return ("the code of the training has changed",)
         return (f"dataset {self.dataset.dataset.name} has changed",)
+
+    def _is_begun_again(self, step: Step) -> bool:
+        return self.store.is_begun_again(step.asset, step.partition, step.fingerprint)
 
     @property
     def _code_version(self) -> str:

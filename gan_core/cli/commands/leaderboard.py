@@ -1,4 +1,4 @@
-"""`leaderboard`: rows of samples from elsewhere."""
+"""`leaderboard`: its rows, and those of samples from elsewhere."""
 
 from typing import Annotated, get_args
 
@@ -6,6 +6,7 @@ import typer
 
 from gan_core.cli import completion
 from gan_core.cli.options import (
+    AsJson,
     ConfigsFolder,
     Force,
     StorePlace,
@@ -14,15 +15,45 @@ from gan_core.cli.options import (
     one_of,
     print_manifest,
 )
-from gan_core.cli.output import say_json
+from gan_core.cli.output import say, say_json
 from gan_core.errors import ConfigError
 
 
 def add(app: typer.Typer) -> None:
-    rows = typer.Typer(no_args_is_help=True, help="Rows of samples from elsewhere.")
+    rows = typer.Typer(no_args_is_help=True, help="The rows; those of samples from elsewhere.")
+    add_command(rows, "rows", show_rows)
     add_command(rows, "add", add_row)
     add_command(rows, "remove", remove_row)
     app.add_typer(rows, name="leaderboard")
+
+
+def show_rows(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Experiments, whose tables are shown: names or shell patterns (default: all tables).",
+            autocompletion=completion.experiments,
+        ),
+    ] = None,
+    store: StorePlace = None,
+    configs: ConfigsFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the leaderboard as it was made last: a table for each dataset and protocol."""
+    import json
+
+    from gan_core.config import load_configs
+    from gan_core.leaderboard.leaderboard import read_leaderboard
+    from gan_core.leaderboard.tables import leaderboard_text, tables_with
+
+    place = existing_store(store)
+    frame = read_leaderboard(place, place.require("leaderboard", "all"))
+    if names:
+        frame = tables_with(frame, load_configs(configs).matching(names))
+    if as_json:
+        say_json(json.loads(frame.to_json(orient="records")))
+        return
+    say(leaderboard_text(frame))
 
 
 def add_row(

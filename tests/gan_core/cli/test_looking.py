@@ -1,5 +1,7 @@
 """`list`, `status` and `check`: what they say, and that they only look."""
 
+import json
+
 import pytest
 
 from tests.small_project import EXPERIMENT, QUESTION
@@ -96,3 +98,14 @@ def test_check_looks_at_the_files_that_are_named(run, project, tmp_path):
     (tmp_path / "loose.yaml").write_text("name: loose")
     _, err = run("check", str(tmp_path / "loose.yaml"), status=2)
     assert "is in no configuration folder" in err
+
+
+def test_the_leaderboard_is_rows_of_the_tables_that_are_asked_for(run, whole_store):
+    run("report", *whole_store)
+    out, _ = run("leaderboard", "rows", "plain", "--json", *whole_store)
+    (row,) = json.loads(out)
+    assert row["experiment"] == "plain" and row["fid"] > 0 and row["members"] == "plain"
+    out, _ = run("leaderboard", "rows", *whole_store)
+    assert out.startswith("few-digits\n") and "protocol: classifier-" in out
+    out, _ = run("leaderboard", "rows", "wide", "--json", *whole_store)
+    assert json.loads(out) == []

@@ -117,6 +117,14 @@ def test_force_trains_again_what_is_there(whole):
     assert set(actions(plain).values()) == {"make"} and plain.training.recorded_of is None
 
 
+def test_a_training_that_was_begun_again_is_not_reused(project):
+    step = project.plan("plain").experiments[0].state.found["trained_gan"].step
+    project.store.begin_again(step.asset, step.partition, step.fingerprint)
+    (plain,) = project.plan("plain").experiments
+    assert plain.state.in_words == "out of date (begun again with force)"
+    assert plain.training.action == "make" and plain.training.seconds > 0
+
+
 def test_who_trains_it_now_is_said(project):
     step = project.plan("seed").experiments[0].state.found["trained_gan"].step
     with Lease(project.store, step.asset, step.partition, step.fingerprint):
