@@ -7,7 +7,6 @@ by `app()`: that would end the process itself, and answer an interrupt before it
 import contextlib
 import os
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -16,15 +15,19 @@ from typer.exceptions import TyperException
 
 from gan_core.errors import UsageError
 
+PLAIN_WIDTH = 110  # of help that goes to no terminal
+
 
 def make_app(help_text: str, **options: Any) -> typer.Typer:
     """An application without boxes around its errors: its help has some on a terminal, and none in a pipe."""
+    is_terminal = sys.stdout.isatty()
+    width = {} if is_terminal else {"terminal_width": PLAIN_WIDTH}
     return typer.Typer(
         help=help_text,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        rich_markup_mode="rich" if _is_terminal(sys.stdout) else None,
-        context_settings={"help_option_names": ["--help", "-h"]},
+        rich_markup_mode="rich" if is_terminal else None,
+        context_settings={"help_option_names": ["--help", "-h"], **width},
         **options,
     )
 
@@ -66,8 +69,3 @@ def _explained(error: TyperException) -> str:
     context = getattr(error, "ctx", None)
     where = f" (see `{context.command_path} --help`)" if context else ""
     return f"{message}{where}"
-
-
-def _is_terminal(stream: Any) -> bool:
-    is_terminal: Callable[[], bool] = getattr(stream, "isatty", lambda: False)
-    return is_terminal()

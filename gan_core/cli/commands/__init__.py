@@ -3,24 +3,21 @@ what runs."""
 
 from gan_core.cli.commands import (
     analyse,
-    check,
     compare,
     evaluate,
     export,
     leaderboard,
-    list,
     new,
     reference,
     report,
     sample,
     shard,
-    status,
     train,
     verify,
-    watch,
 )
+from gan_core.cli.commands.looking import check, list, status, watch
 
 COMMANDS = (
-    *(list, status, check, new, shard, reference, train, watch, sample, evaluate, analyse, compare),
+    *(list, status, check, watch, new, shard, reference, train, sample, evaluate, analyse, compare),
     *(leaderboard, report, export, verify),
 )
