@@ -17,6 +17,10 @@ class ConfigError(GanError):
     """A configuration file is wrong: it names the file, the line, the key and what would be right."""
 
 
+class UsageError(GanError):
+    """A command line that no command takes: it says what would be right."""
+
+
 class SourceError(GanError):
     """The images of a dataset cannot be had: missing, empty, wrongly laid out, refused or corrupt."""
 

@@ -3,8 +3,22 @@
 import logging
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 logger = logging.getLogger("gan_core")
+
+# Where progress is shown beside the lines, as on a terminal (`gan_core.bars`): what draws it.
+drawing: "Drawing | None" = None
+
+
+class Drawing(Protocol):
+    """Shows progress in its own way."""
+
+    def draw(self, progress: "Progress", note: str) -> None:
+        """Show how far it is; called for every step, from any thread."""
+
+    def said(self, line: str) -> None:
+        """A line that says the same is emitted now."""
 
 
 def format_seconds(seconds: float) -> str:
@@ -12,6 +26,15 @@ def format_seconds(seconds: float) -> str:
     minutes, seconds = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def about(seconds: float) -> str:
+    """A time that nobody knows to the second: `50 s`, `40 min`, `2 h 10 min`, `3 d 4 h`."""
+    for size, unit, smaller, name in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min")):
+        if seconds >= size:
+            whole, rest = divmod(round(seconds / smaller), size // smaller)
+            return f"{whole} {unit} {rest} {name}" if rest else f"{whole} {unit}"
+    return f"{round(seconds / 60)} min" if seconds >= 90 else f"{round(seconds)} s"
 
 
 class Progress:
@@ -46,10 +69,15 @@ class Progress:
     def update(self, done: int, note: str = "") -> None:
         """Record that `done` units of the whole are finished; log a line if one is due."""
         self.done = done
+        if drawing:
+            drawing.draw(self, note)
         now = time.monotonic()
         if now - self.last_line >= self.interval:
             self.last_line = now
-            self.emit(self.line(note))
+            line = self.line(note)
+            if drawing:
+                drawing.said(line)
+            self.emit(line)
 
     def advance(self, count: int, note: str = "") -> None:
         """Record `count` more finished units."""

@@ -1,97 +1,163 @@
 """`python -m pipelines backfill 'demo-*'` makes experiments, `python -m pipelines answer QUESTION` those of
 a question and its answer; `python -m pipelines dev` opens the UI."""
 
-import argparse
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from gan_core import signals
+import typer
+
+from gan_core import bars, signals
+from gan_core.cli import completion
+from gan_core.cli.options import AsJson, Force, add_command
+from gan_core.cli.output import say_json, show
+from gan_core.cli.running import last_line, make_app, run_app
 from gan_core.disks import telling_of_disks
-from gan_core.errors import GanError
-from gan_core.store import default_store
+from gan_core.errors import ConfigError, GanError
 
 if TYPE_CHECKING:
+    from gan_core.config import Configs
+    from gan_core.planning import Plan
     from pipelines.backfill import BackfillResult
+
+PROGRAM = "python -m pipelines"
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Only say what would be trained, resumed or reused, for how long and with how much."
+    ),
+]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit status 0 if everything succeeded, 1 if an experiment failed, 2 for a wrong configuration, 130 if
     it was interrupted."""
-    parser = argparse.ArgumentParser(prog="python -m pipelines", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    backfill = commands.add_parser(
-        "backfill",
-        help="prepare the datasets, train and evaluate the experiments, make leaderboard and report",
-    )
-    backfill.add_argument("experiments", nargs="+", help="names or patterns such as 'demo-*'")
-    backfill.add_argument("--force", action="store_true", help="train again even what is there")
-    answer = commands.add_parser(
-        "answer", help="train and evaluate the experiments of a question that are missing, then answer it"
-    )
-    answer.add_argument("question", help="a name in configs/questions")
-    answer.add_argument("--force", action="store_true", help="train again even what is there")
-    ui = commands.add_parser("dev", help="open the Dagster UI, with the daemon, on 127.0.0.1")
-    ui.add_argument("--port", type=int, default=3000)
-    options = parser.parse_args(arguments)
     try:
-        with telling_of_disks(_places()):
-            if options.command == "dev":
-                from pipelines.dev import dev
-
-                return dev(options.port)
-            if options.command == "answer":
-                return _answer(options.question, options.force)
-            return _backfill(options.experiments, options.force)
+        with bars.on_terminal(), telling_of_disks(_places()):
+            return run_app(_app(), PROGRAM, arguments, {})
     except GanError as error:
-        print(error, file=sys.stderr)
+        if str(error):
+            last_line(str(error))
         signals.end(2)
         return 2
     except KeyboardInterrupt:
-        print("stopped; the same command goes on where this one stopped", file=sys.stderr)
+        last_line("stopped; the same command goes on where this one stopped")
         signals.end(130)
         return 130
 
 
+def _app() -> typer.Typer:
+    app = make_app("Make experiments with Dagster, and look at them.", add_completion=False)
+    add_command(app, "backfill", run_backfill)
+    add_command(app, "answer", run_answer)
+    add_command(app, "dev", run_dev)
+    return app
+
+
 def _places() -> dict[str, str | os.PathLike]:
     """Where Dagster and the steps write; first of all Dagster, whose database names no file when it fails."""
+    from gan_core.store import default_store
     from pipelines.instance import dagster_home
 
     return {"DAGSTER_HOME": dagster_home(), **default_store().local_places}
 
 
-def _backfill(patterns: list[str], force: bool) -> int:
-    from pipelines.backfill import select_experiments
-    from pipelines.definitions import configs
-
-    result = _run(select_experiments(configs, patterns), force)
-    _print_tables()
+def run_backfill(
+    experiments: Annotated[
+        list[str],
+        typer.Argument(help="Names or patterns such as 'demo-*'.", autocompletion=completion.experiments),
+    ],
+    force: Force = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> int:
+    """Prepare the datasets, train and evaluate the experiments, make leaderboard and report."""
+    _refuse_json(as_json, dry_run)
+    configs = _configs()
+    names = configs.matching(experiments)
+    plan = _plan(configs, names, force)
+    if dry_run:
+        return _print_plan(plan, as_json)
+    result = _run(plan, force)
+    _print_tables(names)
     return _exit_status(result)
 
 
-def _answer(name: str, force: bool) -> int:
+def run_answer(
+    question: Annotated[
+        str, typer.Argument(help="A name in configs/questions.", autocompletion=completion.questions)
+    ],
+    force: Force = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> int:
+    """Train and evaluate the experiments of a question that are missing, then answer it."""
     from gan_core.comparing.answer import ASSET, find_answer, publish_answer
-    from pipelines.definitions import configs
+    from gan_core.store import default_store
 
-    question = configs.question(name)
-    result = _run(question.chosen(configs.experiments), force)
-    status = _exit_status(result)
+    _refuse_json(as_json, dry_run)
+    configs = _configs()
+    asked = configs.question(question)
+    plan = _plan(configs, asked.chosen(configs.experiments), force)
+    if dry_run:
+        return _print_plan(plan, as_json)
+    status = _exit_status(_run(plan, force))
     store = default_store()
-    answer = find_answer(store, configs, question)
+    answer = find_answer(store, configs, asked)
     published = publish_answer(store, answer, emit=lambda line: None)
     print(f"\n{answer.text}\n")
     for file in published.files:
-        print(store.address(f"{store.root}/{ASSET}/{name}/{file}"))
+        print(store.address(f"{store.root}/{ASSET}/{question}/{file}"))
     return status
 
 
-def _run(names: list[str], force: bool) -> "BackfillResult":
+def run_dev(port: Annotated[int, typer.Option(help="Where it listens.")] = 3000) -> int:
+    """Open the Dagster UI, with the daemon, on 127.0.0.1."""
+    from pipelines.dev import dev
+
+    return dev(port)
+
+
+def _configs() -> "Configs":
+    from gan_core.config import load_configs
+
+    return load_configs()
+
+
+def _refuse_json(as_json: bool, dry_run: bool) -> None:
+    if as_json and not dry_run:
+        raise ConfigError("--json goes with --dry-run: what is made is told in lines")
+
+
+def _plan(configs: "Configs", names: list[str], force: bool) -> "Plan":
+    from gan_core.planning import make_plan
+    from gan_core.store import default_store
+
+    return make_plan(default_store(), configs, names, force=force)
+
+
+def _print_plan(plan: "Plan", as_json: bool) -> int:
+    from gan_core.planning.tables import plan_table, total_text
+
+    if as_json:
+        say_json(plan.record())
+    else:
+        show(plan_table(plan), "", total_text(plan))
+    return 0
+
+
+def _run(plan: "Plan", force: bool) -> "BackfillResult":
+    from gan_core.planning.tables import total_text
+    from gan_core.planning.time_left import planned_seconds
     from pipelines.backfill import backfill
     from pipelines.definitions import configs, defs
     from pipelines.instance import open_instance
 
+    names = [item.name for item in plan.experiments]
+    _say(total_text(plan))
     with open_instance() as instance:
-        return backfill(defs, configs, instance, names, force=force, emit=_say)
+        planned = planned_seconds(plan)
+        return backfill(defs, configs, instance, names, force=force, planned=planned, emit=_say)
 
 
 def _say(line: str) -> None:
@@ -108,16 +174,18 @@ def _exit_status(result: "BackfillResult") -> int:
     return 1 if result.failed else 0
 
 
-def _print_tables() -> None:
+def _print_tables(names: list[str]) -> None:
+    """The tables in which one of these experiments has a row."""
     from gan_core.leaderboard.leaderboard import read_leaderboard
-    from gan_core.leaderboard.tables import leaderboard_text
+    from gan_core.leaderboard.tables import leaderboard_text, tables_with
+    from gan_core.store import default_store
 
     store = default_store()
     manifest = store.current("leaderboard", "all")
     if manifest is None:
         return
     print()
-    print(leaderboard_text(read_leaderboard(store, manifest)))
+    print(leaderboard_text(tables_with(read_leaderboard(store, manifest), names)))
     print(f"\nleaderboard: {store.address(f'{store.root}/leaderboard/leaderboard.csv')}")
     print(f"report:      {store.address(f'{store.root}/report/index.html')}")
 

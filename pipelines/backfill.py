@@ -4,18 +4,18 @@ Every run is recorded in the same instance that the UI shows. A configuration th
 others; the tables are made from those that succeeded.
 """
 
-import fnmatch
 import socket
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import dagster as dg
 
-from gan_core.config import Configs, unknown
-from gan_core.errors import ConfigError, GanError
-from gan_core.progress import format_seconds
+from gan_core.config import Configs
+from gan_core.errors import GanError
+from gan_core.planning.time_left import NO_PLAN, TimeLeft
+from gan_core.progress import about
 from pipelines.jobs import DATASET_JOB, EXPERIMENT_JOB, TABLES_JOB
 from pipelines.lost_runs import HOST_TAG, end_lost_backfills
 
@@ -31,21 +31,6 @@ class BackfillResult:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def select_experiments(configs: Configs, patterns: list[str]) -> list[str]:
-    """The experiments whose names match any of the shell-style `patterns`, in alphabetical order.
-
-    Raises `ConfigError` for a pattern that matches nothing, with the mistake of a file that was left out.
-    """
-    selected: set[str] = set()
-    for pattern in patterns:
-        matches = fnmatch.filter(configs.experiments, pattern)
-        if not matches:
-            left_out = configs.left_out(pattern)
-            raise ConfigError(left_out or unknown("no experiment matches", pattern, configs.experiments))
-        selected.update(matches)
-    return sorted(selected)
-
-
 def backfill(
     definitions: dg.Definitions,
     configs: Configs,
@@ -53,11 +38,13 @@ def backfill(
     experiments: list[str],
     *,
     force: bool = False,
+    planned: Mapping[str, float | None] = NO_PLAN,
     emit: Callable[[str], None] = lambda line: None,
 ) -> BackfillResult:
     """Prepare the datasets, run each experiment, then make the tables. `force` trains again what is there.
 
-    `emit` gets a line after each experiment: how many are done, and how long the others will take.
+    `emit` gets a line before each experiment: which of how many it is, and about how long it and the others
+    will take, by what was `planned` for each in seconds and by what those before it took.
 
     Raises `KeyboardInterrupt` once a run was interrupted: its training has then saved a checkpoint.
     """
@@ -70,24 +57,26 @@ def backfill(
         failure = runner.run(DATASET_JOB, dataset)
         if failure:
             broken[dataset] = failure
-    began = time.monotonic()
-    for done, name in enumerate(experiments):
-        if done:
-            left = (time.monotonic() - began) / done * (len(experiments) - done)
-            emit(f"{done:,} of {len(experiments):,} experiments done, about {format_seconds(left)} left")
+    left = TimeLeft(experiments, planned)
+    for number, name in enumerate(experiments, 1):
+        emit(f"experiment {number:,} of {len(experiments):,} ({name}), {_in_words(left.seconds)}")
+        began = time.monotonic()
         dataset = configs.experiments[name].dataset
         if dataset in broken:
             result.failed[name] = f"its dataset {dataset} failed: {broken[dataset]}"
-            continue
-        failure = runner.run(EXPERIMENT_JOB, name, force_steps=["trained_gan"] if force else [])
-        if failure:
+        elif failure := runner.run(EXPERIMENT_JOB, name, force_steps=["trained_gan"] if force else []):
             result.failed[name] = failure
         else:
             result.succeeded.append(name)
+        left.done(name, time.monotonic() - began)
     failure = runner.run(TABLES_JOB)
     if failure:
         result.failed["leaderboard and report"] = failure
     return result
+
+
+def _in_words(seconds: float | None) -> str:
+    return "time left unknown" if seconds is None else f"about {about(seconds)} left"
 
 
 @dataclass

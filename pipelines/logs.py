@@ -4,6 +4,8 @@ import logging
 
 import dagster as dg
 
+from gan_core.bars import StderrHandler
+
 
 class _ShortLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
@@ -20,7 +22,7 @@ class _ShortLine(logging.Formatter):
 def console(context: dg.InitLoggerContext) -> logging.Logger:
     """Prints one short line a message, from `log_level` on."""
     logger = logging.Logger("console", level=context.logger_config["log_level"])
-    handler = logging.StreamHandler()
+    handler = StderrHandler()
     handler.setFormatter(_ShortLine())
     logger.addHandler(handler)
     return logger

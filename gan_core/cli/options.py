@@ -1,42 +1,98 @@
-"""What the commands have in common: their options, the store that they name, what they print."""
+"""What the commands have in common: their options, the store that they name, what they print.
 
-import argparse
-import json
-import os
-import sys
+A command imports what it works with when it runs: to say what there is takes neither PyTorch nor pydantic.
+"""
+
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from gan_core.errors import StoreError
-from gan_core.store import Manifest, Store, default_store
-from gan_core.versions import CODE_VERSIONS
+import typer
+from typer.core import TyperCommand
+
+from gan_core.cli import completion
+from gan_core.cli.output import say_json
+from gan_core.errors import ConfigError, StoreError
+
+if TYPE_CHECKING:
+    from gan_core.store import Manifest, Store
+
+# Where a command notes what it was given, for what is told of a full disk.
+GIVEN = "given"
+
+StorePlace = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="PLACE",
+        help="The artefact store (default: GAN_STORE, else `store` in the clone, else in the current "
+        "folder).",
+    ),
+]
+ConfigsFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--configs",
+        metavar="FOLDER",
+        help="The folder of YAML files (default: GAN_CONFIGS, else `configs` in the clone, else in the "
+        "current folder).",
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Make it again even if it is there.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document, for a script.")]
+ExperimentName = Annotated[
+    str, typer.Argument(help="A name in configs/experiments.", autocompletion=completion.experiments)
+]
+DatasetName = Annotated[
+    str, typer.Argument(help="A name in configs/datasets.", autocompletion=completion.datasets)
+]
 
 
-def command(commands, name: str, run, description: str) -> argparse.ArgumentParser:
-    """A command that works on a store: `run(options)` carries it out, and gives None or the exit status."""
-    command = commands.add_parser(name, help=description, description=description)
-    store = "GAN_STORE, else `store` in the clone, else in the current folder"
-    command.add_argument("--store", help=f"the artefact store (default: {store})")
-    configs_option(command)
-    command.add_argument("--force", action="store_true", help="make it again even if it is there")
-    command.set_defaults(run=run)
-    return command
+class Command(TyperCommand):
+    """A command that leaves word of what it was given."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        ctx.meta[GIVEN] = ctx.params
+        return super().invoke(ctx)
 
 
-def configs_option(command: argparse.ArgumentParser) -> None:
-    """`--configs`, of a command that reads or writes configurations."""
-    configs = "GAN_CONFIGS, else `configs` in the clone, else in the current folder"
-    command.add_argument("--configs", type=Path, help=f"the folder of YAML files (default: {configs})")
+def add_command(app: typer.Typer, name: str, run: Callable[..., int | None]) -> None:
+    """Let `app` have the command `name`: `run` carries it out, and gives None or the exit status. Its
+    parameters are what the command takes, its docstring is what is told of it."""
+    app.command(name, cls=Command)(run)
 
 
-def store_of(options: argparse.Namespace) -> Store:
-    """The store that the options, else the environment, name; it may not be there yet."""
-    return Store(options.store) if options.store else default_store()
+def given_to(meta: dict[str, Any]) -> dict[str, Any]:
+    """What a command was given, by parameter; nothing before it began."""
+    return meta.get(GIVEN, {})
 
 
-def existing_store(options: argparse.Namespace) -> Store:
+def one_of(option: str, given: str | None, known: Iterable[str]) -> str | None:
+    """The value of an option that names one of `known`; a `ConfigError` for another."""
+    from gan_core.config import unknown
+
+    known = list(known)
+    if given is not None and given not in known:
+        raise ConfigError(unknown(f"{option} knows no", given, known))
+    return given
+
+
+def names_in(text: str | None) -> list[str] | None:
+    """The names of a list with commas; None where there is no list."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def store_of(place: str | None) -> "Store":
+    """The store of this place, else of the environment; it may not be there yet."""
+    from gan_core.store import Store, default_store
+
+    return Store(place) if place else default_store()
+
+
+def existing_store(place: str | None) -> "Store":
     """The store, where there is one: a command that reads it would make an empty one of a wrong name."""
-    store = store_of(options)
-    if not any(store.reading.exists(f"{store.root}/{asset}") for asset in CODE_VERSIONS):
+    store = store_of(place)
+    if not is_there(store):
         raise StoreError(
             f"there is no store at {store.url}: name another place with --store or GAN_STORE, "
             "or make one with `python -m gan_core shard DATASET`"
@@ -44,27 +100,21 @@ def existing_store(options: argparse.Namespace) -> Store:
     return store
 
 
-def print_manifest(store: Store, manifest: Manifest) -> None:
+def is_there(store: "Store") -> bool:
+    """Whether a place holds anything that a step has made."""
+    from gan_core.versions import CODE_VERSIONS
+
+    return any(store.reading.exists(f"{store.root}/{asset}") for asset in CODE_VERSIONS)
+
+
+def print_manifest(store: "Store", manifest: "Manifest") -> None:
     """What was made and where, as JSON on standard output."""
     folder = store.address(store.folder(manifest.asset, manifest.partition, manifest.fingerprint))
     figures = {**manifest.figures, **_verdict(store, manifest)}
-    say(json.dumps({"path": folder, "reused": manifest.reused, "figures": figures}, indent=1))
+    say_json({"path": folder, "reused": manifest.reused, "figures": figures})
 
 
-def say(text: str) -> None:
-    """Print it on standard output, which may be a file on a full disk, or closed."""
-    try:
-        print(text, flush=True)
-    except OSError as error:
-        # What is left of it would fail once more, at the end of the process.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise StoreError(
-            f"standard output cannot be written: {error.strerror}; what was made is in its place: send the "
-            "output of the same command elsewhere to read it"
-        ) from error
-
-
-def _verdict(store: Store, manifest: Manifest) -> dict[str, str]:
+def _verdict(store: "Store", manifest: "Manifest") -> dict[str, str]:
     """The verdict on a training as all tables show it: the guards' own does not see that it was too short."""
     from gan_core.leaderboard.verdicts import verdict_text
 

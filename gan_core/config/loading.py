@@ -6,7 +6,7 @@ A wrong file leaves out itself and what depends on it; its mistakes are kept bes
 import fnmatch
 import os
 import zoneinfo
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -81,6 +81,20 @@ class Configs(BaseModel):
         """The experiment of this name. Raises `ConfigError` with the mistake that left it out, or the nearest
         names."""
         return self._named("experiment", name, self.experiments, "experiments")
+
+    def matching(self, patterns: Iterable[str]) -> list[str]:
+        """The experiments whose names match any of the shell-style `patterns`, in alphabetical order.
+
+        Raises `ConfigError` for a pattern that matches nothing, with the mistake of a file that was left out.
+        """
+        selected: set[str] = set()
+        for pattern in patterns:
+            found = fnmatch.filter(self.experiments, pattern)
+            if not found:
+                left_out = self.left_out(pattern)
+                raise ConfigError(left_out or unknown("no experiment matches", pattern, self.experiments))
+            selected.update(found)
+        return sorted(selected)
 
     def question(self, name: str) -> Question:
         """The question of this name. Raises `ConfigError` with the mistake that left it out, or the nearest

@@ -1,6 +1,6 @@
 """The leaderboard as tables of text: Markdown for Dagster's UI, aligned columns for a terminal."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pandas
 from tabulate import tabulate
@@ -19,6 +19,14 @@ def leaderboard_groups(frame: pandas.DataFrame) -> Iterator[tuple[str, str, pand
     """The rows that may be compared with each other: (dataset, protocol, rows), in the frame's order."""
     for (dataset, protocol), rows in frame.groupby(["dataset", "protocol"], sort=True):
         yield dataset, protocol, rows
+
+
+def tables_with(frame: pandas.DataFrame, experiments: Iterable[str]) -> pandas.DataFrame:
+    """The rows of the tables, each of a dataset and protocol, in which one of these experiments is."""
+    wanted = set(experiments)
+    has_one = frame["members"].map(lambda members: not wanted.isdisjoint(members.split()))
+    keys = pandas.MultiIndex.from_frame(frame[["dataset", "protocol"]])
+    return frame[keys.isin(keys[has_one])]
 
 
 def leaderboard_markdown(frame: pandas.DataFrame) -> str:

@@ -15,7 +15,7 @@ from gan_core.objectives import PENALTIES
 from gan_core.progress import Progress
 from gan_core.training.checkpoints import Checkpoints
 from gan_core.training.cuda_graphs import CapturedStep, may_capture
-from gan_core.training.guards import Finding, not_finite_finding, run_guards
+from gan_core.training.guards import GRACE, Finding, not_finite_finding, run_guards
 from gan_core.training.processes.interruptible import Post, run_interruptible
 from gan_core.training.records.history import TIMES, not_finite
 from gan_core.training.records.listeners import Listeners, TrainingSnapshot
@@ -23,8 +23,6 @@ from gan_core.training.records.tensorboard import TensorBoardLog
 from gan_core.training.state import TrainingState, is_finite
 from gan_core.training.step import train_step
 
-# The share of a run in which nothing is judged: an untrained generator looks like a collapsed one.
-GRACE = 0.1
 # A step that takes longer is worth a copy of what it begins with: a stop need not wait for its end.
 SLOW_STEP_SECONDS = 1.0
 # Who observes more slowly than that misses some.

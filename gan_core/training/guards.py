@@ -5,14 +5,21 @@ not. Its thresholds stand beside it. A new guard is a function in `GUARDS` and i
 `gan_core.config.experiments.Verdict`.
 """
 
+from __future__ import annotations
+
 from dataclasses import asdict, dataclass
 from statistics import fmean, median
+from typing import TYPE_CHECKING
 
 from gan_core.config import Experiment
 from gan_core.evaluation.judging.verdicts import RECENT_STEPS, in_words, listed
 from gan_core.objectives import OBJECTIVES, PENALTIES
-from gan_core.training.records.history import Row
 
+if TYPE_CHECKING:
+    from gan_core.training.records.history import Row
+
+# The share of a run in which nothing is judged: an untrained generator looks like a collapsed one.
+GRACE = 0.1
 # A verdict stands on so many rows of the history or on `RECENT_STEPS` steps of D, whichever are more.
 RECENT_ROWS = 5
 

@@ -23,6 +23,7 @@ from gan_core.training.engine import Engine
 from gan_core.training.noise import stream_seed
 from gan_core.training.processes.ranks import Ranks
 from gan_core.training.records.listeners import Listeners, TrainingSnapshot, silent
+from gan_core.training.records.memory import MEMORY, PeakMemory
 from gan_core.training.records.results import weights_of, write_results
 from gan_core.training.records.tensorboard import TensorBoardLog, tensorboard_folder
 from gan_core.training.state import TrainingState
@@ -79,7 +80,7 @@ def run_training(
     evaluations.parquet, progress.png, and of a run of more than an epoch first_epoch.png. Figures: verdict,
     images_seen, images_per_second, d_loss, g_loss, seconds_training, parameters_generator,
     parameters_discriminator, and of the in-training evaluation fid_in_training, fid_best, images_seen_best,
-    diversity. Details: verdicts, stopped_by, published, first_epoch.
+    diversity. Details: verdicts, stopped_by, published, first_epoch, peak_memory_bytes.
 
     Raises `ConfigError` where the task and `ranks` do not fit together, and `TrainingError` for a loss that
     is not finite where there is no best to keep, for a checkpoint of another configuration, and where one of
@@ -161,6 +162,7 @@ class Training:
             self.store.begin_again(*self.artefact)
 
     def _train(self, still_ours: Callable[[], None], work: Build | None) -> None:
+        memory = PeakMemory(self.device)
         state = self._fresh_state()
         checkpoints = self.checkpoints
         with self._feed() as feed:
@@ -182,7 +184,7 @@ class Training:
                 engine.run()
         if work:
             write_results(engine, self._published(engine), self.task.shards, work)
-            work.details["data"] = data
+            work.details |= {"data": data, MEMORY: memory.bytes()}
             classifier = self.task.classifier
             work.details["in_training_classifier"] = classifier and classifier.version
 

@@ -7,7 +7,7 @@ from dagster._core.event_api import PartitionKeyFilter
 
 from gan_core.data import verification
 from gan_core.store.provenance import commit_in_words
-from pipelines.backfill import backfill, select_experiments
+from pipelines.backfill import backfill
 from pipelines.jobs import DATASET_JOB
 from tests.assets.conftest import Project
 from tests.report_pages import whole_report
@@ -16,7 +16,7 @@ from tests.small_project import EXPERIMENT, QUESTION
 
 def run_all(project: Project):
     configs = project.configs
-    names = select_experiments(configs, ["*"])
+    names = configs.matching(["*"])
     return backfill(project.definitions, configs, project.instance, names)
 
 

@@ -1,4 +1,5 @@
-"""S3 on this machine: moto's server, and a store in a bucket of its own."""
+"""S3 on this machine: moto's server, and a store in a bucket of its own; a project whose experiment was made
+by every step."""
 
 import logging
 import uuid
@@ -9,6 +10,7 @@ from moto.server import ThreadedMotoServer
 
 from gan_core import remedies
 from gan_core.store import Store
+from tests.small_store import Project, made
 
 
 @pytest.fixture(autouse=True)
@@ -37,3 +39,9 @@ def s3_store(s3_server, tmp_path, monkeypatch) -> Store:
     bucket = f"bucket-{uuid.uuid4().hex}"
     s3fs.S3FileSystem().mkdir(bucket)
     return Store(f"s3://{bucket}/store", cache=tmp_path / "cache")
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory) -> Project:
+    """`plain` was made by every step. Not to be changed."""
+    return made(tmp_path_factory.mktemp("whole"))

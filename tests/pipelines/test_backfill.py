@@ -1,5 +1,6 @@
 """`python -m pipelines backfill`: what it selects, and how it stops."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 from gan_core.config import load_configs
 from gan_core.errors import ConfigError
 from gan_core.store import Store
-from pipelines.backfill import select_experiments
+from pipelines.__main__ import main
 from tests.small_project import DATASET, EXPERIMENT, QUESTION, write_config
 
 REPOSITORY = Path(__file__).parents[2]
@@ -20,10 +21,51 @@ REPOSITORY = Path(__file__).parents[2]
 def test_patterns_select_experiments():
     configs = load_configs(REPOSITORY / "configs")
     demos = ["demo-acgan", "demo-dcgan", "demo-wgan-gp"]
-    assert select_experiments(configs, ["demo-*"]) == demos
-    assert select_experiments(configs, ["demo-dcgan", "demo-d*"]) == ["demo-dcgan"]
+    assert configs.matching(["demo-*"]) == demos
+    assert configs.matching(["demo-dcgan", "demo-d*"]) == ["demo-dcgan"]
     with pytest.raises(ConfigError, match="no experiment matches `nope`; there are: .*bedroom-"):
-        select_experiments(configs, ["demo-*", "nope"])
+        configs.matching(["demo-*", "nope"])
+
+
+def pipelines(folder: Path, *words: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "pipelines", *words],
+        cwd=REPOSITORY,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+def test_a_dry_run_says_what_would_be_made_and_makes_nothing(tmp_path):
+    write_config(tmp_path / "configs", DATASET)
+    write_config(tmp_path / "configs", EXPERIMENT)
+    told = pipelines(tmp_path, "backfill", "pl*", "--dry-run", "--json")
+    assert told.returncode == 0 and told.stderr == ""
+    plan = json.loads(told.stdout)
+    assert plan["total"]["to_train"] == 1 and plan["experiments"][0]["state"] == "never trained"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["configs"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["backfill", "plain", "--json"], "--json goes with --dry-run"),
+        (["backfill", "absent"], "no experiment matches `absent`"),
+        (["answer", "absent"], "no question is named `absent`"),
+        (["backfil"], "No such command 'backfil'. Did you mean 'backfill'?"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(tmp_path, monkeypatch, capsys, words, expected):
+    for content in (DATASET, EXPERIMENT):
+        write_config(tmp_path / "configs", content)
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert expected in said.err and len(said.err.splitlines()) == 1 and said.out == ""
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -79,17 +121,9 @@ def test_a_question_is_answered_by_one_command(tmp_path):
     ):
         write_config(tmp_path / "configs", content)
     write_config(tmp_path / "configs", QUESTION)
-    answering = subprocess.run(
-        [sys.executable, "-m", "pipelines", "answer", "classes"],
-        cwd=REPOSITORY,
-        env=environment(tmp_path),
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    answering = pipelines(tmp_path, "answer", "classes")
     assert answering.returncode == 0, answering.stderr
-    assert "1 of 2 experiments done, about" in answering.stderr
+    assert "experiment 2 of 2 (plain), about" in answering.stderr
     assert "Do classes help?" in answering.stdout and "2 of 2 experiments succeeded" in answering.stdout
     assert "one seed says nothing of others" in answering.stdout
     assert (tmp_path / "store" / "answer" / "classes" / "answer.png").exists()

@@ -1,5 +1,5 @@
-"""The commands, one module each, in the order in which they are listed: `add(commands)` says what one takes
-and what runs."""
+"""The commands, one module each, in the order in which they are listed: `add(app)` says what one takes and
+what runs."""
 
 from gan_core.cli.commands import (
     analyse,
@@ -15,8 +15,9 @@ from gan_core.cli.commands import (
     train,
     verify,
 )
+from gan_core.cli.commands.looking import check, list, status, watch
 
 COMMANDS = (
-    *(new, shard, reference, train, sample, evaluate, analyse, compare),
+    *(list, status, check, watch, new, shard, reference, train, sample, evaluate, analyse, compare),
     *(leaderboard, report, export, verify),
 )

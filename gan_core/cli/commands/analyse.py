@@ -1,60 +1,76 @@
 """`analyse`: look at a trained experiment beside its figures: latent space, D's features, the first epoch."""
 
-import argparse
-import json
+from typing import TYPE_CHECKING, Annotated
 
-from gan_core.analysis import ANALYSES
-from gan_core.cli.options import command, existing_store, say
-from gan_core.config import load_configs
+import typer
+
+from gan_core.cli.options import (
+    ConfigsFolder,
+    ExperimentName,
+    Force,
+    StorePlace,
+    add_command,
+    existing_store,
+    names_in,
+)
+from gan_core.cli.output import say_json
 from gan_core.errors import ConfigError
-from gan_core.store import Manifest, Store
 
-TERMS = ("a", "b", "c")
+if TYPE_CHECKING:
+    from gan_core.store import Manifest, Store
 
 
-def add(commands) -> None:
-    analyse = command(
-        commands, "analyse", _analyse, "look at a trained experiment: latent space, D's features"
+def _term(letter: str) -> typer.models.OptionInfo:
+    """The option for a term of the arithmetic A - B + C."""
+    return typer.Option(
+        f"--{letter}",
+        metavar="NUMBERS",
+        help=f"Arithmetic, A - B + C: the samples whose mean is {letter.upper()}, as 12,40,77, numbered as "
+        "in samples_by_number.png.",
     )
-    analyse.add_argument("experiment", help="a trained experiment")
-    analyse.add_argument("--only", help=f"a choice of {','.join(ANALYSES)} (default: all that apply)")
-    for term in TERMS:
-        analyse.add_argument(
-            f"--{term}",
-            metavar="NUMBERS",
-            help=f"arithmetic, A - B + C: the samples whose mean is {term.upper()}, as 12,40,77, numbered "
-            "as in samples_by_number.png",
-        )
 
 
-def _analyse(options: argparse.Namespace) -> None:
+def add(app: typer.Typer) -> None:
+    add_command(app, "analyse", analyse)
+
+
+def analyse(
+    experiment: ExperimentName,
+    only: Annotated[
+        str | None, typer.Option(help="With commas, some of `list analyses` (default: all that apply).")
+    ] = None,
+    a: Annotated[str | None, _term("a")] = None,
+    b: Annotated[str | None, _term("b")] = None,
+    c: Annotated[str | None, _term("c")] = None,
+    store: StorePlace = None,
+    configs: ConfigsFolder = None,
+    force: Force = False,
+) -> None:
+    """Look at a trained experiment: latent space, D's features."""
     from gan_core.analysis.analyse import analyse_experiment
+    from gan_core.config import load_configs
 
-    configs = load_configs(options.configs)
-    experiment, store = configs.experiment(options.experiment), existing_store(options)
-    settings, only = _settings(options), _names(options.only)
-    if settings and only is None:
-        only = list(settings)
+    settings, names = _settings({"a": a, "b": b, "c": c}), names_in(only)
+    known = load_configs(configs)
+    chosen, place = known.experiment(experiment), existing_store(store)
+    if settings and names is None:
+        names = list(settings)
     made = analyse_experiment(
-        store,
-        experiment,
-        configs.datasets[experiment.dataset],
-        store.require("trained_gan", experiment.name),
-        store.require("image_shards", experiment.dataset),
-        store.require("classifier", experiment.dataset),
-        only=only,
+        place,
+        chosen,
+        known.datasets[chosen.dataset],
+        place.require("trained_gan", chosen.name),
+        place.require("image_shards", chosen.dataset),
+        place.require("classifier", chosen.dataset),
+        only=names,
         settings=settings,
-        force=options.force,
+        force=force,
     )
-    _print(store, made)
+    _print(place, made)
 
 
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _settings(options: argparse.Namespace) -> dict[str, dict[str, list[int]]]:
-    given = {term: _numbers(term, text) for term in TERMS if (text := getattr(options, term)) is not None}
+def _settings(terms: dict[str, str | None]) -> dict[str, dict[str, list[int]]]:
+    given = {term: _numbers(term, text) for term, text in terms.items() if text is not None}
     return {"arithmetic": given} if given else {}
 
 
@@ -65,7 +81,7 @@ def _numbers(term: str, text: str) -> list[int]:
         raise ConfigError(f"--{term} is `{text}`: give sample numbers with commas, as 12,40,77") from error
 
 
-def _print(store: Store, made: Manifest) -> None:
+def _print(store: "Store", made: "Manifest") -> None:
     """Where it is, the figures, each analysis' table and pictures, and what was left out, as JSON."""
     folder = store.address(store.folder(made.asset, made.partition, made.fingerprint))
     found = {
@@ -78,4 +94,4 @@ def _print(store: Store, made: Manifest) -> None:
     }
     figures = {name: value for name, value in made.figures.items() if value is not None}
     shown = {"path": folder, "reused": made.reused, "figures": figures, "analyses": found}
-    say(json.dumps({**shown, "left_out": made.details["left_out"]}, indent=1))
+    say_json({**shown, "left_out": made.details["left_out"]})

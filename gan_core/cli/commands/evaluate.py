@@ -1,129 +1,192 @@
 """`evaluate`: measure an experiment's samples, or any images against any others."""
 
-import argparse
-import json
 import os
 from pathlib import Path
+from typing import Annotated, Any
 
-from gan_core.cli.options import command, existing_store, print_manifest, say, store_of
-from gan_core.config import load_configs
+import typer
+
+from gan_core.cli import completion
+from gan_core.cli.options import (
+    ConfigsFolder,
+    Force,
+    StorePlace,
+    add_command,
+    existing_store,
+    names_in,
+    one_of,
+    print_manifest,
+    store_of,
+)
+from gan_core.cli.output import say_json
 from gan_core.errors import ConfigError
-from gan_core.evaluation.extractors import EXTRACTORS
-from gan_core.evaluation.metrics import METRICS
-
-# Options of the evaluation of any images.
-OF_IMAGES = ("held_out", "save_statistics", "extractor", "metrics", "weights", "classifier", "image_size")
 
 
-def add(commands) -> None:
-    evaluate = command(
-        commands, "evaluate", _evaluate, "measure an experiment's samples, or any images against any others"
-    )
-    evaluate.add_argument("experiment", nargs="?", help="an experiment whose samples were drawn")
-    evaluate.add_argument(
-        "--real",
-        help="real images: DATASET/train or DATASET/test, whose statistics the store holds; or a folder, "
-        "archive, shards (train-*.tar), array (.npy, .npz), or statistics (.npz with mu and sigma)",
-    )
-    evaluate.add_argument("--fake", help="folder, archive, shards or array of generated images")
-    evaluate.add_argument("--held-out", help="real images that were not trained on, for metrics of both")
-    evaluate.add_argument(
-        "--save-statistics", type=Path, help="write the real images' mean and covariance to this .npz file"
-    )
-    evaluate.add_argument(
-        "--extractor", choices=list(EXTRACTORS), help="default: the dataset's first one, or inception"
-    )
-    named = ", ".join(name for name, metric in METRICS.items() if not metric.by_default)
-    evaluate.add_argument(
-        "--metrics", help=f"a choice of {','.join(METRICS)} (default: all that apply, without {named})"
-    )
-    evaluate.add_argument("--weights", help="the extractor's weights, where they are not downloaded")
-    evaluate.add_argument(
-        "--classifier", help="the dataset whose classifier the store holds, or a classifier.safetensors"
-    )
-    evaluate.add_argument("--image-size", type=int, help="bring images of different sizes to this one")
+def add(app: typer.Typer) -> None:
+    add_command(app, "evaluate", evaluate)
 
 
-def _evaluate(options: argparse.Namespace) -> None:
-    if bool(options.experiment) == bool(options.real or options.fake):
+def evaluate(
+    experiment: Annotated[
+        str | None,
+        typer.Argument(help="An experiment whose samples were drawn.", autocompletion=completion.experiments),
+    ] = None,
+    real: Annotated[
+        str | None,
+        typer.Option(
+            help="Real images: DATASET/train or DATASET/test, whose statistics the store holds; or a "
+            "folder, archive, shards (train-*.tar), array (.npy, .npz), or statistics (.npz with mu and "
+            "sigma)."
+        ),
+    ] = None,
+    fake: Annotated[
+        str | None, typer.Option(help="Folder, archive, shards or array of generated images.")
+    ] = None,
+    held_out: Annotated[
+        str | None, typer.Option(help="Real images that were not trained on, for metrics of both.")
+    ] = None,
+    save_statistics: Annotated[
+        Path | None,
+        typer.Option(help="Write the real images' mean and covariance to this .npz file."),
+    ] = None,
+    extractor: Annotated[
+        str | None,
+        typer.Option(
+            help="What the features come from, one of `list extractors` (default: the dataset's first one, "
+            "or inception).",
+            autocompletion=completion.extractors,
+        ),
+    ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            help="With commas, some of `list metrics` (default: all that apply and are not slow or "
+            "in need of other weights)."
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="The extractor's weights, where they are not downloaded.")
+    ] = None,
+    classifier: Annotated[
+        str | None,
+        typer.Option(
+            help="The dataset whose classifier the store holds, or a classifier.safetensors.",
+            autocompletion=completion.datasets,
+        ),
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Bring images of different sizes to this one.")
+    ] = None,
+    store: StorePlace = None,
+    configs: ConfigsFolder = None,
+    force: Force = False,
+) -> None:
+    """Measure an experiment's samples, or any images against any others."""
+    of_images = {
+        "held_out": held_out,
+        "save_statistics": save_statistics,
+        "extractor": extractor,
+        "metrics": metrics,
+        "weights": weights,
+        "classifier": classifier,
+        "image_size": image_size,
+    }
+    if bool(experiment) == bool(real or fake):
         raise ConfigError("evaluate needs an experiment's name, or --real and --fake")
-    if options.experiment:
-        _refuse_options_of_images(options)
-        _evaluate_experiment(options)
-    elif not (options.real and (options.fake or options.save_statistics)):
+    if experiment:
+        _refuse(of_images)
+        _evaluate_experiment(experiment, store, configs, force)
+    elif not (real and (fake or save_statistics)):
         raise ConfigError("evaluate needs both --real and --fake: folders, archives or shards of images")
     else:
-        _evaluate_images(options)
+        _evaluate_images(real, fake, store, configs, **of_images)
 
 
-def _refuse_options_of_images(options: argparse.Namespace) -> None:
-    for name in OF_IMAGES:
-        if getattr(options, name) is not None:
+def _refuse(of_images: dict[str, Any]) -> None:
+    """What says how any images are measured, beside an experiment's name."""
+    for name, value in of_images.items():
+        if value is not None:
             raise ConfigError(
                 f"--{name.replace('_', '-')} goes with --real and --fake: an experiment is measured as the "
                 "section `evaluation` of its dataset's file says"
             )
 
 
-def _evaluate_experiment(options: argparse.Namespace) -> None:
+def _evaluate_experiment(name: str, store: str | None, configs: Path | None, force: bool) -> None:
+    from gan_core.config import load_configs
     from gan_core.evaluation.classifier import train_classifier
     from gan_core.evaluation.evaluate import evaluate_samples
     from gan_core.evaluation.reference import compute_reference_statistics
 
-    configs = load_configs(options.configs)
-    experiment, store = configs.experiment(options.experiment), existing_store(options)
-    dataset = configs.datasets[experiment.dataset]
-    shards = store.require("image_shards", dataset.name)
-    samples = store.require("samples", experiment.name)
-    classifier = train_classifier(store, dataset, shards)
-    reference = compute_reference_statistics(store, dataset, shards, classifier)
-    print_manifest(
-        store, evaluate_samples(store, dataset, samples, reference, classifier, force=options.force)
-    )
+    known = load_configs(configs)
+    experiment, place = known.experiment(name), existing_store(store)
+    dataset = known.datasets[experiment.dataset]
+    shards = place.require("image_shards", dataset.name)
+    samples = place.require("samples", experiment.name)
+    classifier = train_classifier(place, dataset, shards)
+    reference = compute_reference_statistics(place, dataset, shards, classifier)
+    print_manifest(place, evaluate_samples(place, dataset, samples, reference, classifier, force=force))
 
 
-def _evaluate_images(options: argparse.Namespace) -> None:
-    from gan_core.evaluation.evaluate_paths import evaluate_paths, save_statistics
+def _evaluate_images(
+    real: str,
+    fake: str | None,
+    store: str | None,
+    configs: Path | None,
+    *,
+    held_out: str | None,
+    save_statistics: Path | None,
+    extractor: str | None,
+    metrics: str | None,
+    weights: str | None,
+    classifier: str | None,
+    image_size: int | None,
+) -> None:
+    from gan_core.evaluation import evaluate_paths
+    from gan_core.evaluation.extractors import EXTRACTORS
 
-    store, real = store_of(options), options.real
-    split = _named_split(options)
-    if options.store or split or options.classifier:
-        store = existing_store(options)
-    if split:
-        from gan_core.evaluation.inputs.splits import stored_split
-
-        real = stored_split(options.real, store, load_configs(options.configs))
-    classifier = options.classifier
-    if classifier and not _is_path(classifier):
-        classifier = store.require("classifier", classifier)
+    one_of("--extractor", extractor, EXTRACTORS)
+    is_split = _is_split(real, configs)
+    place = existing_store(store) if store or is_split or classifier else store_of(store)
+    real_images: Any = _stored_split(real, place, configs) if is_split else real
     how = {
-        "extractor": options.extractor,
-        "weights": options.weights,
-        "store": store,
-        "classifier": classifier,
-        "image_size": options.image_size,
+        "extractor": extractor,
+        "weights": weights,
+        "store": place,
+        "classifier": place.require("classifier", classifier) if _is_dataset(classifier) else classifier,
+        "image_size": image_size,
     }
     result = {}
-    if options.save_statistics:
-        result |= save_statistics(real, options.save_statistics, **how)
-    if options.fake:
-        metrics = options.metrics and [name.strip() for name in options.metrics.split(",") if name.strip()]
-        result |= evaluate_paths(real, options.fake, held_out=options.held_out, metrics=metrics, **how)
-    say(json.dumps(result, indent=1))
+    if save_statistics:
+        result |= evaluate_paths.save_statistics(real_images, save_statistics, **how)
+    if fake:
+        chosen = names_in(metrics)
+        result |= evaluate_paths.evaluate_paths(real_images, fake, held_out=held_out, metrics=chosen, **how)
+    say_json(result)
 
 
-def _named_split(options: argparse.Namespace) -> bool:
+def _is_split(real: str, configs: Path | None) -> bool:
     """Whether `--real` has the form DATASET/train or DATASET/test, and the dataset is one of ours."""
-    dataset, _, split = options.real.partition("/")
+    from gan_core.config import load_configs
+
+    dataset, _, split = real.partition("/")
     if split not in ("train", "test"):
         return False
     try:
-        return dataset in load_configs(options.configs).datasets
+        return dataset in load_configs(configs).datasets
     except ConfigError:
-        if os.path.exists(options.real):
+        if os.path.exists(real):
             return False  # images can be measured without any configuration
         raise
 
 
-def _is_path(text: str) -> bool:
-    return text.endswith(".safetensors") or os.sep in text
+def _stored_split(real: str, store: Any, configs: Path | None) -> Any:
+    from gan_core.config import load_configs
+    from gan_core.evaluation.inputs.splits import stored_split
+
+    return stored_split(real, store, load_configs(configs))
+
+
+def _is_dataset(classifier: str | None) -> bool:
+    """Whether `--classifier` is a dataset's name, and not a file."""
+    return bool(classifier) and not (classifier.endswith(".safetensors") or os.sep in classifier)

@@ -1,32 +1,36 @@
 """`export`: an experiment's generator, figures and all that verifies them, in one folder for a stranger."""
 
-import argparse
-import json
 from pathlib import Path
+from typing import Annotated
 
-from gan_core.cli.options import command, existing_store, say
-from gan_core.config import load_configs
+import typer
 
-
-def add(commands) -> None:
-    export = command(
-        commands,
-        "export",
-        _export,
-        "write a bundle of an evaluated experiment: generator, model card, ONNX, and what `verify` needs",
-    )
-    export.add_argument("experiment", help="a name in configs/experiments")
-    export.add_argument("--out", type=Path, help="the folder to write (default: EXPERIMENT-bundle)")
+from gan_core.cli.options import ConfigsFolder, ExperimentName, Force, StorePlace, add_command, existing_store
+from gan_core.cli.output import say_json
 
 
-def _export(options: argparse.Namespace) -> None:
+def add(app: typer.Typer) -> None:
+    add_command(app, "export", export)
+
+
+def export(
+    experiment: ExperimentName,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder to write (default: EXPERIMENT-bundle).")
+    ] = None,
+    store: StorePlace = None,
+    configs: ConfigsFolder = None,
+    force: Force = False,
+) -> None:
+    """Write a bundle of an evaluated experiment: generator, model card, ONNX, and what `verify` needs."""
     from gan_core.bundles.export import export_bundle
+    from gan_core.config import load_configs
 
-    configs = load_configs(options.configs)
-    experiment, store = configs.experiment(options.experiment), existing_store(options)
-    dataset = configs.datasets[experiment.dataset]
-    target = options.out or Path(f"{experiment.name}-bundle")
-    bundle, reused = export_bundle(store, experiment, dataset, target, force=options.force)
+    known = load_configs(configs)
+    chosen, place = known.experiment(experiment), existing_store(store)
+    dataset = known.datasets[chosen.dataset]
+    target = out or Path(f"{chosen.name}-bundle")
+    bundle, reused = export_bundle(place, chosen, dataset, target, force=force)
     files = bundle.listed.files.values()
     told = {
         "path": str(target),
@@ -34,4 +38,4 @@ def _export(options: argparse.Namespace) -> None:
         "files": len(files),
         "bytes": sum(one.size for one in files),
     }
-    say(json.dumps({**told, "list_sha256": bundle.sha256}, indent=1))
+    say_json({**told, "list_sha256": bundle.sha256})

@@ -1,60 +1,119 @@
-"""`leaderboard`: rows of samples from elsewhere."""
+"""`leaderboard`: its rows, and those of samples from elsewhere."""
 
-import argparse
-import json
-from typing import get_args
+from typing import Annotated, get_args
 
-from gan_core.cli.options import command, existing_store, print_manifest, say
-from gan_core.config import load_configs
-from gan_core.config.datasets import LabelPolicy
+import typer
+
+from gan_core.cli import completion
+from gan_core.cli.options import (
+    AsJson,
+    ConfigsFolder,
+    Force,
+    StorePlace,
+    add_command,
+    existing_store,
+    one_of,
+    print_manifest,
+)
+from gan_core.cli.output import say, say_json
 from gan_core.errors import ConfigError
 
 
-def add(commands) -> None:
-    leaderboard = commands.add_parser("leaderboard", help="rows of samples from elsewhere")
-    rows = leaderboard.add_subparsers(dest="rows", required=True)
-    add = command(rows, "add", _add_row, "measure images from elsewhere and give them a row")
-    add.add_argument("name", help="the row's name")
-    add.add_argument("place", help="folder, archive, shards or array of images")
-    add.add_argument("--dataset", required=True, help="the dataset that they imitate")
-    add.add_argument("--description", default="", help="which model they are of, and where it is published")
-    add.add_argument("--image-size", type=int, help="bring images of another size to the dataset's")
-    add.add_argument(
-        "--labels",
-        choices=get_args(LabelPolicy),
-        help="how classes were asked for, where it is known (default: as the dataset says)",
-    )
-    remove = command(rows, "remove", _remove_row, "take such a row off the leaderboard")
-    remove.add_argument("name")
+def add(app: typer.Typer) -> None:
+    rows = typer.Typer(no_args_is_help=True, help="The rows; those of samples from elsewhere.")
+    add_command(rows, "rows", show_rows)
+    add_command(rows, "add", add_row)
+    add_command(rows, "remove", remove_row)
+    app.add_typer(rows, name="leaderboard")
 
 
-def _add_row(options: argparse.Namespace) -> None:
+def show_rows(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Experiments, whose tables are shown: names or shell patterns (default: all tables).",
+            autocompletion=completion.experiments,
+        ),
+    ] = None,
+    store: StorePlace = None,
+    configs: ConfigsFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the leaderboard as it was made last: a table for each dataset and protocol."""
+    import json
+
+    from gan_core.config import load_configs
+    from gan_core.leaderboard.leaderboard import read_leaderboard
+    from gan_core.leaderboard.tables import leaderboard_text, tables_with
+
+    place = existing_store(store)
+    frame = read_leaderboard(place, place.require("leaderboard", "all"))
+    if names:
+        frame = tables_with(frame, load_configs(configs).matching(names))
+    if as_json:
+        say_json(json.loads(frame.to_json(orient="records")))
+        return
+    say(leaderboard_text(frame))
+
+
+def add_row(
+    name: Annotated[str, typer.Argument(help="The row's name.")],
+    images: Annotated[
+        str, typer.Argument(metavar="PLACE", help="Folder, archive, shards or array of images.")
+    ],
+    dataset: Annotated[
+        str, typer.Option(help="The dataset that they imitate.", autocompletion=completion.datasets)
+    ],
+    description: Annotated[
+        str, typer.Option(help="Which model they are of, and where it is published.")
+    ] = "",
+    image_size: Annotated[
+        int | None, typer.Option(help="Bring images of another size to the dataset's.")
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="data|even",
+            help="How classes were asked for, where it is known (default: as the dataset says).",
+        ),
+    ] = None,
+    store: StorePlace = None,
+    configs: ConfigsFolder = None,
+    force: Force = False,
+) -> None:
+    """Measure images from elsewhere and give them a row."""
+    from gan_core.config import load_configs
+    from gan_core.config.datasets import LabelPolicy
     from gan_core.evaluation.external import evaluate_external
     from gan_core.evaluation.inputs.splits import stored_split
 
-    configs, store = load_configs(options.configs), existing_store(options)
-    dataset = configs.dataset(options.dataset)
-    if options.name in configs.experiments:
-        raise ConfigError(f"`{options.name}` is an experiment of yours: choose another name for the row")
-    split = stored_split(f"{dataset.name}/train", store, configs)
+    one_of("--labels", labels, get_args(LabelPolicy))
+    known, place = load_configs(configs), existing_store(store)
+    chosen = known.dataset(dataset)
+    if name in known.experiments:
+        raise ConfigError(f"`{name}` is an experiment of yours: choose another name for the row")
+    split = stored_split(f"{chosen.name}/train", place, known)
     made = evaluate_external(
-        store,
-        dataset,
-        options.name,
-        options.place,
+        place,
+        chosen,
+        name,
+        images,
         reference=split.reference,
         classifier=split.classifier,
-        description=options.description,
-        image_size=options.image_size,
-        labels=options.labels,
-        force=options.force,
+        description=description,
+        image_size=image_size,
+        labels=labels,
+        force=force,
     )
-    print_manifest(store, made)
+    print_manifest(place, made)
 
 
-def _remove_row(options: argparse.Namespace) -> None:
+def remove_row(
+    name: Annotated[str, typer.Argument(help="The row's name.")],
+    store: StorePlace = None,
+) -> None:
+    """Take such a row off the leaderboard."""
     from gan_core.evaluation.external import ASSET, remove_external
 
-    store = existing_store(options)
-    remove_external(store, options.name)
-    say(json.dumps({"removed": f"{ASSET}/{options.name}"}))
+    remove_external(existing_store(store), name)
+    say_json({"removed": f"{ASSET}/{name}"})

@@ -1,27 +1,42 @@
 """`new`: write a commented configuration to begin with."""
 
-import argparse
+from pathlib import Path
+from typing import Annotated
 
-from gan_core.cli.options import configs_option, say
-from gan_core.config import default_config_folder
+import typer
 
+from gan_core.cli import completion
+from gan_core.cli.options import ConfigsFolder, add_command
+from gan_core.cli.output import say
 
-def add(commands) -> None:
-    new = commands.add_parser("new", help="write a commented configuration to begin with")
-    kinds = new.add_subparsers(dest="kind", required=True)
-    for kind in ("dataset", "experiment"):
-        starter = kinds.add_parser(kind, help=f"write configs/{kind}s/NAME.yaml")
-        starter.add_argument("name")
-        if kind == "experiment":
-            starter.add_argument("--dataset", default="digits", help="what it trains on (default: digits)")
-        configs_option(starter)
-        starter.set_defaults(run=_new)
+Name = Annotated[str, typer.Argument(help="What it is to be called.")]
 
 
-def _new(options: argparse.Namespace) -> None:
-    from gan_core.config.starters import write_starter
+def add(app: typer.Typer) -> None:
+    kinds = typer.Typer(no_args_is_help=True, help="Write a commented configuration to begin with.")
+    add_command(kinds, "dataset", new_dataset)
+    add_command(kinds, "experiment", new_experiment)
+    app.add_typer(kinds, name="new")
 
-    folder = options.configs or default_config_folder()
-    dataset = {"dataset": options.dataset} if options.kind == "experiment" else {}
-    path = write_starter(options.kind, options.name, folder, **dataset)
+
+def new_dataset(name: Name, configs: ConfigsFolder = None) -> None:
+    """Write configs/datasets/NAME.yaml."""
+    _write("dataset", name, configs)
+
+
+def new_experiment(
+    name: Name,
+    dataset: Annotated[
+        str, typer.Option(help="What it trains on.", autocompletion=completion.datasets)
+    ] = "digits",
+    configs: ConfigsFolder = None,
+) -> None:
+    """Write configs/experiments/NAME.yaml."""
+    _write("experiment", name, configs, dataset=dataset)
+
+
+def _write(kind: str, name: str, configs: Path | None, **given: str) -> None:
+    from gan_core.config import default_config_folder, write_starter
+
+    path = write_starter(kind, name, configs or default_config_folder(), **given)
     say(f"{path} is written: read it, change what is different, and run the next command")

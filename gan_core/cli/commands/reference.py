@@ -1,26 +1,31 @@
 """`reference`: a dataset's classifier and reference statistics."""
 
-import argparse
+import typer
 
-from gan_core.cli.options import command, existing_store, print_manifest
-from gan_core.config import load_configs
+from gan_core.cli.options import (
+    ConfigsFolder,
+    DatasetName,
+    Force,
+    StorePlace,
+    add_command,
+    existing_store,
+    print_manifest,
+)
 
 
-def add(commands) -> None:
-    reference = command(
-        commands, "reference", _reference, "train a dataset's classifier and compute what FID compares with"
-    )
-    reference.add_argument("dataset")
+def add(app: typer.Typer) -> None:
+    add_command(app, "reference", reference)
 
 
-def _reference(options: argparse.Namespace) -> None:
+def reference(
+    dataset: DatasetName, store: StorePlace = None, configs: ConfigsFolder = None, force: Force = False
+) -> None:
+    """Train a dataset's classifier and compute what FID compares with."""
+    from gan_core.config import load_configs
     from gan_core.evaluation.classifier import train_classifier
     from gan_core.evaluation.reference import compute_reference_statistics
 
-    configs = load_configs(options.configs)
-    dataset, store = configs.dataset(options.dataset), existing_store(options)
-    shards = store.require("image_shards", dataset.name)
-    classifier = train_classifier(store, dataset, shards, force=options.force)
-    print_manifest(
-        store, compute_reference_statistics(store, dataset, shards, classifier, force=options.force)
-    )
+    chosen, place = load_configs(configs).dataset(dataset), existing_store(store)
+    shards = place.require("image_shards", chosen.name)
+    classifier = train_classifier(place, chosen, shards, force=force)
+    print_manifest(place, compute_reference_statistics(place, chosen, shards, classifier, force=force))

@@ -1,28 +1,45 @@
 """`shard`: a dataset's images as WebDataset shards."""
 
-import argparse
+from typing import Annotated
 
-from gan_core.cli.options import command, print_manifest, store_of
-from gan_core.config import load_configs
+import typer
+
+from gan_core.cli.options import (
+    ConfigsFolder,
+    DatasetName,
+    Force,
+    StorePlace,
+    add_command,
+    print_manifest,
+    store_of,
+)
 
 
-def add(commands) -> None:
-    shard = command(commands, "shard", _shard, "collect a dataset's images and write WebDataset shards")
-    shard.add_argument("dataset", help="a name in configs/datasets")
-    shard.add_argument("--train", help="where the train split or the whole source is, if not as configured")
-    shard.add_argument("--test", help="where the test split is")
+def add(app: typer.Typer) -> None:
+    add_command(app, "shard", shard)
 
 
-def _shard(options: argparse.Namespace) -> None:
+def shard(
+    dataset: DatasetName,
+    train: Annotated[
+        str | None,
+        typer.Option(help="Where the train split or the whole source is, if not as configured."),
+    ] = None,
+    test: Annotated[str | None, typer.Option(help="Where the test split is.")] = None,
+    store: StorePlace = None,
+    configs: ConfigsFolder = None,
+    force: Force = False,
+) -> None:
+    """Collect a dataset's images and write WebDataset shards."""
+    from gan_core.config import load_configs
     from gan_core.data.duplicates import find_duplicates
     from gan_core.data.raw import collect_raw_images
     from gan_core.data.shards import write_image_shards
 
-    configs = load_configs(options.configs)
-    dataset, store = configs.dataset(options.dataset), store_of(options)
-    given = {split: getattr(options, split) for split in ("train", "test") if getattr(options, split)}
-    raw = collect_raw_images(store, dataset, locations=given, force=options.force)
+    chosen, place = load_configs(configs).dataset(dataset), store_of(store)
+    given = {split: location for split, location in (("train", train), ("test", test)) if location}
+    raw = collect_raw_images(place, chosen, locations=given, force=force)
     found = None
-    if dataset.deduplicate is not None:
-        found = find_duplicates(store, dataset, raw, force=options.force)
-    print_manifest(store, write_image_shards(store, dataset, raw, found, force=options.force))
+    if chosen.deduplicate is not None:
+        found = find_duplicates(place, chosen, raw, force=force)
+    print_manifest(place, write_image_shards(place, chosen, raw, found, force=force))

@@ -1,43 +1,68 @@
 """`train`: train an experiment, in one process or several."""
 
-import argparse
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from gan_core import steps
-from gan_core.cli.options import command, existing_store, print_manifest
-from gan_core.config import load_configs
-from gan_core.store import Store
+import typer
+
+from gan_core.cli.options import (
+    ConfigsFolder,
+    ExperimentName,
+    Force,
+    StorePlace,
+    add_command,
+    existing_store,
+    print_manifest,
+)
 from gan_core.training.processes.launch import PROCESSES, is_rank, number_of_processes, run_ranks
-from gan_core.training.task import TrainingTask
+
+if TYPE_CHECKING:
+    from gan_core.store import Store
+    from gan_core.training.task import TrainingTask
 
 
-def add(commands) -> None:
-    train = command(commands, "train", _train, "train an experiment from its dataset's shards")
-    train.add_argument("experiment", help="a name in configs/experiments")
-    train.add_argument(
-        "--processes",
-        type=int,
-        help=f"processes of this machine that train together, each on a GPU of its own where there are GPUs "
-        f"(default: {PROCESSES}, else 1)",
-    )
-    train.add_argument("--device", choices=["cpu", "cuda", "mps"], help="by default a GPU where there is one")
+def add(app: typer.Typer) -> None:
+    add_command(app, "train", train)
 
 
-def _train(options: argparse.Namespace) -> None:
-    configs = load_configs(options.configs)
-    experiment, store = configs.experiment(options.experiment), existing_store(options)
-    shards = store.require("image_shards", experiment.dataset)
-    dataset = configs.datasets[experiment.dataset]
+def train(
+    experiment: ExperimentName,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes of this machine that train together, each on a GPU of its own where there are "
+            f"GPUs (default: {PROCESSES}, else 1)."
+        ),
+    ] = None,
+    device: Annotated[
+        Literal["cpu", "cuda", "mps"] | None, typer.Option(help="By default a GPU where there is one.")
+    ] = None,
+    store: StorePlace = None,
+    configs: ConfigsFolder = None,
+    force: Force = False,
+) -> None:
+    """Train an experiment from its dataset's shards."""
+    from gan_core.config import load_configs
+    from gan_core.training.task import TrainingTask
+
+    known = load_configs(configs)
+    chosen, place = known.experiment(experiment), existing_store(store)
     task = TrainingTask(
-        experiment=experiment, dataset=dataset, shards=shards, force=options.force, device=options.device
+        experiment=chosen,
+        dataset=known.datasets[chosen.dataset],
+        shards=place.require("image_shards", chosen.dataset),
+        force=force,
+        device=device,
     )
-    processes = 1 if is_rank() else number_of_processes(options.processes)
-    if processes > 1:
-        _train_together(options, store, task, processes)
-    else:
-        _train_here(store, task)
+    count = 1 if is_rank() else number_of_processes(processes)
+    if count == 1:
+        _train_here(place, task)
+        return
+    given = {"store": store, "configs": configs, "device": device}
+    options = [f"--{name}={value}" for name, value in given.items() if value]
+    _train_together(place, task, count, [*options, *(["--force"] if force else [])])
 
 
-def _train_here(store: Store, task: TrainingTask) -> None:
+def _train_here(store: "Store", task: "TrainingTask") -> None:
     """In this process, which may be one of several."""
     from gan_core.evaluation.classifier import train_classifier
     from gan_core.training.processes.joining import joined
@@ -51,8 +76,10 @@ def _train_here(store: Store, task: TrainingTask) -> None:
         print_manifest(store, manifest)
 
 
-def _train_together(options: argparse.Namespace, store: Store, task: TrainingTask, processes: int) -> None:
+def _train_together(store: "Store", task: "TrainingTask", processes: int, options: list[str]) -> None:
     """In processes of which the first prints what was made; the classifier is made before they begin."""
+    from gan_core import steps
+
     step = steps.classifier(task.dataset, task.shards)
     classifier = step.reuse(store)
     if classifier is None:
@@ -64,8 +91,5 @@ def _train_together(options: argparse.Namespace, store: Store, task: TrainingTas
     if not task.force and (found := task.step.reuse(store)):
         print_manifest(store, found)
         return
-    given = {name: getattr(options, name) for name in ("store", "configs", "device")}
-    places = [f"--{name}={value}" for name, value in given.items() if value]
-    force = ["--force"] if options.force else []
     name = task.experiment.name
-    run_ranks(name, ["-m", "gan_core", "train", name, *places, *force], processes)
+    run_ranks(name, ["-m", "gan_core", "train", name, *options], processes)

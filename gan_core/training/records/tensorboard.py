@@ -1,5 +1,7 @@
 """A training's figures for TensorBoard, written while it runs."""
 
+from __future__ import annotations
+
 import contextlib
 import logging
 import os
@@ -8,15 +10,18 @@ import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import google_crc32c
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
-from torch import Tensor
 
-from gan_core.images import grid_png
 from gan_core.store import Store
-from gan_core.training.records.history import Row
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gan_core.training.records.history import Row
 
 logger = logging.getLogger("gan_core")
 FOLDER = "tensorboard"
@@ -60,6 +65,8 @@ class TensorBoardLog:
 
     def add_samples(self, images_seen: int, samples: Tensor) -> None:
         """uint8 (n, C, H, W), as a grid."""
+        from gan_core.images import grid_png
+
         png = grid_png(samples, COLUMNS)
         width, height = struct.unpack(">II", png[16:24])  # in every PNG's first chunk
         grid = Summary.Image(

@@ -1,5 +1,6 @@
 """From what the store holds to an answer: groups, tests, words, files."""
 
+import json
 import math
 import statistics
 from pathlib import Path
@@ -357,7 +358,14 @@ def test_the_command_prints_the_answer_and_writes_it(laboratory, tmp_path, capsy
     assert main(["compare", "why", *places]) == 0
     printed = capsys.readouterr().out
     assert "FID: best is batch size 32 (20.18), which beats batch size 64" in printed
+    (difference,) = [line.split() for line in printed.splitlines() if line.startswith("batch_size")]
+    assert difference == ["batch_size", "32", "64"]
     assert Path(laboratory.store.root, "answer", "why", "answer.md").exists()
+    assert main(["compare", "why", "--json", *places]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["tables"][0]["differing"] == {"batch_size": [32, 64]}
+    assert told["tables"][0]["configurations"][0]["figures"]["fid"]["value"] == pytest.approx(20.18, abs=0.01)
+    assert told["tests"][0]["ahead"] == "batch size 32" and told["tests"][0]["shown"]
     assert main(["compare", "a-*", "b-seed-?", "--figures", "kid, fid", *places]) == 0
     assert "What differs among a-*, b-seed-??" in capsys.readouterr().out
     assert main(["compare", "c-*", *places]) == 2

@@ -5,7 +5,12 @@ import io
 import pandas
 
 from gan_core.leaderboard.leaderboard import column_types, leaderboard_csv, leaderboard_frame
-from gan_core.leaderboard.tables import leaderboard_groups, leaderboard_markdown, leaderboard_text
+from gan_core.leaderboard.tables import (
+    leaderboard_groups,
+    leaderboard_markdown,
+    leaderboard_text,
+    tables_with,
+)
 
 
 def row(name, dataset="digits", protocol="p", fid=None, rank=1, **values):
@@ -34,6 +39,19 @@ def test_rows_are_sorted_by_dataset_protocol_rank_and_fid_with_missing_last():
     expected = ["b", "c", "d", "e", "f", "a"]
     assert list(leaderboard_frame(rows)["experiment"]) == expected
     assert list(leaderboard_frame(rows[::-1])["experiment"]) == expected
+
+
+def test_the_tables_of_a_choice_are_whole_and_no_others():
+    rows = [
+        row("a", "digits", "p", 1.0, members="a-seed-0 a-seed-1"),
+        row("b", "digits", "p", 2.0, rank=2),
+        row("c", "digits", "q", 1.0),
+        row("d", "mnist", "p", 1.0),
+    ]
+    frame = leaderboard_frame(rows)
+    assert list(tables_with(frame, ["a-seed-1"])["experiment"]) == ["a", "b"]
+    assert list(tables_with(frame, ["c", "d"])["experiment"]) == ["c", "d"]
+    assert list(tables_with(frame, ["a"])["experiment"]) == []
 
 
 def test_groups_never_mix_datasets_or_protocols():

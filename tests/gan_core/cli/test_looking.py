@@ -1,0 +1,111 @@
+"""`list`, `status` and `check`: what they say, and that they only look."""
+
+import json
+
+import pytest
+
+from tests.small_project import EXPERIMENT, QUESTION
+
+WRONG = {**EXPERIMENT, "name": "wrong", "batch_size": "many", "objectiv": {}}
+
+
+def test_list_shows_what_is_configured_with_its_state(run, told, project):
+    project.write({**QUESTION, "experiments": ["plain", "wide"]})
+    out, _ = run("list")
+    assert [line.split()[0] for line in out.splitlines() if line] == [
+        *("experiments", "plain", "seed", "wide"),
+        *("datasets", "few-digits"),
+        *("questions", "classes"),
+    ]
+    assert "never trained" in out and "not prepared" in out
+    found = told("list")
+    assert found["experiments"][0]["state"] == "never trained"
+    assert found["datasets"][0]["experiments"] == 3
+    assert (found["questions"][0]["experiments"], found["questions"][0]["evaluated"]) == (2, 0)
+    assert not (project.folder / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (["experiments", "p*", "wide"], ["plain", "wide"]),
+        (["--tag", "seed=1"], ["seed"]),
+        (["--tag", "width=16"], ["wide"]),
+        (["--tag", "architecture.width=16"], ["wide"]),
+        (["--objective", "non_saturating", "--tag", "seed=0"], ["plain", "wide"]),
+        (["--objective", "wasserstein"], []),
+        (["--dataset", "another"], []),
+        (["--state", "evaluated"], []),
+        (["--state", "never trained"], ["plain", "seed", "wide"]),
+    ],
+)
+def test_list_chooses_experiments_by_name_and_by_configuration(told, words, names):
+    if words[0] != "experiments":
+        words = ["experiments", *words]
+    assert [row["name"] for row in told("list", *words)] == names
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--tag", "sed=1"], "no key of an experiment is named `sed`"),
+        (["--tag", "seed"], "--tag is `seed`: give KEY=VALUE"),
+        (["experiments", "plian"], "nothing listed matches `plian`; did you mean `plain`?"),
+        (["datasets", "--tag", "seed=1"], "choose experiments, not datasets"),
+        (["--state", "done"], "--state knows no `done`"),
+    ],
+)
+def test_list_says_what_is_wrong_with_a_choice(run, words, expected):
+    _, err = run("list", *words, status=2)
+    assert expected in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "kind", ["architectures", "objectives", "penalties", "extractors", "metrics", "analyses"]
+)
+def test_list_says_what_there_is_to_configure_with(told, kind):
+    rows = told("list", kind)
+    assert len(rows) >= 2 and all(len(row["description"]) > 10 for row in rows)
+
+
+def test_status_is_a_table_or_a_document(run, told):
+    out, _ = run("status", "p*")
+    assert "never trained" in out and "train, sample, evaluate, analyse" in out
+    assert out.splitlines()[-1].startswith("1 to train; time unknown")
+    assert told("status")["total"]["to_train"] == 3
+    _, err = run("status", "absent", status=2)
+    assert "no experiment matches `absent`" in err
+
+
+def test_check_names_every_mistake_and_ends_with_2(run, told, project):
+    out, _ = run("check")
+    assert out == "no mistake in 1 datasets, 3 experiments, 0 questions\n"
+    project.write(WRONG)
+    out, _ = run("check", status=2)
+    assert "`batch_size` is 'many'" in out and "objectiv" in out and len(out.splitlines()) == 2
+    document = told("check", status=2)
+    assert not document["valid"] and document["mistakes"][0]["left_out"] == ["wrong"]
+    assert len(document["mistakes"][0]["problems"]) == 2
+
+
+def test_check_looks_at_the_files_that_are_named(run, project, tmp_path):
+    project.write(WRONG)
+    folder = project.folder / "configs" / "experiments"
+    assert run("check", str(folder / "plain.yaml"))[0] == "no mistake in 1 file\n"
+    assert "many" in run("check", str(folder / "wrong.yaml"), status=2)[0]
+    _, err = run("check", str(folder / "absent.yaml"), status=2)
+    assert "absent.yaml is not there" in err
+    (tmp_path / "loose.yaml").write_text("name: loose")
+    _, err = run("check", str(tmp_path / "loose.yaml"), status=2)
+    assert "is in no configuration folder" in err
+
+
+def test_the_leaderboard_is_rows_of_the_tables_that_are_asked_for(run, whole_store):
+    run("report", *whole_store)
+    out, _ = run("leaderboard", "rows", "plain", "--json", *whole_store)
+    (row,) = json.loads(out)
+    assert row["experiment"] == "plain" and row["fid"] > 0 and row["members"] == "plain"
+    out, _ = run("leaderboard", "rows", *whole_store)
+    assert out.startswith("few-digits\n") and "protocol: classifier-" in out
+    out, _ = run("leaderboard", "rows", "wide", "--json", *whole_store)
+    assert json.loads(out) == []

@@ -1,0 +1,160 @@
+"""What a plan says of a store: states, what is made or reused, times and memory that were recorded."""
+
+import json
+
+import pytest
+
+from gan_core.planning import State
+from gan_core.planning import records as records_module
+from gan_core.planning.tables import total_text
+from gan_core.store.lease import Lease
+from gan_core.store.provenance import provenance
+from tests.small_project import DATASET, EXPERIMENT
+from tests.small_store import SEED
+
+
+def actions(planned) -> dict[str, str]:
+    return {step.asset: step.action for step in planned.steps}
+
+
+def test_of_an_empty_store_everything_is_made_and_nothing_is_known(empty):
+    plan = empty.plan("plain")
+    (dataset,), (plain,) = plan.datasets, plan.experiments
+    assert set(actions(dataset).values()) == set(actions(plain).values()) == {"make"}
+    assert plain.state.state is State.NEVER and plain.memory == {}
+    assert plan.seconds == 0 and plan.unknown == ("few-digits", "plain")
+    assert (
+        total_text(plan) == "1 to train; time unknown: nothing like it was recorded here of few-digits, plain"
+    )
+    assert not (empty.folder / "store").exists()
+
+
+def test_what_was_made_is_reused_and_takes_no_time(whole):
+    plan = whole.plan("plain")
+    (dataset,), (plain,) = plan.datasets, plan.experiments
+    assert set(actions(dataset).values()) == set(actions(plain).values()) == {"reuse"}
+    assert plain.state.state is State.EVALUATED and plain.state.images_seen == 1000
+    assert plan.seconds == 0 and not plan.unknown and total_text(plan) == "1 to reuse"
+
+
+def test_times_and_memory_of_a_training_are_those_of_one_that_does_the_same_work(whole):
+    plan = whole.plan("seed", "wide")
+    seed, wide = plan.experiments
+    recorded = whole.store.require("trained_gan", "plain")
+    assert seed.training.seconds == pytest.approx(2000 / recorded.figures["images_per_second"])
+    assert seed.recorded_of == ("plain",) and not seed.unknown
+    assert seed.memory["host"].value == recorded.details["peak_memory_bytes"]["host"] > 50e6
+    assert seed.memory["host"].of == "plain"
+    assert wide.training.seconds is None and wide.memory == {}
+    # How long an evaluation takes is decided by the dataset's file.
+    assert set(wide.unknown) == {"trained_gan", "samples", "analysis"}
+    assert plan.unknown == ("wide",) and plan.count("make") == 2
+    assert "at least" in total_text(plan) and "recorded here of wide" in total_text(plan)
+
+
+def test_a_record_of_another_machine_says_nothing_of_this_one(whole, monkeypatch):
+    here = provenance()
+    other = {**here, "machine": {**here["machine"], "processor": "another"}}
+    monkeypatch.setattr(records_module, "provenance", lambda: other)
+    (seed,) = whole.plan("seed").experiments
+    assert seed.training.seconds is None and seed.memory == {}
+
+
+def test_a_changed_key_is_named_and_its_training_is_made_again(project):
+    project.write({**EXPERIMENT, "batch_size": 25})
+    (plain,) = project.plan("plain").experiments
+    assert plain.state.state is State.OUT_OF_DATE and plain.state.why == ("batch_size 50 → 25",)
+    assert set(actions(plain).values()) == {"make"} and plain.training.seconds is None
+    project.write({**EXPERIMENT, "seed": 5})
+    (plain,) = project.plan("plain").experiments
+    assert plain.state.in_words == "out of date (seed 0 → 5)"
+    assert plain.training.seconds > 0 and plain.training.recorded_of is None
+
+
+def test_a_changed_dataset_is_made_again_with_all_that_stands_on_it(project):
+    project.write({**DATASET, "crop": "crop_then_resize"})
+    plan = project.plan("plain")
+    (dataset,), (plain,) = plan.datasets, plan.experiments
+    made = {name for name, action in actions(dataset).items() if action == "make"}
+    assert made == {"image_shards", "classifier", "reference_statistics"} and not dataset.unknown
+    assert plain.state.why == ("dataset few-digits has changed",)
+    assert set(actions(plain).values()) == {"make"}
+
+
+def test_only_what_is_missing_after_a_training_is_made(project):
+    project.write({**DATASET, "evaluation": {"samples": 100}})
+    (plain,) = project.plan("plain").experiments
+    assert plain.state.state is State.TRAINED and plain.state.why == ("its evaluation is out of date",)
+    assert actions(plain) == {
+        "trained_gan": "reuse",
+        "samples": "make",
+        "evaluation": "make",
+        "analysis": "reuse",
+    }
+
+
+def test_an_interrupted_training_is_resumed_where_its_checkpoint_is(project):
+    def interrupt(snapshot):
+        raise KeyboardInterrupt
+
+    project.write({**SEED, "length": {"images": 10**6}, "checkpoint_every": 10**6})
+    with pytest.raises(KeyboardInterrupt):
+        project.train("seed", observe=interrupt, observe_interval=0.0)
+    plan = project.plan("seed")
+    (seed,) = plan.experiments
+    seen = seed.state.images_seen
+    assert seed.state.state is State.PARTLY and 0 < seen < 10**6 and seen % 50 == 0
+    assert seed.training.action == "resume" and actions(seed)["samples"] == "make"
+    rate = project.store.require("trained_gan", "plain").figures["images_per_second"]
+    assert seed.training.seconds == pytest.approx((10**6 - seen) / rate)
+    assert total_text(plan).startswith("1 to resume; about ")
+    (forced,) = project.plan("seed", force=True).experiments
+    assert forced.training.action == "make" and forced.training.seconds == pytest.approx(10**6 / rate)
+
+
+def test_force_trains_again_what_is_there(whole):
+    (plain,) = whole.plan("plain", force=True).experiments
+    assert set(actions(plain).values()) == {"make"} and plain.training.recorded_of is None
+
+
+def test_a_training_that_was_begun_again_is_not_reused(project):
+    step = project.plan("plain").experiments[0].state.found["trained_gan"].step
+    project.store.begin_again(step.asset, step.partition, step.fingerprint)
+    (plain,) = project.plan("plain").experiments
+    assert plain.state.in_words == "out of date (begun again with force)"
+    assert plain.training.action == "make" and plain.training.seconds > 0
+
+
+def test_who_trains_it_now_is_said(project):
+    step = project.plan("seed").experiments[0].state.found["trained_gan"].step
+    with Lease(project.store, step.asset, step.partition, step.fingerprint):
+        state = project.plan("seed").experiments[0].state
+        assert state.in_words == "never trained, running" and "process" in str(state.running)
+    assert project.plan("seed").experiments[0].state.running is None
+
+
+def test_a_damaged_artefact_is_made_again(project):
+    samples = project.store.require("samples", "plain")
+    folder = project.store.folder(samples.asset, samples.partition, samples.fingerprint)
+    for name in ("manifest.json", "manifest-copy.json"):
+        with open(f"{folder}/{name}", "w") as file:
+            file.write("{}")
+    (plain,) = project.plan("plain").experiments
+    assert actions(plain) == {
+        "trained_gan": "reuse",
+        "samples": "make",
+        "evaluation": "make",
+        "analysis": "reuse",
+    }
+
+
+def test_a_length_in_epochs_is_counted_once_the_images_are(empty, project):
+    for one, expected in ((empty, None), (project, 450)):
+        one.write({**EXPERIMENT, "name": "epochs", "length": {"epochs": 1.5}})
+        assert one.plan("epochs").experiments[0].state.total_images == expected
+
+
+def test_a_plan_is_json(whole):
+    record = json.loads(json.dumps(whole.plan("plain", "seed").record()))
+    assert record["total"]["to_train"] == 1 and record["total"]["to_reuse"] == 1
+    assert record["experiments"][1]["memory_bytes"]["host"]["of"] == "plain"
