@@ -1,0 +1,1 @@
+"""The pages of the report, one file for each kind."""
