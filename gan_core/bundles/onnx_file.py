@@ -39,7 +39,11 @@ def require_packages(*names: str) -> None:
 
 
 def write_onnx(
-    generator: nn.Module, path: Path, seed: int, emit: Callable[[str], None] = logger.info
+    generator: nn.Module,
+    path: Path,
+    seed: int,
+    emit: Callable[[str], None] = logger.info,
+    compared: int = COMPARED,
 ) -> dict[str, Any]:
     """Write the generator's ONNX file; return what is to be known of it: `opset`, `inputs`, `image_range`,
     `compared` (how many images) and `largest_difference` from PyTorch's images.
@@ -54,7 +58,7 @@ def write_onnx(
     path.write_bytes(model.SerializeToString())
     try:
         onnx.checker.check_model(str(path))
-        largest = largest_difference(generator, path, COMPARED, seed, emit)
+        largest = largest_difference(generator, path, compared, seed, emit)
         if not largest <= TOLERANCE:
             raise GanError(
                 f"the ONNX file's images differ from PyTorch's by {largest:.2g}, more than {TOLERANCE:g}: "
@@ -67,7 +71,7 @@ def write_onnx(
         "opset": next(item.version for item in model.opset_import if item.domain in ("", "ai.onnx")),
         "inputs": [item.name for item in model.graph.input],
         "image_range": list(generator.image_range),
-        "compared": COMPARED,
+        "compared": compared,
         "largest_difference": largest,
     }
 

@@ -12,8 +12,18 @@ const installed = join(process.argv[2], "node_modules");
 const { build } = createRequire(join(installed, "x.js"))("esbuild");
 const pinned = readJson(join(here, "package.json"));
 const BUNDLES = [
-  { entry: "plot.mjs", global: "Plot", file: "plot.min.js" },
-  { entry: "onnx-runtime.mjs", global: "ort", file: "onnx-runtime.min.js" },
+  {
+    entry: "plot.mjs",
+    global: "Plot",
+    file: "plot.min.js",
+    notice: "Observable Plot (ISC licence, Copyright Observable, Inc.) and d3 (ISC licence, Copyright Mike Bostock)",
+  },
+  {
+    entry: "onnx-runtime.mjs",
+    global: "ort",
+    file: "onnx-runtime.min.js",
+    notice: "ONNX Runtime (MIT licence, Copyright Microsoft Corporation)",
+  },
 ];
 const WASM = { from: "onnxruntime-web/dist/ort-wasm-simd-threaded.wasm", file: "onnx-runtime.wasm.gz" };
 
@@ -35,7 +45,7 @@ const withoutAddress = {
   },
 };
 
-async function bundled({ entry, global, file }) {
+async function bundled({ entry, global, file, notice }) {
   const result = await build({
     entryPoints: [join(here, entry)],
     outfile: join(here, file),
@@ -48,6 +58,7 @@ async function bundled({ entry, global, file }) {
     target: "es2022",
     charset: "utf8",
     legalComments: "none",
+    banner: { js: `/*! ${notice}; all licences: gan_core/report/vendor/LICENCES.txt */` },
     define: { "import.meta.url": "undefined" },
     plugins: [withoutAddress],
     metafile: true,

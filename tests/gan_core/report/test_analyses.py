@@ -4,14 +4,14 @@ import io
 
 import numpy
 import pytest
-from gan_core.report.views.analyses import analyses_view
-from gan_core.report.views.pictures import MAX_PICTURE_BYTES
 from PIL import Image
 
 from gan_core.config import Configs, Dataset, Experiment
 from gan_core.leaderboard.leaderboard import build_leaderboard
 from gan_core.report.artefacts import Artefacts
 from gan_core.report.report import build_report
+from gan_core.report.views.analyses import analyses_view
+from gan_core.report.views.pictures import MAX_PICTURE_BYTES
 from tests.gan_core.report.conftest import digits_png
 from tests.report_pages import published
 
