@@ -14,6 +14,10 @@ from gan_core.report.artefacts import Artefacts
 from gan_core.report.page import Navigation, Page, render_page
 from gan_core.store import Manifest, Store
 
+# So many rows of each table, the best first, have a page that draws in the browser: one takes seconds to make
+# and 4 MB to hold.
+PLAYED = 3
+
 
 @dataclass(frozen=True)
 class Group:
@@ -61,6 +65,13 @@ class Site:
         }
 
     @cached_property
+    def played(self) -> tuple[str, ...]:
+        """Experiments whose generators draw in the browser: the first seed of each table's best rows."""
+        best = self.table.groupby(["dataset", "protocol"], sort=False).head(PLAYED)["experiment"]
+        first = [self.groups[name].members[0] for name in dict.fromkeys(best) if name in self.groups]
+        return tuple(name for name in first if self.artefacts.of("trained_gan", name))
+
+    @cached_property
     def _group_of(self) -> dict[str, str]:
         return {member: group.name for group in self.groups.values() for member in group.members}
 
@@ -81,6 +92,11 @@ class Site:
 def experiment_path(group: str) -> str:
     """The page of a group of experiments."""
     return f"experiments/{group}.html"
+
+
+def play_path(experiment: str) -> str:
+    """The page on which the generator of an experiment draws."""
+    return f"play/{experiment}.html"
 
 
 def versions(manifests: dict[str, Manifest]) -> dict[str, list[str]]:

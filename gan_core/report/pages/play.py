@@ -11,7 +11,7 @@ import gzip
 import importlib.util
 import logging
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,9 @@ from markupsafe import Markup
 
 from gan_core.config import Experiment, Latent, recorded_experiment
 from gan_core.errors import GanError
+from gan_core.report.page import Page, render_page
+from gan_core.report.pages import page_kind
+from gan_core.report.site import Site, play_path, versions
 from gan_core.report.vendored import onnx_runtime_script, onnx_runtime_wasm
 from gan_core.store import Manifest, Store
 from gan_core.store.reading import reading
@@ -45,6 +48,28 @@ MOST_CHECKED_BYTES = 400_000
 # How far a slider goes, in standard deviations of a coordinate.
 REACH = 4
 UNIFORM_DEVIATION = 3**-0.5
+
+
+@page_kind("play")
+def pages(site: Site) -> Iterator[Page]:
+    for name in site.played:
+        trained = site.artefacts.of("trained_gan", name)
+        made_from = {"artefacts": versions({"trained_gan": trained}), "place": site.place(name)}
+        made_from |= {"cannot": why_no_play_page(trained), "navigation": site.navigation}
+        yield Page(play_path(name), made_from, functools.partial(_page, site, name))
+
+
+def _page(site: Site, name: str) -> bytes:
+    """The page or, where there can be none, one that says why."""
+    links = (("Leaderboard", "../index.html"), (name, f"../{site.place(name)}"))
+    try:
+        return render_play(site.store, site.artefacts.of("trained_gan", name), links=links)
+    except GanError as error:
+        logger.warning("%s", error)
+        title = f"Play with {name}"
+        return render_page(
+            "play/cannot.html", title, site.navigation, path=play_path(name), reason=str(error)
+        )
 
 
 def why_no_play_page(trained: Manifest) -> str | None:
