@@ -55,8 +55,15 @@ def pages(site: Site) -> Iterator[Page]:
     for name in site.played:
         trained = site.artefacts.of("trained_gan", name)
         made_from = {"artefacts": versions({"trained_gan": trained}), "place": site.place(name)}
-        made_from |= {"cannot": why_no_play_page(trained), "navigation": site.navigation}
+        made_from |= {"cannot": _foreseen(trained), "navigation": site.navigation}
         yield Page(play_path(name), made_from, functools.partial(_page, site, name))
+
+
+def _foreseen(trained: Manifest) -> str | None:
+    try:
+        return why_no_play_page(trained)
+    except GanError as error:  # an edited manifest
+        return str(error)
 
 
 def _page(site: Site, name: str) -> bytes:
