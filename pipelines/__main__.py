@@ -12,7 +12,7 @@ from gan_core.cli import completion
 from gan_core.cli.options import AsJson, Force, add_command
 from gan_core.cli.output import say_json, show
 from gan_core.cli.running import last_line, make_app, run_app
-from gan_core.disks import telling_of_disks
+from gan_core.disks import disk_error
 from gan_core.errors import ConfigError, GanError
 
 if TYPE_CHECKING:
@@ -33,17 +33,26 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit status 0 if everything succeeded, 1 if an experiment failed, 2 for a wrong configuration, 130 if
     it was interrupted."""
     try:
-        with bars.on_terminal(), telling_of_disks(_places()):
+        with bars.on_terminal():
             return run_app(_app(), PROGRAM, arguments, {})
     except GanError as error:
-        if str(error):
-            last_line(str(error))
-        signals.end(2)
-        return 2
+        return _refused(error)
     except KeyboardInterrupt:
         last_line("stopped; the same command goes on where this one stopped")
         signals.end(130)
         return 130
+    except Exception as error:
+        told = disk_error(error, _places())
+        if told is None:
+            raise
+        return _refused(told)
+
+
+def _refused(error: GanError) -> int:
+    if str(error):
+        last_line(str(error))
+    signals.end(2)
+    return 2
 
 
 def _app() -> typer.Typer:
