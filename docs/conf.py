@@ -29,7 +29,8 @@ apidoc_modules = [
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints = "signature"
-autodoc_default_options = {"exclude-members": "model_config, model_post_init"}
+# What a package passes on is shown once, where it is defined: on the same page.
+autodoc_default_options = {"exclude-members": "model_config, model_post_init", "ignore-module-all": True}
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 
