@@ -16,7 +16,7 @@ CODE_VERSIONS = {
     "analysis": "1",
     "chosen_analysis": "1",
     "external_evaluation": "1",
-    "leaderboard": "4",
+    "leaderboard": "5",
     "answer": "2",
     "answers": "2",
     "report": "6",

@@ -22,6 +22,8 @@ from pydantic_core import PydanticCustomError
 # Dagster forbids | , [ ] in partition keys; slashes and spaces would not survive as folder names.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=100)]
 Description = Annotated[str, Field(max_length=10_000)]
+# A word to find experiments by; tables list several of them with spaces between.
+Tag = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=40)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Flag = StrictBool
 # Bounds beyond which a number is a slip of the pen: the largest data sets have some 10^10 images.

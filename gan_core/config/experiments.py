@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from gan_core.config.base import Config, Contradiction, Description, Flag, Images, Name, Seed
+from gan_core.config.base import Config, Contradiction, Description, Flag, Images, Name, Seed, Tag
 from gan_core.config.networks import (
     Architecture,
     Latent,
@@ -49,6 +49,7 @@ class Experiment(Config):
     among so many, taken from shards in a shuffled order; a dataset that does not fit into memory streams
     through it. `publish`: the generator that is drawn from, that of the end or that of the best in-training
     FID. `stop_on`: the verdicts that end a run early, after a tenth of it, and keep the best generator.
+    `tags`: words of yours, by which the leaderboard's page can be filtered.
 
     What only watches does not change what is trained: `checkpoint_every`, `sample_every` and `evaluate_every`
     (images seen), `log_every` (steps of D), `evaluation_samples` (images drawn for the in-training FID), and
@@ -57,6 +58,7 @@ class Experiment(Config):
 
     name: Name
     description: Description = ""
+    tags: Annotated[tuple[Tag, ...], Field(max_length=20)] = ()
     dataset: Name
     architecture: Architecture = Architecture()
     latent: Latent = Latent()
@@ -99,7 +101,7 @@ class Experiment(Config):
 
     @model_validator(mode="after")
     def _consistent(self):
-        for check in (_single_images, _bounded_critic, _spectral_norm):
+        for check in (_tags_once, _single_images, _bounded_critic, _spectral_norm):
             check(self)
         return self
 
@@ -132,7 +134,7 @@ class Experiment(Config):
         (Of a run that diverged the best generator is published, and that depends on when it was measured; but
         such a run is no reason to train all others again for another `evaluate_every`.)
         """
-        unrelated = {"name", "description", "checkpoint_every", "keep_checkpoints", "sample_every"}
+        unrelated = {"name", "description", "tags", "checkpoint_every", "keep_checkpoints", "sample_every"}
         if not self.decided_by_evaluation:
             unrelated |= {"evaluate_every", "evaluation_samples", "log_every"}
         return unrelated
@@ -187,6 +189,12 @@ def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 # --- contradictions between sections ----------------------------------------------------------------------
+
+
+def _tags_once(experiment: Experiment) -> None:
+    for number, tag in enumerate(experiment.tags):
+        if tag in experiment.tags[:number]:
+            raise Contradiction("tags", f"`{tag}` is there twice: remove one")
 
 
 def _single_images(experiment: Experiment) -> None:

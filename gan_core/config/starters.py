@@ -43,6 +43,8 @@ EXPERIMENT = """\
 # An experiment: a GAN, and how it is trained. docs/training.md lists all keys.
 name: {name}
 # description: ""
+# Words to find it by in the report: tags: [baseline, draft].
+# tags: []
 dataset: {dataset}
 architecture:
   # dcgan (16 to 256 pixels), resnet (32 to 128), mlp (8 to 128), dense_dcgan (64).

@@ -10,9 +10,18 @@ import numpy as np
 
 from gan_core.evaluation.figures import FIGURES, is_missing
 from gan_core.evaluation.metrics import METRICS, Metric, interval_names
-from gan_core.evaluation.statistics.comparing import Candidate, ranks
+from gan_core.evaluation.statistics.comparing import (
+    LEVEL,
+    Candidate,
+    PairTests,
+    holm_adjusted,
+    pair_tests,
+    ranked_pairs,
+    ranks,
+)
 from gan_core.evaluation.statistics.intervals import seeds_interval
 from gan_core.leaderboard.rows import EXTERNAL, Entry
+from gan_core.leaderboard.training_figures import IN_TABLES
 
 RANKED_BY = "fid"
 # The metric whose evidence tells two configurations of one seed each apart.
@@ -20,6 +29,8 @@ TESTED_BY = "kid"
 # A Fréchet distance that needs no network: a second opinion wherever it was measured.
 SECOND_SPACE = "fwd"
 ONE_SEED = "one seed: spread unknown"
+# A note names so many other rows; of more it says how many.
+MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -70,41 +81,81 @@ def fold(entries: Iterable[Entry]) -> list[Fold]:
     ]
 
 
-def folded_rows(
-    folds: list[Fold], evidence: Mapping[str, dict[str, np.ndarray]] | None = None
-) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Ranked:
+    """Configurations of one table, with the tests that their ranks stand on."""
+
+    folds: list[Fold]
+    candidates: list[Candidate]
+    tests: PairTests
+
+
+def ranked(folds: list[Fold], evidence: Mapping[str, dict[str, np.ndarray]] | None = None) -> Ranked:
+    """`evidence`: by experiment, the arrays of KID, by which configurations of one seed are compared."""
+    candidates = [_candidate(item, evidence or {}) for item in folds]
+    return Ranked(folds, candidates, pair_tests(candidates))
+
+
+def folded_rows(table: Ranked) -> list[dict[str, Any]]:
     """The rows of one table, by column, best first.
 
-    `evidence`: by experiment, the arrays of KID, by which configurations of one seed are compared. A row
-    ranks behind each row that is shown to be better; what its samples are called impostors for ranks it
+    A row ranks behind each row that is shown to be better; what its samples are called impostors for ranks it
     behind all that are not.
     """
-    ranked = ranks([_candidate(item, evidence or {}) for item in folds])
+    found = ranks(table.candidates, table.tests)
+    spread = _known_spread(table.folds)
+    against = disagreements(table.folds, found)
     rows = [
-        _row(item, rank, folds, disagreements(item, rank, folds, ranked))
-        for item, rank in zip(folds, ranked, strict=True)
+        _row(item, rank, [*_notes(item, spread), *against.get(item.name, ())])
+        for item, rank in zip(table.folds, found, strict=True)
     ]
     return sorted(rows, key=lambda row: (row["rank"], _last(row[RANKED_BY]), row["experiment"]))
 
 
-def disagreements(item: Fold, rank: int, folds: list[Fold], ranked: list[int]) -> list[str]:
-    """What another space says against the order of a table: `by fwd behind demo-acgan`.
+def tested_pairs(table: Ranked) -> list[dict[str, Any]]:
+    """A row for each two configurations that were tested, by column.
 
-    Rows that rank behind `item`, but have a lower mean Fréchet distance in the other space.
+    `p_corrected` by Holm's procedure over all pairs whose order is a matter of tests, missing for others:
+    there one ranks behind for its samples. `shown`: the table ranks them by this test.
     """
-    found = []
+    pairs = ranked_pairs(table.candidates)
+    p = [float(table.tests.p[pair]) for pair in pairs]
+    corrected = dict(
+        zip(pairs, holm_adjusted([1.0 if is_missing(value) else value for value in p]), strict=True)
+    )
+    return [
+        {
+            "experiment": table.folds[i].name,
+            "other": table.folds[j].name,
+            "test": table.tests.by[i, j],
+            "p": float(table.tests.p[i, j]),
+            "p_corrected": corrected.get((int(i), int(j))),
+            "shown": corrected.get((int(i), int(j)), 1.0) <= LEVEL,
+        }
+        for i, j in np.argwhere(np.triu(~np.isnan(table.tests.p)))
+    ]
+
+
+def disagreements(folds: list[Fold], found_ranks: list[int]) -> dict[str, list[str]]:
+    """By configuration, what another space says against the order of a table: `by fwd behind demo-acgan`.
+
+    These rank behind it, but have a lower mean Fréchet distance in the other space.
+    """
+    found: dict[str, list[str]] = {}
     for space in _spaces(folds):
-        own = _in_space(item, space)
-        worse = [
-            other.name
-            for other, of_other in zip(folds, ranked, strict=True)
-            if of_other > rank
-            and not other.demotion
-            and own is not None
-            and (value := _in_space(other, space)) is not None
-            and value < own
+        values = {item.name: _in_space(item, space) for item in folds}
+        honest = [
+            (rank, values[item.name], item.name)
+            for item, rank in zip(folds, found_ranks, strict=True)
+            if values[item.name] is not None and not item.demotion
         ]
-        found += [f"by {space} behind {', '.join(sorted(worse))}"] if worse else []
+        for item, own_rank in zip(folds, found_ranks, strict=True):
+            own = values[item.name]
+            worse = [
+                name for rank, value, name in honest if own is not None and rank > own_rank and value < own
+            ]
+            if worse:
+                found.setdefault(item.name, []).append(f"by {space} behind {_named(sorted(worse))}")
     return found
 
 
@@ -136,9 +187,10 @@ def _candidate(item: Fold, evidence: Mapping[str, dict[str, np.ndarray]]) -> Can
     )
 
 
-def _row(item: Fold, rank: int, folds: list[Fold], against: list[str]) -> dict[str, Any]:
+def _row(item: Fold, rank: int, notes: list[str]) -> dict[str, Any]:
     first = item.seeds[0].values
     same = {key: first[key] for key in ("dataset", "architecture", "objective", "conditioning", "protocol")}
+    tags = dict.fromkeys(tag for entry in item.entries for tag in entry.values["tags"].split())
     figures: dict[str, Any] = {}
     for metric in METRICS.values():
         figures |= {name: item.mean(name) for name in metric.all_figures}
@@ -147,12 +199,13 @@ def _row(item: Fold, rank: int, folds: list[Fold], against: list[str]) -> dict[s
         "rank": rank,
         "experiment": item.name,
         **same,
+        "tags": " ".join(tags),
         "seeds": len(item.values(RANKED_BY)) or len(item.seeds),
         "verdict": _verdict(item),
-        "note": "; ".join([*_notes(item, folds), *against]),
+        "note": "; ".join(notes),
         **figures,
+        **{name: item.mean(name) for name in IN_TABLES},
         "images_seen": first["images_seen"],
-        "images_per_second": item.mean("images_per_second"),
         "members": " ".join(entry.name for entry in item.entries),
     }
 
@@ -182,16 +235,29 @@ def _verdict(item: Fold) -> str:
     return "; ".join(f"{text} ({-count} of {len(verdicts)})" for count, text in counts)
 
 
-def _notes(item: Fold, folds: list[Fold]) -> list[str]:
+def _notes(item: Fold, spread: str) -> list[str]:
     if item.seeds[0].values["architecture"] == EXTERNAL or len(item.seeds) > 1:
         return item.notes
-    known = [
-        f"{other.name} ± {FIGURES[RANKED_BY].write(statistics.stdev(values))}"
-        for other in folds
-        if len(values := other.values(RANKED_BY)) > 1
+    return [f"{ONE_SEED}; known of others: {spread}" if spread else ONE_SEED, *item.notes]
+
+
+def _known_spread(folds: list[Fold]) -> str:
+    """The standard deviations over the seeds of those that have several: `one ± 1.00`."""
+    found = [
+        (item.name, statistics.stdev(values)) for item in folds if len(values := item.values(RANKED_BY)) > 1
     ]
-    spread = f"{ONE_SEED}; known of others: {', '.join(known)}" if known else ONE_SEED
-    return [spread, *item.notes]
+    write = FIGURES[RANKED_BY].write
+    if len(found) <= MOST_NAMED:
+        return ", ".join(f"{name} ± {write(value)}" for name, value in found)
+    least, most = min(value for _, value in found), max(value for _, value in found)
+    return f"± {write(least)} to ± {write(most)} in {len(found)} rows"
+
+
+def _named(names: list[str]) -> str:
+    """All of a few names; of many the first ones and how many more there are."""
+    if len(names) <= MOST_NAMED + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:MOST_NAMED])} and {len(names) - MOST_NAMED} more"
 
 
 def _spaces(folds: list[Fold]) -> list[str]:

@@ -19,9 +19,19 @@ from gan_core.evaluation.evidence import read_evidence
 from gan_core.evaluation.external import ASSET as EXTERNAL_ASSET
 from gan_core.evaluation.judging.verdicts import UNKNOWN
 from gan_core.evaluation.metrics import METRICS, interval_names
-from gan_core.leaderboard.folding import RANKED_BY, TESTED_BY, Fold, fold, folded_rows
+from gan_core.leaderboard.folding import (
+    RANKED_BY,
+    TESTED_BY,
+    Fold,
+    Ranked,
+    fold,
+    folded_rows,
+    ranked,
+    tested_pairs,
+)
 from gan_core.leaderboard.publishing import NOTHING, produce_table, prune
 from gan_core.leaderboard.rows import Entry, entry_of, entry_of_external, evaluated_training, staleness
+from gan_core.leaderboard.training_figures import IN_TABLES
 from gan_core.store import Build, Manifest, Store
 from gan_core.store.reading import reading
 from gan_core.versions import CODE_VERSIONS
@@ -30,6 +40,7 @@ CODE_VERSION = CODE_VERSIONS["leaderboard"]
 ASSET, PARTITION = "leaderboard", "all"
 CSV, PARQUET = "leaderboard.csv", "leaderboard.parquet"
 SEEDS_CSV, SEEDS_PARQUET = "leaderboard_seeds.csv", "leaderboard_seeds.parquet"
+TESTS_PARQUET = "leaderboard_tests.parquet"
 NO_MANIFESTS: Mapping[str, Manifest] = MappingProxyType({})
 
 logger = logging.getLogger("gan_core")
@@ -44,10 +55,10 @@ def seed_column_types() -> dict[str, str]:
         **_described(),
         "seed": "Int64",
         "verdict": "str",
-        "images_seen": "Int64",
         **dict.fromkeys(_figures(), "float64"),
         "protocol": "str",
-        "images_per_second": "float64",
+        **_of_training(),
+        "stale": "str",
     }
 
 
@@ -61,16 +72,28 @@ def column_types() -> dict[str, str]:
         "seeds": "int64",
         "verdict": "str",
         "note": "str",
-        "images_seen": "Int64",
         **dict.fromkeys(_figures(), "float64"),
         "protocol": "str",
-        "images_per_second": "float64",
+        **_of_training(),
         "members": "str",
+        "stale": "str",
     }
 
 
+TEST_COLUMNS = {
+    **dict.fromkeys(("dataset", "protocol", "experiment", "other", "test"), "str"),
+    **dict.fromkeys(("p", "p_corrected"), "float64"),
+    "shown": "bool",
+}
+"""The columns of the table of tests between the rows of the leaderboard, by what these are ranked by."""
+
+
 def _described() -> dict[str, str]:
-    return dict.fromkeys(("dataset", "architecture", "objective", "conditioning"), "str")
+    return dict.fromkeys(("dataset", "architecture", "objective", "conditioning", "tags"), "str")
+
+
+def _of_training() -> dict[str, str]:
+    return {**dict.fromkeys(IN_TABLES, "float64"), "images_seen": "Int64"}
 
 
 def _figures() -> list[str]:
@@ -93,7 +116,7 @@ def build_leaderboard(
     emit: Callable[[str], None] = logger.info,
 ) -> Manifest:
     """Publish the leaderboard of all evaluated `experiments` and `external` samples, as CSV and Parquet, and
-    beside it the table of seeds behind it.
+    beside it the table of seeds behind it and the tests between its rows (Parquet only: they are many).
 
     A row of the table of seeds describes the training that was really evaluated, found through the lineage
     evaluation → samples → trained_gan, with the verdict on it; where that is not today's configuration or
@@ -107,17 +130,17 @@ def build_leaderboard(
     left_out = sorted(set(evaluations) - set(experiments))
 
     def build(work: Build) -> None:
-        tables = [fold(entries) for entries in _tables(found.entries)]
-        evidence = _evidence(store, tables, emit)
-        rows = [row for folds in tables for row in folded_rows(folds, evidence)]
-        seeds = [
-            {**entry.values, "group": item.name}
-            for folds in tables
-            for item in folds
-            for entry in item.entries
+        folded = [fold(entries) for entries in _tables(found.entries)]
+        evidence = _evidence(store, folded, emit)
+        tables = [ranked(folds, evidence) for folds in folded]
+        rows = [
+            {**row, "stale": _stale_members(row["members"], found.stale)}
+            for table in tables
+            for row in folded_rows(table)
         ]
         _write(work.folder, leaderboard_frame(rows), CSV, PARQUET)
-        _write(work.folder, seeds_frame(seeds), SEEDS_CSV, SEEDS_PARQUET)
+        _write(work.folder, seeds_frame(_seed_rows(folded, found.stale)), SEEDS_CSV, SEEDS_PARQUET)
+        _tests_frame(tables).to_parquet(work.folder / TESTS_PARQUET, index=False)
         work.figures = {
             "rows": len(rows),
             "experiments": len(found.entries),
@@ -146,7 +169,7 @@ def build_leaderboard(
         build=build,
         force=force,
     )
-    for name in (CSV, PARQUET, SEEDS_CSV, SEEDS_PARQUET):
+    for name in (CSV, PARQUET, SEEDS_CSV, SEEDS_PARQUET, TESTS_PARQUET):
         store.write_atomically(f"{ASSET}/{name}", store.local(manifest, name).read_bytes())
     prune(store, manifest, read_by=("report",))
     emit(
@@ -174,6 +197,13 @@ def read_seeds(store: Store, leaderboard: Manifest) -> pandas.DataFrame:
     if SEEDS_PARQUET not in leaderboard.files:
         return seeds_frame([])
     return _typed(_read(store, leaderboard, SEEDS_PARQUET), seed_column_types(), {})
+
+
+def read_tests(store: Store, leaderboard: Manifest) -> pandas.DataFrame:
+    """The tests between the rows of a published leaderboard; empty for one from before they were kept."""
+    if TESTS_PARQUET not in leaderboard.files:
+        return pandas.DataFrame([], columns=list(TEST_COLUMNS)).astype(TEST_COLUMNS)
+    return pandas.read_parquet(store.local(leaderboard, TESTS_PARQUET))
 
 
 def leaderboard_frame(rows: list[dict[str, Any]]) -> pandas.DataFrame:
@@ -278,6 +308,29 @@ def _evidence(
         except StoreError as error:
             emit(f"the ranks do without the evidence of {entry.name}: {error}")
     return found
+
+
+def _seed_rows(folded: list[list[Fold]], stale: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [
+        {**entry.values, "group": item.name, "stale": stale.get(entry.name, "")}
+        for folds in folded
+        for item in folds
+        for entry in item.entries
+    ]
+
+
+def _stale_members(members: str, stale: Mapping[str, str]) -> str:
+    """Why a row is out of date: of each seed that is."""
+    return "; ".join(f"{name}: {stale[name]}" for name in members.split() if name in stale)
+
+
+def _tests_frame(tables: list[Ranked]) -> pandas.DataFrame:
+    rows = [
+        {**{key: table.folds[0].entries[0].values[key] for key in ("dataset", "protocol")}, **row}
+        for table in tables
+        for row in tested_pairs(table)
+    ]
+    return pandas.DataFrame(rows, columns=list(TEST_COLUMNS)).astype(TEST_COLUMNS)
 
 
 def _write(folder: Path, frame: pandas.DataFrame, csv: str, parquet: str) -> None:

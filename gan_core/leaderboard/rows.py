@@ -11,6 +11,7 @@ from gan_core.evaluation.figures import figure_of
 from gan_core.evaluation.judging.impostors import JUDGED_BY, is_judged
 from gan_core.evaluation.judging.verdicts import demotion, findings_of_evaluation
 from gan_core.evaluation.metrics import METRICS
+from gan_core.leaderboard.training_figures import IN_TABLES
 from gan_core.leaderboard.verdicts import verdict_text
 from gan_core.objectives import objective_name
 from gan_core.store import Manifest, Store
@@ -100,17 +101,17 @@ def entry_of(store: Store, experiment: Experiment, trained: Manifest | None, eva
     """
     config = trained.config if trained else experiment.training_config()
     known = trained if trained and _is_the_evaluated_one(store, evaluation, trained) else None
-    speed = ("images_seen", "images_per_second")
     values = {
         "experiment": experiment.name,
         "dataset": config["dataset"],
         "architecture": config["architecture"]["name"],
         "objective": objective_name(config["objective"]),
         "conditioning": config["conditioning"]["name"],
+        "tags": " ".join(experiment.tags),
         "seed": int(config["seed"]),
         "verdict": verdict_text(known, evaluation),
         **_measured(evaluation),
-        **{name: figure_of(known, name) for name in speed},
+        **{name: figure_of(known, name) for name in IN_TABLES},
     }
     return _entry(values, _group(trained, experiment), evaluation)
 
@@ -123,11 +124,11 @@ def entry_of_external(evaluation: Manifest) -> Entry:
         "architecture": EXTERNAL,
         "objective": EXTERNAL,
         "conditioning": EXTERNAL,
+        "tags": "",
         "seed": None,
         "verdict": verdict_text(None, evaluation),
         **_measured(evaluation),
-        "images_seen": None,
-        "images_per_second": None,
+        **dict.fromkeys(IN_TABLES),
     }
     described = evaluation.config.get("description")
     whose = f"samples from elsewhere: {described}" if described else "samples from elsewhere"

@@ -1,6 +1,7 @@
 """The figures of a training, for every table and the glossary."""
 
 from gan_core.evaluation.figures import Figure, count
+from gan_core.progress import format_seconds
 
 # In the order of the report's glossary.
 TRAINING_FIGURES = {
@@ -40,4 +41,13 @@ TRAINING_FIGURES = {
         "and says nothing about quality.",
         count,
     ),
+    "seconds_training": Figure(
+        "Time",
+        "lower",
+        "How long the whole training took, as h:mm:ss. It depends on the machine and on what else it did.",
+        format_seconds,
+    ),
+    "parameters_generator": Figure("Weights of G", None, "How many weights the generator has.", count),
 }
+# Those with a column in the tables, each the mean over the seeds.
+IN_TABLES = ("images_seen", "images_per_second", "seconds_training", "parameters_generator")

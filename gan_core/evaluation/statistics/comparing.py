@@ -3,6 +3,7 @@
 Needs neither torch nor images: only what an evaluation's manifest and its evidence hold.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,8 @@ from gan_core.evaluation.statistics.intervals import NORMAL_QUANTILE
 # How often, at most, a table may hold any order that is luck.
 LEVEL = 0.05
 NO_VALUE = 1_000
+# Differences between seeds of rows that are looked at together: a table of any size is compared in 100 MB.
+MOST_DIFFERENCES = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -35,50 +38,91 @@ class Candidate:
         return float(np.mean(list(self.values.values())))
 
 
+TESTS = {
+    "paired": "the paired t-test over the seeds that both have",
+    "welch": "Welch's t-test, since they share fewer than two seeds",
+    "one_seed": "Student's t-test of the one seed against the spread of the others' seeds",
+    "mmd": "the relative MMD test of their samples: it tells these two trainings apart, and says nothing of "
+    "other seeds",
+    "intervals": "the difference of two figures with their intervals over samples: it tells these two "
+    "trainings apart, and says nothing of other seeds",
+}
+"""What two candidates may be compared by, in words."""
+
+
+@dataclass(frozen=True)
+class PairTests:
+    """The tests of all pairs of candidates.
+
+    `p` (n, n): the two-sided p-values of "they are equally good", NaN where nothing can be tested. `by`
+    (n, n): the test, a key of `TESTS`, or "".
+    """
+
+    p: np.ndarray
+    by: np.ndarray
+
+
 def beats(a: Candidate, b: Candidate) -> float:
     """The one-sided p-value of "a is better than b": small where a's lead is hardly luck.
+
+    The test is that of `pair_tests`. 1.0 where a's mean is not lower, or where nothing can be tested: seeds
+    without any spread are copies.
+    """
+    if not a.values or not b.values or not a.mean < b.mean:
+        return 1.0
+    p = _lower(_prepared([a, b]))[0][0, 1]
+    return 1.0 if np.isnan(p) else float(p)
+
+
+def pair_tests(candidates: Sequence[Candidate]) -> PairTests:
+    """The test of each pair of candidates, chosen by what is known of both.
 
     Several seeds each: the paired t-test over the seeds that both have, or Welch's where they share fewer
     than two. Several seeds and one: Student's t of the one against the spread of the several, which is taken
     to be its own. One seed each: relative MMD of their samples, or, without evidence, the difference of two
     figures with their intervals; it tells these two trainings apart, and says nothing of other seeds.
-    1.0 where a's mean is not lower, or where nothing can be tested: seeds without any spread are copies.
     """
-    if not a.values or not b.values or not a.mean < b.mean:
-        return 1.0
-    if len(a.values) > 1 or len(b.values) > 1:
-        return _by_seeds(a.values, b.values)
-    if a.evidence and b.evidence and len(a.evidence["real"]) == len(b.evidence["real"]):
-        return relative_mmd(a.evidence, b.evidence)
-    return _by_intervals(a, b)
+    lower, by = _lower(_prepared(candidates))
+    means = np.array([candidate.mean if candidate.values else np.nan for candidate in candidates])
+    # The mean of all seeds says which one leads; of the seeds that are tested it may be the other one.
+    difference = means[:, None] - means
+    ahead = np.where(difference < 0, lower, np.where(difference > 0, 1 - lower, 1.0))
+    p = np.where(np.isnan(lower), np.nan, np.minimum(2 * ahead, 1.0))
+    np.fill_diagonal(p, np.nan)
+    np.fill_diagonal(by, "")
+    return PairTests(p, by)
 
 
-def ranks(candidates: Sequence[Candidate]) -> list[int]:
+def ranks(candidates: Sequence[Candidate], tests: PairTests | None = None) -> list[int]:
     """1 + the number of candidates that are shown to be better: those that cannot be told apart share a rank.
 
-    Shown: by `beats`, in two-sided tests of all pairs, corrected by Holm's procedure (1979), so that a table
-    has a wrong order with a probability of at most `LEVEL`. Candidates stand behind all that fail less, and
-    those without a value behind all others. None ranks before one with a lower mean that fails as little: a
-    figure that is uncertain is no advantage.
+    Shown: by `pair_tests`, of all pairs, corrected by Holm's procedure (1979), so that a table has a wrong
+    order with a probability of at most `LEVEL`. Candidates stand behind all that fail less, and those without
+    a value behind all others. None ranks before one with a lower mean that fails as little: a figure that is
+    uncertain is no advantage. `tests`: those of the candidates, where they are known already.
     """
     groups = [_group(candidate) for candidate in candidates]
-    pairs = [
-        (i, j)
-        for i in range(len(candidates))
-        for j in range(len(candidates))
-        if i < j and groups[i] == groups[j] < NO_VALUE
-    ]
-    found = [(beats(candidates[i], candidates[j]), beats(candidates[j], candidates[i])) for i, j in pairs]
-    shown = holm([min(2 * min(both), 1.0) for both in found])
+    means = [candidate.mean if candidate.values else 0.0 for candidate in candidates]
     better = [sum(other < own for other in groups) for own in groups]
-    for (i, j), (forward, backward), significant in zip(pairs, found, shown, strict=True):
+    pairs = ranked_pairs(candidates)
+    p = (tests or pair_tests(candidates)).p
+    shown = holm([1.0 if np.isnan(p[pair]) else float(p[pair]) for pair in pairs])
+    for (i, j), significant in zip(pairs, shown, strict=True):
         if significant:
-            better[j if forward < backward else i] += 1
+            better[j if means[i] < means[j] else i] += 1
     found_ranks = [1 + count for count in better]
     least: dict[int, int] = {}
-    for i in sorted(range(len(candidates)), key=lambda i: candidates[i].mean if candidates[i].values else 0):
+    for i in sorted(range(len(candidates)), key=lambda i: means[i]):
         least[groups[i]] = found_ranks[i] = max(found_ranks[i], least.get(groups[i], 1))
     return found_ranks
+
+
+def ranked_pairs(candidates: Sequence[Candidate]) -> list[tuple[int, int]]:
+    """The pairs whose order is a matter of tests: of those that have a value and fail as little."""
+    groups = [_group(candidate) for candidate in candidates]
+    return [
+        (i, j) for i, j in itertools.combinations(range(len(groups)), 2) if groups[i] == groups[j] < NO_VALUE
+    ]
 
 
 def holm(p_values: Sequence[float], level: float = LEVEL) -> list[bool]:
@@ -133,9 +177,11 @@ def seed_difference(a: dict[int, float], b: dict[int, float]) -> SeedDifference 
     """
     if min(len(a), len(b)) < 2 or np.ptp(list(a.values())) == np.ptp(list(b.values())) == 0:
         return None
-    p = min(2 * min(_by_seeds(a, b), _by_seeds(b, a)), 1.0)
-    differences = _paired(a, b)
-    if differences is not None:
+    known = _prepared([Candidate(a), Candidate(b)])
+    lower, by = (found[0, 1] for found in _lower(known))
+    p = float(min(2 * min(lower, 1 - lower), 1.0))
+    if by == "paired":
+        differences = np.array([a[seed] - b[seed] for seed in a if seed in b])
         n = len(differences)
         error = float(np.std(differences, ddof=1) / np.sqrt(n))
         return SeedDifference(float(np.mean(differences)), error, n - 1, p, True)
@@ -166,46 +212,132 @@ def relative_mmd(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> float:
 
 def relative_mmd_statistic(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> tuple[float, float]:
     """MMD^2(a, real) - MMD^2(b, real), unbiased, and its first-order variance."""
-    difference = sum(
-        sign * (side["own"].mean() - 2 * side["cross"].mean()) for sign, side in ((1, a), (-1, b))
-    )
-    variance = sum(4 / len(side["own"]) * (side["own"] - side["cross"]).var(ddof=1) for side in (a, b))
+    (first, first_variance), (second, second_variance) = (_of_own_samples(side) for side in (a, b))
+    variance = first_variance + second_variance
     variance += 4 / len(a["real"]) * (a["real"] - b["real"]).var(ddof=1)
-    return float(difference), float(variance)
+    return first - second, float(variance)
+
+
+def _of_own_samples(side: dict[str, np.ndarray]) -> tuple[float, float]:
+    """What one side adds to the statistic and to its variance, whatever the other is."""
+    own, cross = side["own"], side["cross"]
+    return float(own.mean() - 2 * cross.mean()), float(4 / len(own) * (own - cross).var(ddof=1))
 
 
 def _group(candidate: Candidate) -> int:
     return candidate.failed if candidate.values else NO_VALUE
 
 
-def _by_seeds(a: dict[int | None, float], b: dict[int | None, float]) -> float:
-    from scipy import stats
+@dataclass(frozen=True)
+class _Prepared:
+    """What all tests of a list of candidates need, as arrays with a row each.
 
-    differences = _paired(a, b)
-    if differences is not None:
-        return float(stats.ttest_1samp(differences, 0, alternative="less").pvalue)
-    first, second = list(a.values()), list(b.values())
-    if np.ptp(first) == np.ptp(second) == 0:
-        return 1.0
-    one_alone = min(len(first), len(second)) == 1
-    return float(stats.ttest_ind(first, second, equal_var=one_alone, alternative="less").pvalue)
+    `values` (n, seeds): NaN where it has no such seed. `error` (n,): that of the figure of one seed over
+    other samples, NaN where it is not known. `evidence`: of the rows of one seed that have it.
+    """
 
-
-def _paired(a: dict[int | None, float], b: dict[int | None, float]) -> list[float] | None:
-    """The differences over the seeds that both have; None for fewer than two. Equal differences, which
-    rounding alone would tell apart, are judged by the spread of either side: None as well."""
-    shared = [seed for seed in a if seed in b]
-    differences = [a[seed] - b[seed] for seed in shared]
-    if len(shared) < 2 or np.ptp(differences) <= 1e-9 * abs(differences[0]):
-        return None
-    return differences
+    values: np.ndarray
+    error: np.ndarray
+    evidence: dict[int, dict[str, np.ndarray]]
 
 
-def _by_intervals(a: Candidate, b: Candidate) -> float:
-    from scipy.stats import norm
+def _prepared(candidates: Sequence[Candidate]) -> _Prepared:
+    seeds = {seed: None for candidate in candidates for seed in candidate.values} or {None: None}
+    values = [[candidate.values.get(seed, np.nan) for seed in seeds] for candidate in candidates]
+    error = [
+        np.nan if item.interval is None else (item.interval[1] - item.interval[0]) / (2 * NORMAL_QUANTILE)
+        for item in candidates
+    ]
+    alone = {i: item.evidence for i, item in enumerate(candidates) if item.evidence and len(item.values) == 1}
+    shape = len(candidates), len(seeds)
+    return _Prepared(np.array(values, dtype=float).reshape(shape), np.array(error, dtype=float), alone)
 
-    if a.interval is None or b.interval is None:
-        return 1.0
-    errors = [(high - low) / (2 * NORMAL_QUANTILE) for low, high in (a.interval, b.interval)]
-    error = float(np.hypot(*errors))
-    return float(norm.cdf((a.mean - b.mean) / error)) if error else 1.0
+
+def _lower(known: _Prepared) -> tuple[np.ndarray, np.ndarray]:
+    """(n, n): the one-sided p-values of "the row's is lower than the column's", and the tests."""
+    count = (~np.isnan(known.values)).sum(axis=1)
+    p_paired, p_others = _paired(known.values), _unpaired(known.values)
+    p = np.where(np.isnan(p_paired), p_others, p_paired)
+    one_alone = np.minimum(count[:, None], count) == 1
+    by = np.where(np.isnan(p_paired), np.where(one_alone, "one_seed", "welch"), "paired")
+    one_each = np.maximum(count[:, None], count) == 1
+    for found, name in ((_by_intervals(known), "intervals"), (_by_samples(known), "mmd")):
+        tested = one_each & ~np.isnan(found)
+        p, by = np.where(tested, found, p), np.where(tested, name, by)
+    return p, np.where(np.isnan(p), "", by).astype(object)
+
+
+def _by_samples(known: _Prepared) -> np.ndarray:
+    """Relative MMD between all that have evidence of equally many real images."""
+    from scipy.special import ndtr
+
+    p = np.full((len(known.values), len(known.values)), np.nan)
+    sizes = {len(evidence["real"]) for evidence in known.evidence.values()}
+    for size in sizes:
+        rows = [i for i, evidence in known.evidence.items() if len(evidence["real"]) == size]
+        of_samples = np.array([_of_own_samples(known.evidence[i]) for i in rows])
+        real = np.array([known.evidence[i]["real"] for i in rows], dtype=float)
+        variance = of_samples[:, 1, None] + of_samples[:, 1] + 4 / size * _variances_of_differences(real)
+        difference = of_samples[:, 0, None] - of_samples[:, 0]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            certain = np.where(difference < 0, 0.0, 1.0)
+            p[np.ix_(rows, rows)] = np.where(variance > 0, ndtr(difference / np.sqrt(variance)), certain)
+    return p
+
+
+def _variances_of_differences(rows: np.ndarray) -> np.ndarray:
+    """(n, n): the variance of the difference of every two rows (n, m)."""
+    centred = rows - rows.mean(axis=1, keepdims=True)
+    products = centred @ centred.T
+    squares = np.diag(products)
+    return np.maximum(squares[:, None] + squares - 2 * products, 0.0) / (rows.shape[1] - 1)
+
+
+def _by_intervals(known: _Prepared) -> np.ndarray:
+    from scipy.special import ndtr
+
+    means = np.nansum(known.values, axis=1)  # of one seed
+    error = np.hypot(known.error[:, None], known.error)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = ndtr((means[:, None] - means) / error)
+    return np.where(error == 0, 1.0, p)
+
+
+def _paired(values: np.ndarray) -> np.ndarray:
+    """The paired t-tests; NaN for fewer than two common seeds. Equal differences, which rounding alone would
+    tell apart, are judged by the spread of either side: NaN as well."""
+    from scipy.special import stdtr
+
+    p = np.full((len(values), len(values)), np.nan)
+    rows_at_once = max(1, MOST_DIFFERENCES // max(values.size, 1))
+    for start in range(0, len(values), rows_at_once):
+        differences = values[start : start + rows_at_once, None] - values
+        shared = ~np.isnan(differences)
+        count = shared.sum(axis=2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = np.where(shared, differences, 0.0).sum(axis=2) / count
+            away = np.where(shared, differences - mean[..., None], 0.0)
+            deviation = np.sqrt((away**2).sum(axis=2) / (count - 1))
+            tested = (count > 1) & (deviation > 1e-9 * abs(mean))
+            found = stdtr(count - 1, mean / (deviation / np.sqrt(count)))
+        p[start : start + rows_at_once] = np.where(tested, found, np.nan)
+    return p
+
+
+def _unpaired(values: np.ndarray) -> np.ndarray:
+    """Welch's tests; where one side has one seed, Student's with the spread of the other."""
+    from scipy.special import stdtr
+
+    known = ~np.isnan(values)
+    n = known.sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.where(known, values, 0.0).sum(axis=1) / n
+        squares = (np.where(known, values - mean[:, None], 0.0) ** 2).sum(axis=1)
+        part = squares / (n - 1) / n
+        both, others = n[:, None] + n - 2, np.minimum(n[:, None], n)
+        pooled = (squares[:, None] + squares) / both * (1 / n[:, None] + 1 / n)
+        welch = (part[:, None] + part) ** 2 / ((part**2 / (n - 1))[:, None] + part**2 / (n - 1))
+        error = np.sqrt(np.where(others == 1, pooled, part[:, None] + part))
+        p = stdtr(np.where(others == 1, both, welch), (mean[:, None] - mean) / error)
+    # Seeds without any spread are copies, and of one seed each nothing is known.
+    return np.where((squares[:, None] + squares > 0) & (both > 0), p, np.nan)

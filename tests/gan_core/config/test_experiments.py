@@ -1,5 +1,8 @@
 """What an experiment's keys mean together, and what of them decides a training."""
 
+import pytest
+from pydantic import ValidationError
+
 from gan_core.config import Experiment
 
 
@@ -26,6 +29,16 @@ def test_watching_changes_the_fingerprint_only_where_it_decides_something():
     assert config(evaluate_every=7, log_every=3, checkpoint_every=9, keep_checkpoints=5) == config()
     assert config(publish="best", evaluate_every=7) != config(publish="best")
     assert config(stop_on=["mode_collapse"], evaluate_every=7) != config(stop_on=["mode_collapse"])
+
+
+def test_tags_are_words_and_decide_nothing():
+    given = {"name": "a", "dataset": "b", "length": {"images": 1}}
+    tagged = Experiment.model_validate({**given, "tags": ["draft", "v2.1"]})
+    assert tagged.tags == ("draft", "v2.1")
+    assert tagged.training_config() == Experiment.model_validate(given).training_config()
+    for wrong, said in ((["two words"], "pattern"), (["a", "b", "a"], "`a` is there twice")):
+        with pytest.raises(ValidationError, match=said):
+            Experiment.model_validate({**given, "tags": wrong})
 
 
 def test_discriminator_norm_follows_the_penalty():

@@ -3,23 +3,28 @@
 import pytest
 
 from gan_core.evaluation.metrics import METRICS
-from gan_core.leaderboard.folding import fold, folded_rows
+from gan_core.leaderboard.folding import fold, folded_rows, ranked, tested_pairs
 from gan_core.leaderboard.rows import Entry
+from gan_core.leaderboard.training_figures import IN_TABLES
 
 FIGURES = [figure for metric in METRICS.values() for figure in metric.all_figures]
 
 
 def entry(name, group=None, seed=0, demotion=0, spaces=None, notes=(), **values):
-    described = dict.fromkeys(
-        ("dataset", "architecture", "objective", "conditioning", "protocol", "images_seen"), "same"
-    )
-    own = {**dict.fromkeys(FIGURES), **described, "images_per_second": 1.0, "verdict": "healthy"}
+    described = dict.fromkeys(("dataset", "architecture", "objective", "conditioning", "protocol"), "same")
+    own = {
+        **dict.fromkeys(FIGURES),
+        **described,
+        **dict.fromkeys(IN_TABLES, 1.0),
+        "tags": "",
+        "verdict": "healthy",
+    }
     values = {**own, "experiment": name, "seed": seed, **values}
     return Entry(values, group or name, demotion, tuple(notes), spaces or {})
 
 
 def rows_of(*entries, **options):
-    return {row["experiment"]: row for row in folded_rows(fold(entries), **options)}
+    return {row["experiment"]: row for row in folded_rows(ranked(fold(entries), **options))}
 
 
 def test_seeds_fold_by_their_group_and_are_called_by_what_they_share():
@@ -78,3 +83,40 @@ def test_another_space_that_disagrees_is_named():
     assert [rows[name]["rank"] for name in "abc"] == [1, 2, 3]
     assert "by inception behind b" in rows["a"]["note"]
     assert "behind" not in rows["b"]["note"] + rows["c"]["note"]
+
+
+def test_a_note_names_few_rows_and_counts_many():
+    """As many rows as there are, each naming all others, would be a page that nobody can read."""
+    seeds = [
+        entry(f"g{n}-seed-{s}", f"g{n}", s, fid=10.0 + n + s * (n + 1)) for n in range(9) for s in (0, 1)
+    ]
+    row = rows_of(*seeds, entry("alone", fid=1.0, fid_low=0.9, fid_high=1.1, fwd=50.0))["alone"]
+    assert "known of others: ± 0.7071 to ± 6.36 in 9 rows" in row["note"]
+    ordered = [
+        entry(f"r{n}", fid=float(n), fid_low=n - 0.1, fid_high=n + 0.1, spaces={"inception": 99.0 - n})
+        for n in range(1, 9)
+    ]
+    assert "by inception behind r2, r3, r4 and 4 more" in rows_of(*ordered)["r1"]["note"]
+
+
+def test_tags_of_all_seeds_stand_once():
+    assert rows_of(entry("a-1", "a", 0, tags="x y"), entry("a-2", "a", 1, tags="y z"))["a"]["tags"] == "x y z"
+
+
+def test_the_tests_that_ranks_stand_on_are_told():
+    table = ranked(
+        fold(
+            [
+                entry("a", fid=1.0, fid_low=0.9, fid_high=1.1),
+                entry("b", fid=5.0, fid_low=4.9, fid_high=5.1),
+                entry("c", fid=5.1, fid_low=4.9, fid_high=5.3),
+                entry("copier", fid=0.1, fid_low=0.09, fid_high=0.11, demotion=2),
+                entry("unknown", fid=9.0),
+            ]
+        )
+    )
+    pairs = {(row["experiment"], row["other"]): row for row in tested_pairs(table)}
+    assert pairs["a", "b"]["test"] == "intervals" and pairs["a", "b"]["shown"]
+    assert not pairs["b", "c"]["shown"] and pairs["b", "c"]["p_corrected"] >= pairs["b", "c"]["p"] > 0.05
+    assert pairs["a", "copier"]["p_corrected"] is None and not pairs["a", "copier"]["shown"]
+    assert not any("unknown" in pair for pair in pairs)

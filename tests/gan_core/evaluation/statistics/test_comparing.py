@@ -3,10 +3,12 @@ import pytest
 from scipy import stats
 
 from gan_core.evaluation.statistics.comparing import (
+    TESTS,
     Candidate,
     beats,
     holm,
     holm_adjusted,
+    pair_tests,
     ranks,
     relative_mmd,
     relative_mmd_statistic,
@@ -123,6 +125,46 @@ def test_seeds_without_any_spread_are_no_proof():
     # Differences that are all the same are judged by the spread of either side, not taken for certain.
     apart = stats.ttest_ind([4.0, 5.0], [4.5, 5.5], equal_var=False, alternative="less").pvalue
     assert beats(seeds(4.0, 5.0), seeds(4.5, 5.5)) == pytest.approx(apart)
+
+
+def test_each_pair_of_a_table_is_tested_by_what_is_known_of_both():
+    z = normal(60, 0)
+    one, other = (
+        Candidate({0: value}, None, evidence(normal(60, n, 0.3 * n), z)) for n, value in ((1, 2.0), (2, 3.0))
+    )
+    several, more, elsewhere = seeds(4.0, 5.0, 3.5), seeds(4.4, 5.6, 3.9), Candidate({8: 7.0, 9: 7.7})
+    measured = Candidate({5: 6.0}, (5.0, 7.0)), Candidate({5: 8.0}, (7.5, 8.5))
+    rows = [one, other, several, more, elsewhere, *measured, Candidate()]
+    found = pair_tests(rows)
+    assert found.by[0, 1] == "mmd" and found.by[5, 6] == "intervals" and found.by[0, 2] == "one_seed"
+    assert found.by[2, 3] == "paired" and found.by[2, 4] == "welch"
+    assert set(found.by.ravel()) == {"", *TESTS}
+    assert np.isnan(found.p[0, 5])  # one has evidence, the other an interval
+    assert found.p[2, 3] == pytest.approx(stats.ttest_rel([4.0, 5.0, 3.5], [4.4, 5.6, 3.9]).pvalue)
+    assert np.isnan(found.p[:, 7]).all() and np.isnan(np.diag(found.p)).all()
+    for i, j in ((i, j) for i in range(7) for j in range(7) if rows[i].mean < rows[j].mean):
+        expected = np.nan if np.isnan(found.p[i, j]) else min(2 * beats(rows[i], rows[j]), 1.0)
+        assert found.p[i, j] == pytest.approx(expected, nan_ok=True)
+    assert np.allclose(found.p, found.p.T, equal_nan=True)
+
+
+def test_a_large_table_is_tested_as_its_pairs_are(monkeypatch):
+    """In parts of few rows, as a table that does not fit into memory."""
+    numbers = np.random.RandomState(1)
+    rows = [
+        Candidate({int(seed): value for seed, value in enumerate(numbers.normal(9, 2, 6)) if seed != row % 6})
+        for row in range(9)
+    ]
+    whole = pair_tests(rows)
+    monkeypatch.setattr("gan_core.evaluation.statistics.comparing.MOST_DIFFERENCES", 1)
+    assert np.array_equal(pair_tests(rows).p, whole.p, equal_nan=True)
+    for i, j in ((0, 1), (4, 8), (2, 7)):
+        first, second = (
+            {s: v for s, v in rows[n].values.items() if s in rows[m].values} for n, m in ((i, j), (j, i))
+        )
+        expected = stats.ttest_rel([first[s] for s in sorted(first)], [second[s] for s in sorted(first)])
+        same_way = (rows[i].mean < rows[j].mean) == (expected.statistic < 0)
+        assert whole.p[i, j] == pytest.approx(expected.pvalue if same_way else 1.0)
 
 
 def test_an_uncertain_figure_is_no_advantage():
