@@ -121,6 +121,13 @@ PANELS = (
         best="fid",
     ),
     Panel(
+        "In-training precision and recall",
+        "evaluations",
+        {"precision": (BLUE, "precision"), "recall": (ORANGE, "recall")},
+        "share, few samples",
+        scale="share",
+    ),
+    Panel(
         "Diversity of samples",
         "evaluations",
         {"diversity": (BLUE, "samples")},
