@@ -4,7 +4,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from gan_core.images import BACKGROUND, GAP, encode_picture, evenly_chosen, grid_array, picture
+from gan_core.images import BACKGROUND, GAP, encode_picture, enlargement, evenly_chosen, grid_array, picture
 
 ROWS = 20
 LABEL_WIDTH = 96
@@ -28,7 +28,7 @@ def strip_moments(samples: list[Moment], first_epoch: dict | None) -> list[Momen
 def progress_png(moments: list[Moment]) -> bytes:
     """A PNG with a row of images for each moment, behind the number of images seen."""
     columns, side = len(moments[0][1]), moments[0][1].shape[-1]
-    scale = max(1, -(-SMALLEST_IMAGE // side))
+    scale = enlargement(side, SMALLEST_IMAGE)
     strip = picture(grid_array(torch.cat([images for _, images in moments]), columns), scale)
     drawn = Image.new(strip.mode, (strip.width + LABEL_WIDTH, strip.height), BACKGROUND_OF[strip.mode])
     drawn.paste(strip, (LABEL_WIDTH, 0))
@@ -37,6 +37,20 @@ def progress_png(moments: list[Moment]) -> bytes:
         middle = (row * (side + GAP) + side / 2) * scale
         pen.text((LABEL_WIDTH - 8, middle), f"{images_seen:,}", fill=0, font=font, anchor="rm")
     return encode_picture(drawn)
+
+
+def describe_strip(moments: list[Moment]) -> dict:
+    """What is where in `progress_png`: `images_seen` of each row, the number of `columns`, and in pixels
+    `left` of the first one, the `side` of an image, and the `pitch` from one to the next, either way."""
+    side = moments[0][1].shape[-1]
+    scale = enlargement(side, SMALLEST_IMAGE)
+    return {
+        "images_seen": [images_seen for images_seen, _ in moments],
+        "columns": len(moments[0][1]),
+        "left": LABEL_WIDTH,
+        "side": side * scale,
+        "pitch": (side + GAP) * scale,
+    }
 
 
 BACKGROUND_OF = {"L": BACKGROUND, "RGB": (BACKGROUND,) * 3}

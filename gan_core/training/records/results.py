@@ -10,7 +10,7 @@ from gan_core.store import Build, Manifest
 from gan_core.training.engine import Engine
 from gan_core.training.guards import verdict_names
 from gan_core.training.records.history import times_of, without_times, write_rows
-from gan_core.training.records.progress_strip import progress_png, strip_moments
+from gan_core.training.records.progress_strip import describe_strip, progress_png, strip_moments
 from gan_core.training.state import TrainingState
 
 FIRST_EPOCH, PROGRESS = "first_epoch.png", "progress.png"
@@ -77,10 +77,7 @@ def _write_records(state: TrainingState, work: Build) -> None:
         write_rows(state.evaluations, work.folder / "evaluations.parquet")
     moments = strip_moments(state.samples, state.first_epoch)
     (work.folder / PROGRESS).write_bytes(progress_png(moments))
-    work.details["progress"] = {
-        "images_seen": [images_seen for images_seen, _ in moments],
-        "columns": len(moments[0][1]),
-    }
+    work.details["progress"] = describe_strip(moments)
 
 
 def _first_epoch(state: TrainingState, work: Build) -> dict | None:

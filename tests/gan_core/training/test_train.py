@@ -150,9 +150,11 @@ def test_progress_picture_has_the_first_and_the_last_samples(store, make_shards,
     )
     strip = Image.open(io.BytesIO(store.local(manifest, "progress.png").read_bytes()))
     rows, columns, scale = 5, 15, 3  # 15 latents: 5 of each of 3 classes
-    assert manifest.details["progress"] == {"images_seen": [0, 56, 304, 600, 800], "columns": columns}
+    described = manifest.details["progress"]
+    assert (described["images_seen"], described["columns"]) == ([0, 56, 304, 600, 800], columns)
     assert strip.size == ((columns * 18 - 2) * scale + 96, (rows * 18 - 2) * scale)
-    last = strip.crop((96, 72 * scale, 96 + 16 * scale, 88 * scale)).resize(
+    left, top = described["left"], 4 * described["pitch"]
+    last = strip.crop((left, top, left + described["side"], top + described["side"])).resize(
         (16, 16), Image.Resampling.NEAREST
     )
     assert list(last.tobytes()) == seen[-1].samples[0].flatten().tolist()
