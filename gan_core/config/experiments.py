@@ -5,7 +5,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from gan_core.config.base import Config, Contradiction, Description, Flag, Images, Name, Seed, Tag
+from gan_core.config.base import (
+    AbsentMeans,
+    Config,
+    Contradiction,
+    Description,
+    Flag,
+    Images,
+    Name,
+    Seed,
+    Tag,
+)
 from gan_core.config.networks import (
     Architecture,
     Latent,
@@ -51,9 +61,10 @@ class Experiment(Config):
     FID. `stop_on`: the verdicts that end a run early, after a tenth of it, and keep the best generator.
     `tags`: words of yours, by which the leaderboard's page can be filtered.
 
-    What only watches does not change what is trained: `checkpoint_every`, `sample_every` and `evaluate_every`
-    (images seen), `log_every` (steps of D), `evaluation_samples` (images drawn for the in-training FID), and
-    `keep_checkpoints`, the number of newest checkpoints kept beside the best one.
+    What only watches does not change what is trained: `checkpoint_every`, `sample_every` (by default a
+    sixteenth of the run) and `evaluate_every` (images seen), `log_every` (steps of D), `evaluation_samples`
+    (images drawn for the in-training FID), and `keep_checkpoints`, the number of newest checkpoints kept
+    beside the best one.
     """
 
     name: Name
@@ -79,7 +90,7 @@ class Experiment(Config):
     stop_on: tuple[Verdict, ...] = ()
     checkpoint_every: Images = 50_000
     keep_checkpoints: Annotated[int, Field(ge=1, le=1_000)] = 2
-    sample_every: Images = 50_000
+    sample_every: Annotated[Images | None, AbsentMeans(50_000)] = None
     evaluate_every: Images = 50_000
     evaluation_samples: Annotated[int, Field(ge=64, le=10**6)] = 2_000
     log_every: Images = 100

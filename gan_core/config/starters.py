@@ -67,9 +67,8 @@ length: {{images: 200000}}
 # learning_rate_decay: none
 # horizontal_flips: false
 # seed: 0
-# In real images seen: how often a checkpoint is saved, samples are drawn, the FID is taken.
+# In real images seen: how often a checkpoint is saved, and the FID is taken.
 checkpoint_every: 20000
-sample_every: 20000
 evaluate_every: 20000
 # An experiment for each value (or each combination of several keys' values):
 # grid:

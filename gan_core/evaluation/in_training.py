@@ -1,4 +1,7 @@
-"""The small evaluation of a generator while it trains: a cheap FID, and how diverse its samples are."""
+"""The small evaluation of a generator while it trains: a cheap FID, precision and recall, and how diverse its
+samples are."""
+
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -8,16 +11,19 @@ from torch.nn import functional
 from gan_core.data.loading import load_resident
 from gan_core.data.shard_manifest import split_of
 from gan_core.evaluation.extractors import FeatureExtractor
+from gan_core.evaluation.metrics.neighbourhoods import K
 from gan_core.evaluation.statistics.moments import FrechetReference, Gaussian, Moments, frechet_distance
 from gan_core.images import evenly_chosen
 from gan_core.sampling import generate
 from gan_core.store import Manifest, Store
 
 BATCH_SIZE = 128
-# Nearest neighbours are sought among so many images at so many pixels: milliseconds at every size.
+# Nearest neighbours are sought among so many images, by features or at so many pixels: milliseconds at
+# every size.
 COMPARED_IMAGES = 1_000
 COMPARED_SIDE = 32
-
+# The figures that the extractor decides.
+BY_FEATURES = ("fid", "precision", "recall")
 
 SHARDS_READ = 4
 
@@ -35,35 +41,70 @@ def read_real_images(store: Store, shards: Manifest, count: int) -> Tensor:
 class InTrainingEvaluation:
     """Compares samples of fixed latents with real images, uint8 (n, C, H, W), as many of each.
 
-    `extractor` gives the features of the FID; without one only the diversity is measured. The figures are
-    for comparing moments of one run: so few images make an FID higher than the one of the leaderboard.
+    `extractor` gives the features of the FID, of precision and of recall; without one only the diversity is
+    measured. The figures are for comparing moments of one run: so few images make an FID higher than the one
+    of the leaderboard.
     """
 
     def __init__(self, real: Tensor, extractor: FeatureExtractor | None, seed: int):
         self.extractor, self.seed, self.count = extractor, seed, len(real)
         self.real_distance = nearest_neighbour_distance(real)
-        self.reference = FrechetReference.of(self._gaussian(real.split(BATCH_SIZE))) if extractor else None
+        self.reference = self.real_features = None
+        if extractor:
+            gaussian, self.real_features = self._features(real.split(BATCH_SIZE))
+            self.reference = FrechetReference.of(gaussian)
 
     def measure(self, sampler: nn.Module) -> dict[str, float]:
-        """`fid` (where there is an extractor) and `diversity`: the samples' mean distance to their nearest
-        neighbour over that of the real images. Near 1 they spread as real images do; near 0 they repeat
-        themselves. `sampler` is in evaluation mode."""
+        """`fid`, `precision` and `recall` (where there is an extractor) and `diversity`: the samples' mean
+        distance to their nearest neighbour over that of the real images. Near 1 they spread as real images
+        do; near 0 they repeat themselves. `sampler` is in evaluation mode."""
         batches = [
             images for images, _ in generate(sampler, self.count, seed=self.seed, batch_size=BATCH_SIZE)
         ]
         row: dict[str, float] = {}
         if self.reference:
-            row["fid"] = frechet_distance(self.reference, self._gaussian(batches))
+            gaussian, features = self._features(batches)
+            row["fid"] = frechet_distance(self.reference, gaussian)
+            row |= precision_and_recall(features, self.real_features)
         distance = nearest_neighbour_distance(torch.cat(batches))
         # Real images that are all the same leave nothing to be less diverse than.
         row["diversity"] = distance / self.real_distance if self.real_distance else 1.0
         return row
 
-    def _gaussian(self, batches) -> Gaussian:
-        moments = Moments()
-        for images in batches:
-            moments.update(self.extractor.extract(images)[0])
-        return moments.gaussian()
+    def _features(self, batches: Iterable[Tensor]) -> tuple[Gaussian, Tensor]:
+        """The moments of the features of all images, and the features (n, D) of the first of them."""
+        moments, kept = Moments(), []
+        for number, images in enumerate(batches):
+            features = self.extractor.extract(images)[0]
+            moments.update(features)
+            if number * BATCH_SIZE < COMPARED_IMAGES:
+                kept.append(features.float().cpu())
+        return moments.gaussian(), torch.cat(kept)[:COMPARED_IMAGES]
+
+
+def precision_and_recall(generated: Tensor, real: Tensor) -> dict[str, float]:
+    """`precision` and `recall` (0..1) of features (m, D) and (n, D), by balls to the `K`-th neighbour, as the
+    metrics of these names have them; empty for fewer images than that takes."""
+    if min(len(generated), len(real)) <= K:
+        return {}
+    across = _distances(generated, real)
+    in_real = across < _radii(real)
+    reached = across < _radii(generated)[:, None]
+    return {
+        "precision": float(in_real.any(dim=1).double().mean()),
+        "recall": float(reached.any(dim=0).double().mean()),
+    }
+
+
+def _radii(features: Tensor) -> Tensor:
+    """The distance of each of the rows (n, D) to its `K`-th nearest other one, (n,)."""
+    others = _distances(features, features).fill_diagonal_(torch.inf)
+    return others.topk(K, dim=1, largest=False).values[:, -1]
+
+
+def _distances(left: Tensor, right: Tensor) -> Tensor:
+    """By one product of matrices, which is many times faster and loses digits that float64 has to spare."""
+    return torch.cdist(left.double(), right.double(), compute_mode="use_mm_for_euclid_dist")
 
 
 def nearest_neighbour_distance(images: Tensor) -> float:

@@ -159,6 +159,17 @@ def disagreements(folds: list[Fold], found_ranks: list[int]) -> dict[str, list[s
     return found
 
 
+def interval_over_seeds(values: list[float], *, is_share: bool) -> tuple[float, float] | None:
+    """Student's interval of a figure, a value a seed, within the bounds that it does not know: a share has
+    two, and what is never negative one. None of one seed."""
+    interval = seeds_interval(values)
+    if interval is None:
+        return None
+    low, high = interval
+    low = max(low, 0.0) if min(values) >= 0 else low
+    return (low, min(high, 1.0)) if is_share else (low, high)
+
+
 # --- inside -----------------------------------------------------------------------------------------------
 
 
@@ -213,17 +224,10 @@ def _row(item: Fold, rank: int, notes: list[str]) -> dict[str, Any]:
 def _interval(item: Fold, metric: Metric) -> tuple[float | None, float | None]:
     """Over the seeds where there are several, else over samples of the one generator."""
     if len(item.seeds) > 1:
-        values = item.values(metric.main)
-        interval = seeds_interval(values)
-        return _within(metric, values, *interval) if interval else (None, None)
+        interval = interval_over_seeds(item.values(metric.main), is_share=metric.is_share)
+        return interval or (None, None)
     low, high = (item.mean(name) for name in interval_names(metric.main))
     return low, high
-
-
-def _within(metric: Metric, values: list[float], low: float, high: float) -> tuple[float, float]:
-    """Student's interval knows no bounds: a share has two, and what is never negative one."""
-    low = max(low, 0.0) if min(values) >= 0 else low
-    return (low, min(high, 1.0)) if metric.is_share else (low, high)
 
 
 def _verdict(item: Fold) -> str:

@@ -121,6 +121,13 @@ PANELS = (
         best="fid",
     ),
     Panel(
+        "In-training precision and recall",
+        "evaluations",
+        {"precision": (BLUE, "precision"), "recall": (ORANGE, "recall")},
+        "share, few samples",
+        scale="share",
+    ),
+    Panel(
         "Diversity of samples",
         "evaluations",
         {"diversity": (BLUE, "samples")},
@@ -153,22 +160,26 @@ def panels_of(history: pandas.DataFrame, evaluations: pandas.DataFrame) -> list[
     ]
 
 
-def training_charts(store: Store, trained: Manifest) -> list[Chart]:
-    """Every panel that there are rows for, as the pages draw it."""
-    history, evaluations = read_curves(store, trained)
-    tables = {"history": history, "evaluations": evaluations}
-    return [panel_chart(panel, tables[panel.source]) for panel in panels_of(history, evaluations)]
-
-
-def panel_chart(panel: Panel, table: pandas.DataFrame) -> Chart:
-    """One panel of one training."""
+def panel_chart(
+    panel: Panel, table: pandas.DataFrame, band: tuple[pandas.DataFrame, pandas.DataFrame] | None = None
+) -> Chart:
+    """One panel of one training, or of the mean of several with the `band` between their extremes."""
     rows = _thin(table[["images_seen", *panel.lines]])
+    low, high = (_thin(bound) for bound in band) if band else ({}, {})
     seen = [round(value) for value in rows["images_seen"]]
     dots = panel.source == "evaluations" or len(rows) == 1
     lines = tuple(
-        Series(label, seen, rows[column].tolist(), dots=dots) for column, (_, label) in panel.lines.items()
+        Series(
+            label,
+            seen,
+            rows[column].tolist(),
+            low[column].tolist() if band else None,
+            high[column].tolist() if band else None,
+            dots=dots,
+        )
+        for column, (_, label) in panel.lines.items()
     )
-    best = _best_row(table, panel.best) if panel.best else None
+    best = _best_row(table, panel.best) if panel.best and not band else None
     return Chart(
         panel.title,
         over_images_seen(lines, panel.title),

@@ -10,6 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from gan_core.evaluation.figures import MISSING
+from gan_core.leaderboard.verdicts import NOT_RECORDED
 from gan_core.report.vendored import plot_script
 from gan_core.store.manifest import sha256_of_json
 from gan_core.versions import CODE_VERSIONS
@@ -50,6 +51,7 @@ def render_page(template: str, title: str, navigation: Navigation, *, path: str,
             path=path,
             root="../" * path.count("/"),
             missing=MISSING,
+            not_recorded=NOT_RECORDED,
             plot_script=plot_script,
             **context,
         )

@@ -12,6 +12,7 @@ from gan_core.leaderboard.leaderboard import read_leaderboard, read_seeds
 from gan_core.leaderboard.tables import leaderboard_groups
 from gan_core.report.artefacts import Artefacts
 from gan_core.report.page import Navigation, Page, render_page
+from gan_core.report.views.real_images import RealImages
 from gan_core.store import Manifest, Store
 
 # So many rows of each table, the best first, have a page that draws in the browser: one takes seconds to make
@@ -75,6 +76,17 @@ class Site:
     def _group_of(self) -> dict[str, str]:
         return {member: group.name for group in self.groups.values() for member in group.members}
 
+    @cached_property
+    def real_images(self) -> RealImages:
+        """Pictures of the datasets' own images."""
+        return RealImages(self.store)
+
+    def row_path(self, name: str) -> str | None:
+        """The page of a row of the leaderboard, be it of samples from elsewhere; None where there is none."""
+        if name in self.groups:
+            return experiment_path(name)
+        return external_path(name) if name in self.artefacts.external else None
+
     def place(self, experiment: str) -> str | None:
         """Where an experiment is shown, below `STORE/report`; None where it is not."""
         group = self._group_of.get(experiment)
@@ -97,6 +109,16 @@ def experiment_path(group: str) -> str:
 def play_path(experiment: str) -> str:
     """The page on which the generator of an experiment draws."""
     return f"play/{experiment}.html"
+
+
+def external_path(name: str) -> str:
+    """The page of samples from elsewhere."""
+    return f"external/{name}.html"
+
+
+def dataset_path(name: str) -> str:
+    """The page of a dataset."""
+    return f"datasets/{name}.html"
 
 
 def versions(manifests: dict[str, Manifest]) -> dict[str, list[str]]:

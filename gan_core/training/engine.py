@@ -25,6 +25,8 @@ from gan_core.training.step import train_step
 
 # A step that takes longer is worth a copy of what it begins with: a stop need not wait for its end.
 SLOW_STEP_SECONDS = 1.0
+# So often are samples drawn in a run whose configuration does not say how often.
+SAMPLING_TIMES = 16
 # Who observes more slowly than that misses some.
 OBSERVATIONS_AT_ONCE = 8
 
@@ -55,6 +57,7 @@ class Engine:
         feed.end_after(total_images)
         self.listeners, self.evaluation, self.board = listeners, evaluation, board
         self.still_ours = still_ours
+        self.sample_every = self.experiment.sample_every or max(1, total_images // SAMPLING_TIMES)
         self.findings: list[Finding] = []
         self.said: set[str] = set()
         self.stopped_by: Finding | None = None
@@ -197,7 +200,7 @@ class Engine:
         if self._row_is_due:
             self._add_row()
         improved = due(self.experiment.evaluate_every) and self._evaluate()
-        if due(self.experiment.sample_every):
+        if due(self.sample_every):
             self._sample()
         if self._ends_first_epoch(before, self.state.images_seen):
             self._look_at_first_epoch()

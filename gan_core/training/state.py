@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from gan_core.config import Experiment
 from gan_core.devices import image_memory_format
+from gan_core.evaluation.in_training import BY_FEATURES
 from gan_core.images import to_uint8
 from gan_core.models import build_discriminator, build_generator
 from gan_core.models.common import draw_latents
@@ -203,7 +204,7 @@ def cpu_copy(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _without_fid(row: Row) -> Row:
-    return {name: value for name, value in row.items() if name != "fid"}
+    return {name: value for name, value in row.items() if name not in BY_FEATURES}
 
 
 def is_finite(state: dict) -> bool:

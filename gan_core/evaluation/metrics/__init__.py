@@ -10,12 +10,14 @@ from collections.abc import Iterable
 from gan_core.errors import EvaluationError
 from gan_core.evaluation.metrics.base import (
     METRICS,
+    QUESTIONS,
     Comparison,
     Figures,
     ImageSet,
     ImagesOf,
     Interval,
     Metric,
+    Question,
     Statistic,
     Variant,
     add_metric,
@@ -25,12 +27,14 @@ from gan_core.registry import chosen, import_modules
 
 __all__ = [
     "METRICS",
+    "QUESTIONS",
     "Comparison",
     "Figures",
     "ImageSet",
     "ImagesOf",
     "Interval",
     "Metric",
+    "Question",
     "Statistic",
     "Variant",
     "add_metric",

@@ -200,6 +200,15 @@ Interval = tuple[float, float]
 # Gives the images of these numbers (n,) as uint8 (n, C, H, W).
 ImagesOf = Callable[["numpy.ndarray"], "torch.Tensor"]
 
+# What a reader wants to know, in the order in which figures are shown, with its words.
+Question = Literal["distance", "quality", "variety", "copying", "classes"]
+QUESTIONS: dict[Question, str] = {
+    "distance": "How far from real images",
+    "quality": "How good single images are",
+    "variety": "How much of the data they reach",
+    "copying": "Whether they are copies",
+    "classes": "Classes",
+}
 Variant = Literal["untrained", "test", "floor"]
 # Their labels and explanations, where the metric has no explanation of its own.
 VARIANTS: dict[str, tuple[str, str]] = {
@@ -227,7 +236,7 @@ class Metric:
     `fid_low` and `fid_high`; None where there is none. `evidence` gives arrays that stand behind the figures,
     for tests between experiments and for pictures; `picture` draws a PNG from these, the generated and the
     train images, or None; `picture_title` says what it shows, by default the main figure's label.
-    `in_tables`: whether the main figure has a column wherever experiments are compared, or what says so of
+    `question`: what its figures answer. `in_tables`: whether the main figure has a column wherever experiments are compared, or what says so of
     the figures of some rows, a table with a column for each; those without stand in the tables' files and
     with each experiment.
     `settings` says what else decides the figures, for their protocol, such as `kid=100x1000`. `least_images`:
@@ -250,6 +259,7 @@ class Metric:
     evidence: "Callable[[Comparison], dict[str, numpy.ndarray]] | None" = None
     picture: "Callable[[dict[str, numpy.ndarray], ImagesOf, ImagesOf], bytes | None] | None" = None
     picture_title: str = ""
+    question: Question = "distance"
     in_tables: "bool | Callable[[Mapping[str, Any]], bool]" = True
     settings: Callable[[Comparison], str] = lambda comparison: ""
     least_images: int = 2

@@ -379,6 +379,8 @@ add_metric(
         evidence=evidence,
         picture=picture,
         settings=settings,
+        picture_title="Samples and, below each, the training image that is nearest to it",
+        question="copying",
         position=17,
     ),
 )

@@ -110,6 +110,7 @@ add_metric(
         interval=interval,
         least_images=SPLITS,
         version="2",
+        question="quality",
         position=30,
     ),
 )

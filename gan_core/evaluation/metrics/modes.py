@@ -83,6 +83,7 @@ add_metric(
             "floor": "How many classes are recognised among as many real images that were not trained on."
         },
         in_tables=_are_many,
+        question="classes",
         position=43,
     ),
 )
@@ -104,6 +105,7 @@ add_metric(
         variants=("floor",),
         columns=("floor",),
         in_tables=_are_many,
+        question="classes",
         position=44,
     ),
 )

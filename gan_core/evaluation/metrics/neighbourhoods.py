@@ -17,6 +17,7 @@ from gan_core.evaluation.metrics.base import (
     ImageSet,
     Interval,
     Metric,
+    Question,
     Statistic,
     add_metric,
 )
@@ -388,6 +389,7 @@ def _add(
     explanation: str,
     compute,
     interval,
+    question: Question,
     position: int,
     *,
     floor: bool,
@@ -406,6 +408,7 @@ def _add(
             settings=settings,
             least_images=K + 1,
             in_tables=in_tables,
+            question=question,
             position=position,
         ),
     )
@@ -418,6 +421,7 @@ _add(
     "fifth neighbour (Naeem et al. 2020). Quality: higher is better.",
     precision,
     precision_interval,
+    "quality",
     13,
     floor=True,
 )
@@ -428,6 +432,7 @@ _add(
     "images have 0, but the wide balls of bad images raise it.",
     recall,
     recall_interval,
+    "variety",
     14,
     floor=True,
 )
@@ -438,6 +443,7 @@ _add(
     "al. 2020). Quality: higher is better; about 1 for the same distribution, more where images crowd.",
     density,
     density_interval,
+    "quality",
     15,
     floor=True,
     write=decimal,
@@ -450,6 +456,7 @@ _add(
     "the same distribution has 96.9% with as many images as real ones, and less with fewer.",
     coverage,
     coverage_interval,
+    "variety",
     16,
     floor=True,
 )
@@ -460,6 +467,7 @@ _add(
     "this share of good samples would have it. Quality: higher is better.",
     clipped_density,
     clipped_density_interval,
+    "quality",
     54,
     floor=False,
     in_tables=False,
@@ -471,6 +479,7 @@ _add(
     "would fill them so far. Variety: higher is better.",
     clipped_coverage,
     clipped_coverage_interval,
+    "variety",
     55,
     floor=False,
     in_tables=False,
@@ -499,6 +508,7 @@ add_metric(
         real=(FEATURES, BALLS, LABELS),
         settings=settings,
         least_images=K + 1,
+        question="classes",
         position=56,
     ),
 )

@@ -91,11 +91,11 @@ def _picture(store: Store, manifest: Manifest, file: str) -> Picture:
     if file.endswith(".png"):
         return stored_picture(store, manifest, file)
     path = store.local(manifest, file)
-    content, kind = path.read_bytes(), "image/gif"
+    content, first = path.read_bytes(), io.BytesIO()
     with Image.open(path, formats=("GIF",)) as image:
         width = image.width
-        if len(content) > MAX_PICTURE_BYTES:
-            first = io.BytesIO()
-            image.convert("RGB").save(first, "PNG")
-            content, kind = first.getvalue(), "image/png"
-    return Picture(inline_picture(content, kind), width)
+        image.convert("RGB").save(first, "PNG", optimize=True)
+    still = inline_picture(first.getvalue(), "image/png")
+    if len(content) > MAX_PICTURE_BYTES:
+        return Picture(still, width)
+    return Picture(inline_picture(content, "image/gif"), width, still=still)

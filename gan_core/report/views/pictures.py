@@ -17,11 +17,13 @@ PICTURE_WIDTH = 500
 
 @dataclass(frozen=True)
 class Picture:
-    """An inline picture; `width` is how wide it is shown, in CSS pixels."""
+    """An inline picture; `width` is how wide it is shown, in CSS pixels. Of one that moves, `still` is its
+    first moment."""
 
     source: str
     width: int
     enlarged: bool = False
+    still: str = ""
 
 
 def stored_picture(store: Store, manifest: Manifest | None, name: str) -> Picture | None:
@@ -30,12 +32,23 @@ def stored_picture(store: Store, manifest: Manifest | None, name: str) -> Pictur
         return None
     path = store.local(manifest, name)
     with Image.open(path, formats=("PNG",)) as image:
-        width = image.width
-        content, kind = path.read_bytes(), "png"
-        if len(content) > MAX_PICTURE_BYTES:
-            content, kind = _shrunk(image), "webp"
-    factor = max(1, PICTURE_WIDTH // width)
-    return Picture(inline_picture(content, f"image/{kind}"), width * factor, enlarged=factor > 1)
+        return _picture(path.read_bytes(), image)
+
+
+def encoded_picture(image: Image.Image) -> Picture:
+    """A picture that was drawn for the page."""
+    output = io.BytesIO()
+    image.save(output, "PNG", optimize=True)
+    return _picture(output.getvalue(), image)
+
+
+def _picture(content: bytes, image: Image.Image) -> Picture:
+    """`content`: the image as a PNG."""
+    kind = "png"
+    if len(content) > MAX_PICTURE_BYTES:
+        content, kind = _shrunk(image), "webp"
+    factor = max(1, PICTURE_WIDTH // image.width)
+    return Picture(inline_picture(content, f"image/{kind}"), image.width * factor, enlarged=factor > 1)
 
 
 def _shrunk(image: Image.Image) -> bytes:

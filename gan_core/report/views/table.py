@@ -13,7 +13,7 @@ from gan_core.leaderboard.folding import RANKED_BY
 from gan_core.leaderboard.tables import interval_text, shown_figures
 from gan_core.leaderboard.verdicts import Level, verdict_level
 from gan_core.report.charts import Bar, Chart, Rule
-from gan_core.report.site import Site, experiment_path
+from gan_core.report.site import Site
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def table_view(site: Site, name: str, protocol: str, frame: pandas.DataFrame) ->
     for row in rows:
         row["badge"] = Badge(row["verdict"], verdict_level(row["verdict"]))
         row["rank"] = MISSING if is_missing(row["rank"]) else int(row["rank"])
-        row["path"] = experiment_path(row["experiment"]) if row["experiment"] in site.groups else None
+        row["path"] = site.row_path(row["experiment"])
         row["members"] = [_member(site, member, fids) for member in row["members"].split()]
         stale = [f"{member.name}: {member.stale}" for member in row["members"] if member.stale]
         row["stale"] = "; ".join(stale)

@@ -10,10 +10,10 @@ from gan_core.store import Build, Manifest
 from gan_core.training.engine import Engine
 from gan_core.training.guards import verdict_names
 from gan_core.training.records.history import times_of, without_times, write_rows
-from gan_core.training.records.progress_strip import progress_png
+from gan_core.training.records.progress_strip import describe_strip, progress_png, strip_moments
 from gan_core.training.state import TrainingState
 
-FIRST_EPOCH = "first_epoch.png"
+FIRST_EPOCH, PROGRESS = "first_epoch.png", "progress.png"
 
 
 def save_weights(weights: dict[str, Tensor], work: Build, name: str) -> None:
@@ -75,7 +75,9 @@ def _write_records(state: TrainingState, work: Build) -> None:
     work.not_counting.add("times.parquet")
     if state.evaluations:
         write_rows(state.evaluations, work.folder / "evaluations.parquet")
-    (work.folder / "progress.png").write_bytes(progress_png(state.samples))
+    moments = strip_moments(state.samples, state.first_epoch)
+    (work.folder / PROGRESS).write_bytes(progress_png(moments))
+    work.details["progress"] = describe_strip(moments)
 
 
 def _first_epoch(state: TrainingState, work: Build) -> dict | None:

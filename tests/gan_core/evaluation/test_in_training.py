@@ -8,7 +8,13 @@ from scipy.spatial.distance import cdist
 from torch import nn
 
 from gan_core.config import Latent
-from gan_core.evaluation.in_training import InTrainingEvaluation, nearest_neighbour_distance, read_real_images
+from gan_core.evaluation.in_training import (
+    InTrainingEvaluation,
+    nearest_neighbour_distance,
+    precision_and_recall,
+    read_real_images,
+)
+from gan_core.evaluation.metrics.neighbourhoods import K, neighbourhoods, real_balls
 from gan_core.store import Store
 from tests.gan_core.evaluation.conftest import draw
 
@@ -112,3 +118,27 @@ def test_real_images_come_evenly_from_the_split(tmp_path, shards):
     np.testing.assert_array_equal(everything.numpy(), draw(50)[0])
     some = read_real_images(Store(tmp_path), shards, 8)
     assert torch.equal(some, everything[[0, 7, 14, 21, 28, 35, 42, 49]])
+
+
+def test_precision_and_recall_are_those_of_the_metrics():
+    numbers = torch.Generator().manual_seed(0)
+    real = torch.randn(300, 12, generator=numbers)
+    generated = torch.randn(280, 12, generator=numbers) * 0.7 + 0.1
+    found = neighbourhoods(generated, real, real_balls(real))
+    expected = {"precision": (found.in_real > 0).mean(), "recall": (found.reached > 0).mean()}
+    assert 0.2 < expected["recall"] < 0.9
+    assert precision_and_recall(generated, real) == pytest.approx(expected)
+
+
+def test_too_few_images_have_neither_precision_nor_recall():
+    features = torch.rand(K, 3)
+    assert precision_and_recall(features, torch.rand(50, 3)) == {}
+    assert precision_and_recall(torch.rand(50, 3), features) == {}
+
+
+def test_a_collapsed_generator_has_no_recall():
+    real = random_images(200, 0)
+    evaluation = InTrainingEvaluation(real, Flat(), seed=0)
+    honest = evaluation.measure(Drawing(random_images(20_000, 1)).eval())
+    assert honest["recall"] > 0.7 and honest["precision"] > 0.7
+    assert evaluation.measure(Drawing(real[:3]).eval())["recall"] < 0.05

@@ -1,6 +1,7 @@
 """The step `trained_gan`: its artefact, exact resume after kills and interrupts, its errors."""
 
 import io
+import itertools
 import multiprocessing
 import os
 import random
@@ -148,12 +149,28 @@ def test_progress_picture_has_the_first_and_the_last_samples(store, make_shards,
         store, experiment, dataset, make_shards(store), emit=quiet, observe=seen.append, observe_interval=0
     )
     strip = Image.open(io.BytesIO(store.local(manifest, "progress.png").read_bytes()))
-    rows, columns, scale = 4, 15, 3  # at 0, 304, 600 and 800 images; 15 latents: 5 of each of 3 classes
+    rows, columns, scale = 5, 15, 3  # 15 latents: 5 of each of 3 classes
+    described = manifest.details["progress"]
+    assert (described["images_seen"], described["columns"]) == ([0, 56, 304, 600, 800], columns)
     assert strip.size == ((columns * 18 - 2) * scale + 96, (rows * 18 - 2) * scale)
-    last = strip.crop((96, 54 * scale, 96 + 16 * scale, 70 * scale)).resize(
+    left, top = described["left"], 4 * described["pitch"]
+    last = strip.crop((left, top, left + described["side"], top + described["side"])).resize(
         (16, 16), Image.Resampling.NEAREST
     )
     assert list(last.tobytes()) == seen[-1].samples[0].flatten().tolist()
+
+
+@pytest.mark.parametrize("images", [160, 800])
+def test_samples_are_drawn_as_often_as_the_length_of_the_run_asks(
+    store, make_shards, make_experiment, dataset, images
+):
+    experiment = make_experiment(length={"images": images}, sample_every=None)
+    manifest = train_gan(store, experiment, dataset, make_shards(store), emit=quiet)
+    moments = manifest.details["progress"]["images_seen"]
+    assert (moments[0], moments[-1]) == (0, images) and 56 in moments  # the first epoch
+    assert 8 <= len(moments) <= 20
+    apart = [after - before for before, after in itertools.pairwise(moments)]
+    assert max(apart) <= images / 16 + 8
 
 
 def test_length_in_epochs_ends_with_a_whole_batch(store, make_shards, make_experiment, dataset):

@@ -68,6 +68,7 @@ add_metric(
         evidence=evidence,
         generated=(RECOGNISED,),
         version="2",
+        question="classes",
         position=40,
     ),
 )

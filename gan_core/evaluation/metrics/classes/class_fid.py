@@ -147,6 +147,7 @@ add_metric(
         generated=(CLASS_MOMENTS,),
         real=(CLASS_MOMENTS,),
         in_tables=False,
+        question="classes",
         position=42,
     ),
 )

@@ -91,6 +91,7 @@ add_metric(
         generated=(GENERATED,),
         real=(REAL,),
         in_tables=False,
+        question="classes",
         position=41,
     ),
 )

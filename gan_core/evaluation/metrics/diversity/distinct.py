@@ -154,6 +154,7 @@ add_metric(
         settings=lambda comparison: f"distinct of {min(MOST, len(comparison.generated[PIXELS]))}",
         in_tables=False,
         version="2",
+        question="variety",
         position=61,
     ),
 )

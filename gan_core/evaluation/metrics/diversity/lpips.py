@@ -192,6 +192,7 @@ add_metric(
         weights=_sha256,
         by_default=False,
         in_tables=False,
+        question="variety",
         position=64,
     ),
 )

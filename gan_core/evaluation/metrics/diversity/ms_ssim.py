@@ -161,6 +161,7 @@ add_metric(
         evidence=evidence,
         settings=settings,
         in_tables=False,
+        question="variety",
         position=63,
     ),
 )

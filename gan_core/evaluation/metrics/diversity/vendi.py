@@ -100,6 +100,7 @@ add_metric(
         interval=interval,
         settings=settings,
         in_tables=False,
+        question="variety",
         position=62,
     ),
 )

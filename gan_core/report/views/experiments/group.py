@@ -1,0 +1,136 @@
+"""A group of experiments that differ in their seed only, as its page shows it."""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gan_core.errors import DamagedError, StoreError
+from gan_core.evaluation.figures import MISSING
+from gan_core.objectives import objective_name
+from gan_core.report.charts import Chart
+from gan_core.report.site import Group, Site, dataset_path
+from gan_core.report.views.experiments.classes import ConfusionView, confusion_view, shares_chart
+from gan_core.report.views.experiments.figures import KeyFigure, Measured, key_figures, measured
+from gan_core.report.views.experiments.lineage import Link, Surroundings, lineage, surroundings
+from gan_core.report.views.experiments.recipe import Recipe, recipe
+from gan_core.report.views.experiments.run import RunView, run_view
+from gan_core.report.views.experiments.training import training_charts
+from gan_core.report.views.pictures import Picture
+from gan_core.store.reading import reading
+
+
+@dataclass(frozen=True)
+class GroupView:
+    """The page of a group. `kind`: (what, value) that say what it is; `dataset_page` where its dataset is
+    shown. `training` has a row (label, a value each run); `problems` are those that no single run has."""
+
+    name: str
+    description: str
+    kind: list[tuple[str, str]]
+    dataset_page: str
+    runs: list[RunView]
+    problems: list[str]
+    key_figures: list[KeyFigure] = field(default_factory=list)
+    measured: list[Measured] = field(default_factory=list)
+    measured_runs: list[str] = field(default_factory=list)
+    real: Picture | None = None
+    curves: list[Chart] = field(default_factory=list)
+    training: list[tuple[str, list[str]]] = field(default_factory=list)
+    confusion: ConfusionView | None = None
+    shares: Chart | None = None
+    recipe: Recipe | None = None
+    lineage: list[Link] = field(default_factory=list)
+    surroundings: Surroundings | None = None
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one seed."""
+        return len(self.runs) > 1
+
+
+class _Problems:
+    """What could not be shown, in the order in which it was tried."""
+
+    def __init__(self):
+        self.found: list[str] = []
+
+    def without(self, make: Callable[[], Any], instead: Any = None, *, manifests_of: str = "") -> Any:
+        """What is made, or `instead` and one more problem; of what only reads the manifests of something."""
+        try:
+            with reading(manifests_of) if manifests_of else contextlib.nullcontext():
+                return make()
+        except (DamagedError, StoreError) as error:
+            if str(error) not in self.found:
+                self.found.append(str(error))
+            return instead
+
+
+def group_view(site: Site, group: Group) -> GroupView:
+    """Everything that there is of a group; what cannot be read is said on it."""
+    store, artefacts = site.store, site.artefacts
+    experiments = [site.configs.experiments[name] for name in group.members]
+    first = experiments[0]
+    runs = [run_view(store, artefacts, experiment) for experiment in experiments]
+    # Of a run with an edited manifest nothing else is to be trusted.
+    whole = {run.name: run.label for run in runs if run.status != "damaged" or run.verdict}
+    manifests = {asset: _by_label(site, asset, whole) for asset in ("trained_gan", "samples", "evaluation")}
+    trained, evaluations = manifests["trained_gan"], manifests["evaluation"]
+    shards = artefacts.of("image_shards", first.dataset)
+    names = [str(name) for name in (shards.details.get("classes") if shards else None) or ()]
+    problems = _Problems()
+    what = f"experiment {group.name}"
+    view = GroupView(
+        name=group.name,
+        description=first.description,
+        kind=_kind(site, group),
+        dataset_page=dataset_path(first.dataset),
+        runs=runs,
+        problems=problems.found,
+        key_figures=problems.without(lambda: key_figures(evaluations), [], manifests_of=what),
+        measured=problems.without(lambda: measured(list(evaluations.values())), [], manifests_of=what),
+        measured_runs=list(evaluations),
+        real=problems.without(lambda: site.real_images.sheet(shards, _classes_of_grid(manifests["samples"]))),
+        curves=problems.without(lambda: training_charts(store, trained), []),
+        training=_training(runs),
+        confusion=problems.without(lambda: confusion_view(store, list(evaluations.values()), names)),
+        shares=problems.without(lambda: shares_chart(store, list(evaluations.values()), names)),
+        recipe=problems.without(
+            lambda: recipe(group.name, experiments, [artefacts.of("trained_gan", name) for name in whole]),
+            manifests_of=what,
+        )
+        if whole
+        else None,
+        lineage=lineage(store, first.dataset, [item for of in manifests.values() for item in of.values()]),
+        surroundings=problems.without(lambda: surroundings(trained.values()), manifests_of=what),
+    )
+    said = {problem for run in runs for problem in run.problems}
+    problems.found[:] = [problem for problem in problems.found if problem not in said]
+    return view
+
+
+def _by_label(site: Site, asset: str, labels: dict[str, str]) -> dict[str, Any]:
+    found = {label: site.artefacts.of(asset, name) for name, label in labels.items()}
+    return {label: manifest for label, manifest in found.items() if manifest}
+
+
+def _classes_of_grid(samples: dict[str, Any]) -> list[int]:
+    return next(iter(samples.values())).details.get("grid_classes", []) if samples else []
+
+
+def _kind(site: Site, group: Group) -> list[tuple[str, str]]:
+    first = site.configs.experiments[group.members[0]]
+    conditioning = first.conditioning.name
+    seeds = [str(site.configs.experiments[name].seed) for name in group.members]
+    return [
+        ("architecture", first.architecture.name),
+        ("objective", objective_name(first.objective.model_dump(mode="json"))),
+        ("conditioning", "unconditional" if conditioning == "none" else conditioning),
+        ("seed" if len(seeds) == 1 else "seeds", ", ".join(seeds)),
+    ]
+
+
+def _training(runs: list[RunView]) -> list[tuple[str, list[str]]]:
+    """(label, a text each run) of whatever one of them has."""
+    labels = dict.fromkeys(label for run in runs for label, _ in run.training)
+    return [(label, [dict(run.training).get(label, MISSING) for run in runs]) for label in labels]

@@ -1,0 +1,110 @@
+"""What experiments were made from, down to the inventory of the images."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from gan_core.errors import StoreError
+from gan_core.evaluation.figures import MISSING
+from gan_core.report.views.words import date_in_words, duration_in_words
+from gan_core.store import Manifest, Store
+from gan_core.store.provenance import commit_in_words
+
+# From the images to the figures.
+ORDER = (
+    *("raw_images", "duplicates", "image_shards", "classifier", "reference_statistics"),
+    *("trained_gan", "samples", "evaluation", "external_evaluation"),
+)
+OF_EXPERIMENTS = ("trained_gan", "samples", "evaluation")
+
+
+@dataclass(frozen=True)
+class Link:
+    """One artefact: where it is in the store, when and by which code it was made, and how long that took."""
+
+    asset: str
+    partition: str
+    fingerprint: str
+    made: str
+    took: str
+    commit: str
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What trainings were made with; each text once, with the experiments that it is true of."""
+
+    machines: list[tuple[str, str]]
+    packages: list[tuple[str, str]]
+
+
+def lineage(store: Store, dataset: str, manifests: Iterable[Manifest]) -> list[Link]:
+    """These artefacts and all that they were made from, each once, from the images on.
+
+    What is no longer in the store has its fingerprint only.
+    """
+    found: dict[tuple[str, str, str], Link] = {}
+    waiting = [(item.asset, item.partition, item.fingerprint, item) for item in manifests]
+    while waiting:
+        asset, partition, fingerprint, manifest = waiting.pop(0)
+        key = (asset, partition, fingerprint)
+        if key in found:
+            continue
+        manifest = manifest or _read(store, *key)
+        found[key] = _link(*key, manifest)
+        for name, of in (manifest.inputs if manifest else {}).items():
+            waiting.append((name, partition if name in OF_EXPERIMENTS else dataset, of, None))
+    place = {asset: number for number, asset in enumerate(ORDER)}
+    return sorted(found.values(), key=lambda link: (place.get(link.asset, len(ORDER)), link.partition))
+
+
+def surroundings(trained: Iterable[Manifest]) -> Surroundings:
+    """Machines and packages of trainings that have recorded them."""
+    machines: dict[str, list[str]] = {}
+    packages: dict[str, list[str]] = {}
+    for manifest in trained:
+        recorded = manifest.provenance
+        if not recorded:
+            continue
+        device = manifest.details.get("device")
+        machine = _machine(recorded["machine"]) + (f"; trained on {device}" if device else "")
+        machines.setdefault(machine, []).append(manifest.partition)
+        versions = ", ".join(f"{name} {version}" for name, version in recorded["packages"].items())
+        packages.setdefault(versions, []).append(manifest.partition)
+    return Surroundings(_told(machines), _told(packages))
+
+
+def _told(found: dict[str, list[str]]) -> list[tuple[str, str]]:
+    """(text, experiments), these only where not all have the same."""
+    return [(text, ", ".join(names) if len(found) > 1 else "") for text, names in found.items()]
+
+
+def _machine(machine: dict[str, Any]) -> str:
+    parts = [
+        machine["processor"],
+        f"{machine['cores']} cores",
+        f"{machine['memory_bytes'] / 2**30:.0f} GiB",
+        *machine["gpus"],
+        machine["system"],
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _read(store: Store, asset: str, partition: str, fingerprint: str) -> Manifest | None:
+    try:
+        return store.read_manifest(asset, partition, fingerprint)
+    except StoreError:  # said where the artefact itself is shown
+        return None
+
+
+def _link(asset: str, partition: str, fingerprint: str, manifest: Manifest | None) -> Link:
+    if manifest is None:
+        return Link(asset, partition, fingerprint[:12], "no longer in the store", MISSING, MISSING)
+    return Link(
+        asset,
+        partition,
+        fingerprint[:12],
+        date_in_words(manifest.created_at),
+        duration_in_words(manifest.seconds),
+        commit_in_words(manifest.provenance) or MISSING,
+    )
