@@ -236,9 +236,9 @@ class Metric:
     `fid_low` and `fid_high`; None where there is none. `evidence` gives arrays that stand behind the figures,
     for tests between experiments and for pictures; `picture` draws a PNG from these, the generated and the
     train images, or None; `picture_title` says what it shows, by default the main figure's label.
-    `question`: what its figures answer. `in_tables`: whether the main figure has a column wherever experiments are compared, or what says so of
-    the figures of some rows, a table with a column for each; those without stand in the tables' files and
-    with each experiment.
+    `question`: what its figures answer. `in_tables`: whether the main figure has a column wherever
+    experiments are compared, or what says so of the figures of some rows, a table with a column for each;
+    those without stand in the tables' files and with each experiment.
     `settings` says what else decides the figures, for their protocol, such as `kid=100x1000`. `least_images`:
     how many generated images it needs. `version` counts in the fingerprint of what is measured: raise it when
     the figures change. `weights` gives the sha256 of a file that decides the figures as well, where there is
