@@ -1,4 +1,4 @@
-"""Small generators that were trained for a moment, as artefacts of one store."""
+"""Small generators that were trained for a moment, and their play pages."""
 
 from types import SimpleNamespace
 
@@ -7,6 +7,8 @@ import pytest
 from gan_core.config import load_configs
 from gan_core.data.raw import collect_raw_images
 from gan_core.data.shards import write_image_shards
+from gan_core.report.pages.play import render_play
+from gan_core.sampling import load_generator
 from gan_core.store import Store
 from gan_core.training.task import TrainingTask
 from gan_core.training.train import run_training
@@ -19,6 +21,7 @@ GENERATORS = {
     "resnet": {"architecture": {"name": "resnet", "width": 8}},
     "uniform": {"latent": {"size": 5, "distribution": "uniform"}, "output": {"activation": "sigmoid"}},
 }
+LINKS = [("Report & more", "../index.html")]
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +41,14 @@ def trainings(tmp_path_factory):
         for name in GENERATORS
     }
     return SimpleNamespace(store=store, trained=trained)
+
+
+@pytest.fixture(scope="session")
+def pages(trainings, tmp_path_factory):
+    """By the name of a generator: the `path` of its play page, and the `generator` in PyTorch."""
+    folder, made = tmp_path_factory.mktemp("play"), {}
+    for name, trained in trainings.trained.items():
+        path = folder / f"{name}.html"
+        path.write_bytes(render_play(trainings.store, trained, links=LINKS, emit=print))
+        made[name] = SimpleNamespace(path=path, generator=load_generator(trainings.store, trained))
+    return made

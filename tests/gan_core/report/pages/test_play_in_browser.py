@@ -4,7 +4,6 @@ import itertools
 import math
 import shutil
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,8 +13,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from gan_core.analysis.latents import path_of
 from gan_core.images import to_uint8
-from gan_core.report.pages.play import principal_directions, render_play
-from gan_core.sampling import images_of, load_generator, sample_latents
+from gan_core.report.pages.play import principal_directions
+from gan_core.sampling import images_of, sample_latents
 from tests.gan_core.report.pages.conftest import GENERATORS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -28,17 +27,6 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH: install it to test the page"),
 ]
-
-
-@pytest.fixture(scope="module")
-def pages(trainings, tmp_path_factory):
-    """By the name of a generator: its `page` (a path), and the `generator` in PyTorch."""
-    folder, made = tmp_path_factory.mktemp("play"), {}
-    for name, trained in trainings.trained.items():
-        path = folder / f"{name}.html"
-        path.write_bytes(render_play(trainings.store, trained, emit=print))
-        made[name] = SimpleNamespace(path=path, generator=load_generator(trainings.store, trained))
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -162,16 +150,14 @@ def test_every_control_is_reached_and_works_by_keyboard(pages, opened):
     page, generator = opened("acgan"), pages["acgan"].generator
     directions = principal_directions(generator)
     keys, focused = page.keyboard, "document.activeElement.id || document.activeElement.textContent"
-    every = (
-        "Array.from(document.querySelectorAll('input, select, button'), (one) => one.id || one.textContent)"
-    )
+    every = "Array.from(document.querySelectorAll(`a, input, select, button`), (x) => x.id || x.textContent)"
     expected = page.evaluate(every)
     reached = []
     for _ in expected:
         keys.press("Tab")
         reached.append(page.evaluate(focused))
     assert reached == expected
-    assert len(expected) == 2 + 4 + 8 + 5 + 4 + 16
+    assert len(expected) == 1 + 2 + 4 + 8 + 5 + 4 + 16
 
     page.focus("#seed")
     keys.press("Control+A")
