@@ -3,6 +3,10 @@
 import sys
 from pathlib import Path
 
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -40,3 +44,14 @@ html_copy_source = False
 html_show_sourcelink = False
 # Summaries are fetched from the other pages, which no browser does for files.
 html_show_search_summary = False
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("doctree-read", find_types_by_their_whole_name)
+
+
+def find_types_by_their_whole_name(app: Sphinx, doctree: nodes.document) -> None:
+    """Sphinx looks for the types of signatures anywhere: `bytes` would link to any attribute of that name."""
+    for reference in doctree.findall(pending_xref):
+        if not reference.get("refspecific"):
+            reference.attributes.pop("refspecific", None)
