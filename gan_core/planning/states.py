@@ -332,7 +332,7 @@ class _ExperimentLook:
         return ("its evaluation is out of date",) if evaluation.last else ()
 
     def _saved(self, step: Step) -> int:
-        """The images seen in the newest checkpoint, of those that came to their end; 0 where there is none."""
+        """The images seen in the newest checkpoint that is whole; 0 where there is none."""
         names = set(self.store.list_names(f"{_folder(step)}/{CHECKPOINTS}"))
         found = (CHECKPOINT.fullmatch(name) for name in names)
         whole = (match for match in found if match and f"{match['name']}.json" in names)
