@@ -3,6 +3,7 @@
 A command imports what it works with when it runs: to say what there is takes neither PyTorch nor pydantic.
 """
 
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,7 @@ from gan_core.cli.output import say_json
 from gan_core.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
+    from gan_core.config import Configs
     from gan_core.store import Manifest, Store
 
 # Where a command notes what it was given, for what is told of a full disk.
@@ -65,6 +67,17 @@ def add_command(app: typer.Typer, name: str, run: Callable[..., int | None]) -> 
 def given_to(meta: dict[str, Any]) -> dict[str, Any]:
     """What a command was given, by parameter; nothing before it began."""
     return meta.get(GIVEN, {})
+
+
+def read_configs(folder: Path | None) -> "Configs":
+    """The configurations, with a word on standard error where files of them were left out."""
+    from gan_core.config import load_configs
+
+    configs = load_configs(folder)
+    if configs.mistakes:
+        count = f"{len(configs.mistakes):,} file{'s' if len(configs.mistakes) > 1 else ''}"
+        print(f"{count} left out for mistakes: `gan-core check` says which", file=sys.stderr)
+    return configs
 
 
 def one_of(option: str, given: str | None, known: Iterable[str]) -> str | None:

@@ -194,12 +194,10 @@ def _planned_experiment(
 
 
 def _alike(asset: str, alike_by: str, state: ExperimentState, records: Records) -> list[str]:
-    """The experiments whose step takes as long."""
-    names = records.made_of(state.experiment.dataset, asset)
-    if alike_by == "dataset":
-        return names
-    alike = records.alike(state.experiment)
-    return [name for name in names if name in alike]
+    """The experiments whose step takes as long, those with the same generator first."""
+    made = records.made_of(state.experiment.dataset, asset)
+    alike = [name for name in records.alike(state.experiment) if name in made]
+    return alike if alike_by == "generator" else [*alike, *made]
 
 
 def _training(state: ExperimentState, records: Records, *, force: bool) -> PlannedStep:

@@ -1,5 +1,6 @@
 """The state of datasets and experiments in a store, by what their steps would reuse today."""
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from gan_core.training.task import TrainingTask
 # A heartbeat that is older is of a process that stands still, or of one on a host whose clock is far off.
 SILENT_SECONDS = 120.0
 AGAIN = "begun again with force"
-CHECKPOINT, EXTENSION = "checkpoint-", ".pt"
+CHECKPOINT = re.compile(r"(?P<name>checkpoint-(?P<images_seen>\d+))\.pt")
 
 
 class State(StrEnum):
@@ -225,7 +226,7 @@ class _ExperimentLook:
             state = State.EVALUATED if found["evaluation"].made else State.TRAINED
             seen = training.made.figures.get("images_seen") or 0
             return self._state(state, seen, found, running, self._why_not_evaluated(found))
-        seen = self._saved(training.step) if training.step else 0
+        seen = self._saved(training.step) if training.step and not self._shards_outdated else 0
         if seen:
             return self._state(State.PARTLY, seen, found, running)
         if training.last:
@@ -242,8 +243,14 @@ class _ExperimentLook:
         found = _find(self.store, "trained_gan", self.experiment.name, step)
         if self.shards is None and found.last and not config_changes(found.last.config, self.experiment):
             return Found(found.asset, found.last, found.last)  # its data was removed, or never copied here
-        outdated = self.shards is not None and self.dataset.found["image_shards"].made is None
-        return Found(found.asset, None, found.last, found.step) if outdated and found.made else found
+        if self._shards_outdated and found.made:
+            return Found(found.asset, None, found.last, found.step)
+        return found
+
+    @property
+    def _shards_outdated(self) -> bool:
+        """Whether there are shards, but others would be made today."""
+        return self.shards is not None and self.dataset.found["image_shards"].made is None
 
     def after(self, trained: Manifest | None) -> list[Found]:
         """Samples, evaluation and analysis of a training."""
@@ -301,12 +308,12 @@ class _ExperimentLook:
         changes = config_changes(trained.config, self.experiment)
         if changes:
             return tuple(changes)
-        step = self.training.step
-        if step and step.fingerprint == trained.fingerprint:
-            return (AGAIN,) if self._is_begun_again(step) else ("its files are damaged",)
         if trained.code_version != self._code_version:
             return ("the code of the training has changed",)
-        return (f"dataset {self.dataset.dataset.name} has changed",)
+        step = self.training.step
+        if self._shards_outdated or step is None or step.fingerprint != trained.fingerprint:
+            return (f"dataset {self.dataset.dataset.name} has changed",)
+        return (AGAIN,) if self._is_begun_again(step) else ("its files are damaged",)
 
     def _is_begun_again(self, step: Step) -> bool:
         return self.store.is_begun_again(step.asset, step.partition, step.fingerprint)
@@ -325,10 +332,11 @@ class _ExperimentLook:
         return ("its evaluation is out of date",) if evaluation.last else ()
 
     def _saved(self, step: Step) -> int:
-        """The images seen in the newest checkpoint; 0 where there is none."""
-        names = self.store.list_names(f"{_folder(step)}/{CHECKPOINTS}")
-        whole = [name for name in names if name.startswith(CHECKPOINT) and name.endswith(EXTENSION)]
-        return max((int(name[len(CHECKPOINT) : -len(EXTENSION)]) for name in whole), default=0)
+        """The images seen in the newest checkpoint that is whole; 0 where there is none."""
+        names = set(self.store.list_names(f"{_folder(step)}/{CHECKPOINTS}"))
+        found = (CHECKPOINT.fullmatch(name) for name in names)
+        whole = (match for match in found if match and f"{match['name']}.json" in names)
+        return max((int(match["images_seen"]) for match in whole), default=0)
 
 
 def _folder(step: Step) -> str:

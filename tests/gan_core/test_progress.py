@@ -1,4 +1,6 @@
-from gan_core.progress import Progress
+import pytest
+
+from gan_core.progress import Progress, about
 
 
 def line(total, done, **options):
@@ -20,3 +22,20 @@ def test_an_unknown_total_has_neither():
 
 def test_nothing_to_do_is_done():
     assert "0 of 0 bytes (100%)" in line(0, 0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0.4, "0 s"),
+        (50, "50 s"),
+        (89, "89 s"),
+        (100, "2 min"),
+        (2400, "40 min"),
+        (3600, "1 h"),
+        (7800, "2 h 10 min"),
+        (86_400 * 3 + 3_600 * 4, "3 d 4 h"),
+    ],
+)
+def test_a_time_that_nobody_knows_to_the_second(seconds, expected):
+    assert about(seconds) == expected

@@ -77,6 +77,13 @@ def test_status_is_a_table_or_a_document(run, told):
     assert "no experiment matches `absent`" in err
 
 
+def test_who_looks_is_told_that_a_file_was_left_out(run, project):
+    project.write(WRONG)
+    for command in ("list", "status"):
+        out, err = run(command, "--json")
+        assert json.loads(out) and err == "1 file left out for mistakes: `gan-core check` says which\n"
+
+
 def test_check_names_every_mistake_and_ends_with_2(run, told, project):
     out, _ = run("check")
     assert out == "no mistake in 1 datasets, 3 experiments, 0 questions\n"

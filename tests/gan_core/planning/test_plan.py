@@ -108,8 +108,16 @@ def test_an_interrupted_training_is_resumed_where_its_checkpoint_is(project):
     rate = project.store.require("trained_gan", "plain").figures["images_per_second"]
     assert seed.training.seconds == pytest.approx((10**6 - seen) / rate)
     assert total_text(plan).startswith("1 to resume; about ")
+    folder = project.folder / "store" / "trained_gan" / "seed"
+    for path in folder.rglob("checkpoint-*.json"):
+        path.rename(path.with_suffix(".kept"))  # as of one that was killed while it wrote
+    assert project.plan("seed").experiments[0].state.state is State.NEVER
+    for path in folder.rglob("checkpoint-*.kept"):
+        path.rename(path.with_suffix(".json"))
     (forced,) = project.plan("seed", force=True).experiments
     assert forced.training.action == "make" and forced.training.seconds == pytest.approx(10**6 / rate)
+    project.write({**DATASET, "crop": "crop_then_resize"})  # no checkpoint of other images is gone on with
+    assert project.plan("seed").experiments[0].training.action == "make"
 
 
 def test_force_trains_again_what_is_there(whole):

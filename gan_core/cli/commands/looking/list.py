@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gan_core.cli.options import AsJson, ConfigsFolder, StorePlace, add_command, one_of, store_of
+from gan_core.cli.options import (
+    AsJson,
+    ConfigsFolder,
+    StorePlace,
+    add_command,
+    one_of,
+    read_configs,
+    store_of,
+)
 from gan_core.cli.output import say_json, show
 from gan_core.errors import ConfigError
 
@@ -95,11 +103,10 @@ def _listed(
 ) -> dict[str, list[Row]]:
     if what in REGISTERED:
         return {what: _registered(REGISTERED[what]())}
-    from gan_core.config import load_configs
     from gan_core.planning import State, Surveyor
 
     one_of("--state", state, [str(one) for one in State])
-    known = load_configs(configs)
+    known = read_configs(configs)
     survey = Surveyor(store_of(store), known)
     if what != "experiments" and what is not None:
         return {what: CONFIGURED[what](known, survey)}

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from gan_core.cli import completion
-from gan_core.cli.options import AsJson, ConfigsFolder, StorePlace, add_command, store_of
+from gan_core.cli.options import AsJson, ConfigsFolder, StorePlace, add_command, read_configs, store_of
 from gan_core.cli.output import say_json, show
 
 
@@ -26,11 +26,10 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Say what a backfill would make, resume or reuse, with times and memory as recorded on this machine."""
-    from gan_core.config import load_configs
     from gan_core.planning import make_plan
     from gan_core.planning.tables import plan_table, total_text
 
-    known = load_configs(configs)
+    known = read_configs(configs)
     plan = make_plan(store_of(store), known, known.matching(names or ["*"]))
     if as_json:
         say_json(plan.record())
