@@ -15,21 +15,25 @@ imports no torch, finds nothing to reuse.
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import dagster as dg
 
+from assets.check_summaries import still_judged, summarised
+from assets.describing import PartitionSet, tags_of
+from assets.failures import failure
 from assets.interrupts import stoppable
+from assets.jobs import JOB_OF_GROUP
 from assets.recording import StepConfig, materialized, recorded_metadata
+from gan_core import remedies
 from gan_core.config import Configs, Dataset, Experiment
 from gan_core.disks import telling_of_disks
 from gan_core.registry import register
-from gan_core.secrets import hidden, without_secrets
+from gan_core.secrets import hidden
 from gan_core.steps import Step
 from gan_core.store import Manifest, Store
 from gan_core.versions import CODE_VERSIONS
 
-PartitionSet = Literal["datasets", "experiments"]
 WITHOUT_PARTITIONS = "all"  # the partition that the store knows such an artefact by
 
 
@@ -58,6 +62,12 @@ class StepRun:
     @property
     def force(self) -> bool:
         return self.config.force
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What the runs of this partition are filtered by."""
+        kind = self.declaration.partitions
+        return tags_of(self.configs, kind, self.partition) if kind else {}
 
     def emit(self, message: str) -> None:
         self.context.log.info(hidden(message))
@@ -114,6 +124,11 @@ class Declaration:
     step: Callable[[StepRun], Step] | None
     metadata: Callable[[StepRun, Manifest], Mapping[str, Any]] | None
     checks: tuple[Callable[[StepRun, Manifest], dg.AssetCheckResult], ...]
+    saved: Callable[[StepRun], str]
+
+
+def _nothing_saved(run: StepRun) -> str:
+    return f"Nothing of {run.declaration.name} was saved"
 
 
 DECLARATIONS: dict[str, Declaration] = {}
@@ -131,6 +146,7 @@ def declare(
     step: Callable[[StepRun], Step] | None = None,
     metadata: Callable[[StepRun, Manifest], Mapping[str, Any]] | None = None,
     checks: Sequence[Callable[[StepRun, Manifest], dg.AssetCheckResult]] = (),
+    saved: Callable[[StepRun], str] = _nothing_saved,
     code_version: str | None = None,
 ) -> Callable[[Callable[[StepRun], Manifest]], Callable[[StepRun], Manifest]]:
     """Declare the asset that the decorated function makes; its docstring is the description in the UI.
@@ -139,7 +155,9 @@ def declare(
     else `results`. `deps`: the assets that it reads; those of an experiment's dataset are found. `step`:
     what decides the artefact, without importing torch; without it the body itself sees whether there is
     something to do. `metadata`: what is shown beside the figures; computed where the artefact is new.
-    `checks`: looked at within the step, so they must be quick; name and docstring are the check's.
+    `checks`: looked at within the step, so they must be quick; name and docstring are the check's, and the
+    result's description says of one partition what was found. `saved`: what a step that was interrupted
+    has left for the next one, in a few words.
     `code_version`: of an asset that `gan_core.versions` does not list.
     """
 
@@ -158,8 +176,11 @@ def declare(
             step=step,
             metadata=metadata,
             checks=tuple(checks),
+            saved=saved,
         )
         register(DECLARATIONS, declaration.name)(declaration)
+        if declaration.group in JOB_OF_GROUP:
+            remedies.jobs[declaration.name] = JOB_OF_GROUP[declaration.group]
         if code_version:
             register(CODE_VERSIONS, declaration.name)(code_version)
         return make
@@ -199,12 +220,7 @@ def _definition(
         automation_condition=declaration.automation,
         code_version=CODE_VERSIONS[declaration.name],
         check_specs=[
-            dg.AssetCheckSpec(
-                look.__name__,
-                asset=declaration.name,
-                description=_description(look),
-                partitions_def=partitions,
-            )
+            dg.AssetCheckSpec(look.__name__, asset=declaration.name, description=_description(look))
             for look in declaration.checks
         ],
     )
@@ -215,10 +231,12 @@ def _definition(
         configs: dg.ResourceParam[Configs],
     ) -> dg.MaterializeResult:
         partition = context.partition_key if context.has_partition_key else WITHOUT_PARTITIONS
+        run = StepRun(declaration, partition, store, configs, config, context)
         try:
-            return _carry_out(StepRun(declaration, partition, store, configs, config, context))
+            return _carry_out(run)
         except Exception as error:  # Dagster keeps it with all of its causes
-            shown = without_secrets(error)
+            still_judged(run)
+            shown = failure(context, error)
         raise shown
 
     return body
@@ -226,8 +244,9 @@ def _definition(
 
 def _carry_out(run: StepRun) -> dg.MaterializeResult:
     declaration = run.declaration
+    _tag(run)
     run.emit("making it anew" if run.force else "looking whether it is there already")
-    with telling_of_disks(run.store.local_places), stoppable(run.context):
+    with telling_of_disks(run.store.local_places), stoppable(run.context, lambda: declaration.saved(run)):
         manifest = run.reusable()
         if manifest is None:
             if "pytorch" in declaration.kinds:
@@ -236,18 +255,17 @@ def _carry_out(run: StepRun) -> dg.MaterializeResult:
     shown = recorded_metadata(run.context, manifest)
     if shown is None:
         shown = declaration.metadata(run, manifest) if declaration.metadata else {}
-    results = [_named(look.__name__, look(run, manifest)) for look in declaration.checks]
+    results = [summarised(run, look.__name__, look(run, manifest)) for look in declaration.checks]
     return materialized(run.context, run.store, manifest, shown, results)
 
 
-def _named(name: str, result: dg.AssetCheckResult) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        check_name=name,
-        passed=result.passed,
-        severity=result.severity,
-        description=result.description,
-        metadata=result.metadata,
-    )
+def _tag(run: StepRun) -> None:
+    """Let the run be found by what its partition is: the jobs tag their runs, *Materialize* does not."""
+    instance, run_id = run.context.instance, run.context.run_id
+    recorded = instance.get_run_by_id(run_id)
+    missing = {key: value for key, value in run.tags.items() if recorded and key not in recorded.tags}
+    if missing:
+        instance.add_run_tags(run_id, missing)
 
 
 def _description(function: Callable) -> str:

@@ -6,17 +6,19 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import dagster as dg
 
+GO_ON = "press Materialize (or Re-execute) to go on"
 AGAIN_SECONDS = 5.0  # an interrupt that arrives during garbage collection is lost: Python only reports it
 LAST_WORDS_SECONDS = 10.0
 
 
 @contextlib.contextmanager
-def stoppable(context: dg.AssetExecutionContext) -> Iterator[None]:
-    """Around the work of a step that may take long; one that saves what it has does so when interrupted.
+def stoppable(context: dg.AssetExecutionContext, saved: Callable[[], str]) -> Iterator[None]:
+    """Around the work of a step that may take long; one that saves what it has does so when interrupted,
+    and `saved` then says what that is.
 
     Dagster's terminate, SIGTERM and SIGINT interrupt the step, and the run is marked as cancelled, whichever
     of its processes the signal reached: someone wanted it to stop, so it is not retried.
@@ -29,9 +31,10 @@ def stoppable(context: dg.AssetExecutionContext) -> Iterator[None]:
     try:
         watch.start()
         yield
-    except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):
+    except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt) as interrupt:
         if not orphaned.is_set():
             _mark_as_canceling(context)
+            interrupt.args = _last_words(context, saved)
         raise
     finally:
         done.set()
@@ -55,6 +58,16 @@ def _interrupt_orphan(done: threading.Event, orphaned: threading.Event) -> None:
         done.wait(AGAIN_SECONDS)
     time.sleep(LAST_WORDS_SECONDS)
     os._exit(1)
+
+
+def _last_words(context: dg.AssetExecutionContext, saved: Callable[[], str]) -> tuple[str, ...]:
+    """What was saved and what to press, for the log and for the error; nothing where that cannot be said."""
+    try:
+        told = f"{saved()}; {GO_ON}"
+        context.log.info(told)
+    except BaseException:  # another interrupt, or a store out of reach: the first interrupt is what counts
+        return ()
+    return (told,)
 
 
 def _mark_as_canceling(context: dg.AssetExecutionContext) -> None:

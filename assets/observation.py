@@ -1,22 +1,42 @@
-"""What is shown of a training while it runs."""
+"""What is shown of a training while it runs, the most telling first."""
 
+from functools import partial
 from typing import Any
 
 import dagster as dg
 
-from assets.recording import inline_picture
+from assets.recording import glance, inline_picture
+from gan_core.progress import format_seconds
+
+READABLE_PIXELS = 64  # an image's side, at least
+COLUMNS = 8
 
 
 def observation(snapshot) -> dict[str, Any]:
-    """A `TrainingSnapshot` as metadata: figures, the guards' warnings, curves and samples."""
+    """A `TrainingSnapshot` as metadata: samples, curves and time left, then figures and warnings."""
     import pandas
 
-    from gan_core.images import grid_png
+    from gan_core.glances import curves_at_a_glance, images_at_a_glance
+    from gan_core.images import enlargement, grid_png
     from gan_core.leaderboard.verdicts import markdown_list
     from gan_core.report.curves import training_figure
     from gan_core.report.drawing import png
 
-    metadata: dict[str, Any] = {
+    metadata: dict[str, Any] = {}
+    if snapshot.samples is not None:
+        metadata["samples"] = glance(partial(images_at_a_glance, snapshot.samples), "samples")
+    if len(snapshot.history) > 1:
+        losses = {name: [row[name] for row in snapshot.history] for name in ("d_loss", "g_loss")}
+        metadata["curves"] = glance(partial(curves_at_a_glance, losses), "losses over images seen")
+    metadata["time_left"] = _time_left(snapshot)
+    if snapshot.samples is not None:
+        scale = enlargement(snapshot.samples.shape[-1], READABLE_PIXELS)
+        large = grid_png(snapshot.samples, columns=COLUMNS, scale=scale)
+        metadata["all_samples"] = inline_picture(large, "samples")
+    if snapshot.history or snapshot.evaluations:
+        tables = pandas.DataFrame(snapshot.history), pandas.DataFrame(snapshot.evaluations)
+        metadata["all_curves"] = inline_picture(png(training_figure(*tables)), "curves")
+    metadata |= {
         "images_seen": snapshot.images_seen,
         "total_images": snapshot.total_images,
         "images_per_second": float(snapshot.images_per_second),
@@ -28,11 +48,6 @@ def observation(snapshot) -> dict[str, Any]:
         latest = snapshot.evaluations[-1]
         named = {"fid": "fid_in_training", "diversity": "diversity"}
         metadata |= {named[name]: float(latest[name]) for name in named if name in latest}
-    if snapshot.samples is not None:
-        metadata["samples"] = inline_picture(grid_png(snapshot.samples, columns=8), "samples")
-    if snapshot.history or snapshot.evaluations:
-        tables = pandas.DataFrame(snapshot.history), pandas.DataFrame(snapshot.evaluations)
-        metadata["curves"] = inline_picture(png(training_figure(*tables)), "curves")
     return metadata
 
 
@@ -40,4 +55,12 @@ def observe(context: dg.AssetExecutionContext, metadata: dict[str, Any]) -> None
     """Show it in the UI, now."""
     context.log_event(
         dg.AssetObservation(context.asset_key, partition=context.partition_key, metadata=metadata)
+    )
+
+
+def _time_left(snapshot) -> str:
+    share = snapshot.images_seen / snapshot.total_images
+    return (
+        f"{format_seconds(snapshot.seconds_left)} left: {snapshot.images_seen:,} of "
+        f"{snapshot.total_images:,} images ({min(share, 1):.0%}), {snapshot.images_per_second:,.0f} a second"
     )

@@ -1,7 +1,7 @@
 """What Dagster is told about an artefact: its version, its figures, where it is."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import dagster as dg
@@ -13,6 +13,8 @@ from gan_core.store.provenance import commit_in_words
 
 # Inline pictures are stored in the event log, twice: keep them small and leave the full one in the store.
 MAX_INLINE_BYTES = 100_000
+# Characters of Markdown that the UI still shows in the table of an asset's metadata.
+SHOWN_AT_ONCE = 999
 
 
 class StepConfig(dg.Config):
@@ -80,6 +82,13 @@ def inline_picture(png: bytes, alternative: str) -> dg.MarkdownMetadataValue:
         return dg.MetadataValue.md(f"{alternative}: {len(png):,} bytes, see the file at `path`")
     encoded = base64.b64encode(png).decode()
     return dg.MetadataValue.md(f"![{alternative}](data:image/png;base64,{encoded})")
+
+
+def glance(draw: Callable[[int], str], alternative: str) -> dg.MarkdownMetadataValue:
+    """A picture that is shown at once: what is longer the UI puts behind a link. `draw` makes a data URI of
+    at most so many characters."""
+    frame = f"![{alternative}]()"
+    return dg.MetadataValue.md(f"{frame[:-1]}{draw(SHOWN_AT_ONCE - len(frame))})")
 
 
 def stored_picture(store: Store, manifest: Manifest, name: str) -> dg.MarkdownMetadataValue:

@@ -2,6 +2,8 @@
 
 # What `assets` sets, so that a message in Dagster's UI names what can be done there.
 in_dagster = False
+# There: which job makes which asset, with what that stands on.
+jobs: dict[str, str] = {}
 
 # Which command makes which artefact of which partition.
 COMMANDS = {
@@ -25,13 +27,22 @@ WITHOUT_PARTITION = ("leaderboard", "answers", "report")
 
 
 def how_to_make(asset: str, partition: str, *, force: bool = False) -> str:
-    """`run python -m gan_core shard digits --force`, or ``materialise image_shards of `digits` with force``.
+    """`run python -m gan_core shard digits --force`; in Dagster ``launch the job prepare_dataset for
+    `digits`, or materialise image_shards of `digits` ``.
 
     The end of a sentence that begins with what is wrong, as in "… is missing: run …".
     """
     if in_dagster:
-        of_partition = "" if asset in WITHOUT_PARTITION else f" of `{partition}`"
-        return f"materialise {asset}{of_partition}" + (" with `force: true`" if force else "")
+        return _in_dagster(asset, "" if asset in WITHOUT_PARTITION else f" of `{partition}`", force)
     words = ["python -m gan_core", COMMANDS.get(asset, asset)]
     words += [] if asset in WITHOUT_PARTITION else [partition]
     return f"run `{' '.join(words + (['--force'] if force else []))}`"
+
+
+def _in_dagster(asset: str, of_partition: str, force: bool) -> str:
+    """What is missing may stand on something that is missing too: the job makes all of it."""
+    by_hand = f"materialise {asset}{of_partition}"
+    if force:
+        return f"{by_hand} with `force: true`"
+    job = jobs.get(asset)
+    return f"launch the job {job}{of_partition.replace(' of ', ' for ')}, or {by_hand}" if job else by_hand

@@ -18,6 +18,7 @@ from gan_core.planning.time_left import NO_PLAN, TimeLeft
 from gan_core.progress import about
 from pipelines.jobs import DATASET_JOB, EXPERIMENT_JOB, TABLES_JOB
 from pipelines.lost_runs import HOST_TAG, end_lost_backfills
+from pipelines.timeline import shown_in_timeline
 
 OWN_ERRORS = {error.__name__ for error in GanError.__subclasses__()}
 BACKFILL_TAG = "gan-pipelines/backfill"
@@ -91,13 +92,14 @@ class _Runner:
             "ops": {step: {"config": {"force": True}} for step in force_steps or []},
             "loggers": {"console": {}},
         }
-        result = self.definitions.resolve_job_def(job).execute_in_process(
-            instance=self.instance,
-            partition_key=partition,
-            tags=self.tags,
-            run_config=config,
-            raise_on_error=False,
-        )
+        with shown_in_timeline(self.instance, job):
+            result = self.definitions.resolve_job_def(job).execute_in_process(
+                instance=self.instance,
+                partition_key=partition,
+                tags=self.tags,
+                run_config=config,
+                raise_on_error=False,
+            )
         if result.success:
             return None
         if _was_interrupted(result):

@@ -1,14 +1,20 @@
-"""What is wrong with the configuration files, shown where a user looks.
+"""What the configuration files say and what is wrong with them, shown where a user looks.
 
 A wrong file is left out with what depends on it, and the definitions load without it. It is told three times:
-in the log of the code location, as the failed check of the asset `configurations`, and in its metadata.
+in the log of the code location, as the failed check of the asset `configurations`, and in its metadata. What
+each right one defines is told there as a table, and as an observation of its partition.
 """
 
 import hashlib
+import json
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import dagster as dg
+
+from assets.describing import new_descriptions, overview
+from gan_core.config import Configs
 
 logger = logging.getLogger("gan_pipelines")
 ASSET = dg.AssetKey("configurations")
@@ -22,7 +28,7 @@ def warn(mistakes: Sequence[str]) -> None:
         logger.warning("left out: %s", mistake)
 
 
-def configurations_asset(folder: str, mistakes: Sequence[str]) -> dg.AssetSpec:
+def configurations_asset(folder: str, configs: Configs, mistakes: Sequence[str]) -> dg.AssetSpec:
     """The folder of YAML files, as an asset that nothing makes."""
     return dg.AssetSpec(
         ASSET,
@@ -30,9 +36,14 @@ def configurations_asset(folder: str, mistakes: Sequence[str]) -> dg.AssetSpec:
         kinds={"yaml"},
         description=(
             "The YAML files of datasets and experiments. A wrong one is left out until it is mended and the "
-            "definitions are reloaded; its check says which and why."
+            "definitions are reloaded; its check says which and why. What a partition is, as YAML, stands "
+            "among the historical events of the partition of `trained_gan` or `raw_images`."
         ),
-        metadata={"folder": dg.MetadataValue.path(folder), "left_out": dg.MetadataValue.md(_list(mistakes))},
+        metadata={
+            "left_out": dg.MetadataValue.md(_list(mistakes)),
+            "experiments": overview(configs),
+            "folder": dg.MetadataValue.path(folder),
+        },
     )
 
 
@@ -46,8 +57,8 @@ def configurations_check(mistakes: Sequence[str]) -> dg.AssetChecksDefinition:
     return configurations_valid
 
 
-def configurations_sensor(mistakes: Sequence[str]) -> dg.SensorDefinition:
-    """Records the check once for each state of the files, without a run."""
+def configurations_sensor(configs: Configs, mistakes: Sequence[str]) -> dg.SensorDefinition:
+    """Records, once for each state of the files and without a run, the check and what each partition is."""
     state = hashlib.sha256("\n".join(mistakes).encode()).hexdigest()
     count = f"{len(mistakes)} mistakes" if mistakes else "every file is valid"
 
@@ -55,17 +66,45 @@ def configurations_sensor(mistakes: Sequence[str]) -> dg.SensorDefinition:
         name="configurations",
         minimum_interval_seconds=LOOK_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Shows which configuration files were left out, as the check of `configurations`.",
+        description=(
+            "Shows which configuration files were left out, as the check of `configurations`, and what each "
+            "dataset and experiment is, as an observation of its partition."
+        ),
     )
     def look(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        if context.cursor == state:
+        seen = _Seen.read(context.cursor)
+        events: list[dg.AssetCheckEvaluation | dg.AssetObservation] = []
+        if seen.mistakes != state:
+            events.append(
+                dg.AssetCheckEvaluation(
+                    asset_key=ASSET, check_name=CHECK, passed=not mistakes, metadata=_metadata(mistakes)
+                )
+            )
+        events += new_descriptions(configs, seen.described)
+        if not events:
             return dg.SkipReason(f"{count}, as before")
-        evaluation = dg.AssetCheckEvaluation(
-            asset_key=ASSET, check_name=CHECK, passed=not mistakes, metadata=_metadata(mistakes)
-        )
-        return dg.SensorResult(asset_events=[evaluation], cursor=state)
+        return dg.SensorResult(asset_events=events, cursor=_Seen(state, seen.described).written())
 
     return look
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the sensor has recorded, as its cursor holds it."""
+
+    mistakes: str = ""
+    described: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, cursor: str | None) -> "_Seen":
+        """Nothing, of a cursor from before the partitions were described."""
+        try:
+            return cls(**json.loads(cursor or "{}"))
+        except (TypeError, ValueError):
+            return cls()
+
+    def written(self) -> str:
+        return json.dumps({"mistakes": self.mistakes, "described": self.described})
 
 
 def _metadata(mistakes: Sequence[str]) -> dict[str, dg.MetadataValue]:

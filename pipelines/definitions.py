@@ -38,16 +38,16 @@ def build_definitions(configs: Configs) -> dg.Definitions:
     partitions = partitions_of(configs)
     declared = [
         *asset_definitions(partitions.datasets, partitions.experiments, partitions.dataset_of_experiment),
-        configurations_asset(str(default_config_folder()), mistakes),
+        configurations_asset(str(default_config_folder()), configs, mistakes),
     ]
-    all_jobs = {job.name: job for job in jobs(partitions)}
+    all_jobs = {job.name: job for job in jobs(configs, partitions)}
     return dg.Definitions(
         assets=dg.map_asset_specs(lambda spec: spec.replace_attributes(owners=OWNERS), declared),
         asset_checks=[shard_checks(partitions.datasets), configurations_check(mistakes)],
         jobs=list(all_jobs.values()),
         schedules=schedules,
         sensors=[
-            configurations_sensor(mistakes),
+            configurations_sensor(configs, mistakes),
             nightly_experiments_sensor(configs, all_jobs),
             lost_runs,
             dg.AutomationConditionSensorDefinition(

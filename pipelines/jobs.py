@@ -2,26 +2,25 @@
 
 import dagster as dg
 
+from assets.describing import PartitionSet, tags_of
+from assets.jobs import DATASET_JOB, EXPERIMENT_JOB, TABLES_JOB
+from gan_core.config import Configs
 from pipelines.partitions import Partitions
 
-DATASET_JOB = "prepare_dataset"
-EXPERIMENT_JOB = "run_experiment"
-TABLES_JOB = "compare_experiments"
 
-
-def jobs(partitions: Partitions) -> list:
+def jobs(configs: Configs, partitions: Partitions) -> list:
     """`prepare_dataset` and `run_experiment` take a partition, `compare_experiments` none."""
     return [
         dg.define_asset_job(
             DATASET_JOB,
             dg.AssetSelection.groups("datasets"),
-            partitions_def=partitions.datasets,
+            config=_tagged(configs, "datasets", partitions.datasets),
             description="One dataset from its source to shards, classifier and reference statistics.",
         ),
         dg.define_asset_job(
             EXPERIMENT_JOB,
             dg.AssetSelection.groups("experiments"),
-            partitions_def=partitions.experiments,
+            config=_tagged(configs, "experiments", partitions.experiments),
             description="One experiment from shards to trained GAN, samples and evaluation.",
         ),
         dg.define_asset_job(
@@ -30,3 +29,14 @@ def jobs(partitions: Partitions) -> list:
             description="The leaderboard, the answers to questions and the report over all experiments.",
         ),
     ]
+
+
+def _tagged(
+    configs: Configs, kind: PartitionSet, partitions: dg.PartitionsDefinition
+) -> dg.PartitionedConfig:
+    """No configuration of its own for any partition, but the tags that its runs are filtered by."""
+    return dg.PartitionedConfig(
+        partitions,
+        run_config_for_partition_key_fn=lambda name: {},
+        tags_for_partition_key_fn=lambda name: tags_of(configs, kind, name),
+    )

@@ -18,17 +18,19 @@ def few_near_duplicates(run: StepRun, manifest: Manifest) -> dg.AssetCheckResult
     """At most 5% of the train images are near-duplicates of another one and stay in the shards, and at most
     1% of the test images have one in train; passes where none were asked for."""
     if not manifest.details["asked"]:
-        return dg.AssetCheckResult(passed=True, metadata={"asked_for": False})
+        return dg.AssetCheckResult(passed=True, description="not asked for", metadata={"asked_for": False})
     figures = manifest.figures
     stay = 0.0 if run.dataset.removes_duplicates else figures["duplicate_share"]
+    leaks = figures["leak_share"] or 0.0
     return dg.AssetCheckResult(
-        passed=stay <= MOST_DUPLICATES and (figures["leak_share"] or 0.0) <= MOST_LEAKS,
+        passed=stay <= MOST_DUPLICATES and leaks <= MOST_LEAKS,
         severity=dg.AssetCheckSeverity.WARN,
+        description=f"{stay:.1%} near-duplicates stay, {leaks:.1%} of the test images have one in train",
         metadata={
             "asked_for": True,
             "left_out_of_the_shards": run.dataset.removes_duplicates,
             "share_that_stays": stay,
-            "leak_share": figures["leak_share"] or 0.0,
+            "leak_share": leaks,
             "first_leaks": manifest.details["first_leaks"],
         },
     )

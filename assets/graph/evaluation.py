@@ -23,7 +23,12 @@ def better_than_untrained(run: StepRun, manifest: Manifest) -> dg.AssetCheckResu
         metadata["findings"] = dg.MetadataValue.md(verdict_markdown(trained, manifest))
     # Where there is no such figure, nothing speaks against it.
     passed = is_better_than_untrained(manifest) is not False
-    return dg.AssetCheckResult(passed=passed, severity=dg.AssetCheckSeverity.WARN, metadata=metadata)
+    return dg.AssetCheckResult(
+        passed=passed,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=metadata["verdict"],
+        metadata=metadata,
+    )
 
 
 def shown(run: StepRun, manifest: Manifest) -> dict[str, Any]:

@@ -8,13 +8,41 @@ from assets.conditions import follow_any_input
 from assets.factory import StepRun, declare
 from gan_core.store import Manifest
 
+SHOWN_ROWS = 30
+
 
 def shown(run: StepRun, manifest: Manifest) -> dict[str, Any]:
     from gan_core.leaderboard.leaderboard import read_leaderboard
-    from gan_core.leaderboard.tables import leaderboard_markdown
+    from gan_core.leaderboard.tables import leaderboard_groups, leaderboard_markdown
 
     frame = read_leaderboard(run.store, manifest)
-    return {"table": dg.MetadataValue.md(leaderboard_markdown(frame)), "rows": len(frame)}
+    ranked = {}
+    for dataset, protocol, rows in leaderboard_groups(frame):
+        name = dataset if dataset not in ranked else f"{dataset}, {protocol}"
+        ranked[name] = _ranking(rows)
+    return {**ranked, "table": dg.MetadataValue.md(leaderboard_markdown(frame)), "rows": len(frame)}
+
+
+def _ranking(rows) -> dg.TableMetadataValue:
+    """The best rows of one protocol, as a table that the UI shows at once; `table` has all of them."""
+    from gan_core.evaluation.figures import FIGURES, write_figure
+    from gan_core.leaderboard.folding import RANKED_BY
+    from gan_core.leaderboard.tables import shown_figures, with_interval
+
+    others = [name for name in shown_figures(rows, variants=False) if name != RANKED_BY]
+    shown = [
+        {
+            "experiment": row["experiment"],
+            FIGURES[RANKED_BY].heading: with_interval(RANKED_BY, row),
+            "rank": str(row["rank"]),
+            "seeds": str(row["seeds"]),
+            **{FIGURES[name].heading: write_figure(name, row) for name in others},
+            "verdict": row["verdict"],
+        }
+        for row in rows.head(SHOWN_ROWS).to_dict("records")
+    ]
+    columns = [dg.TableColumn(name) for name in shown[0]]
+    return dg.MetadataValue.table([dg.TableRecord(row) for row in shown], dg.TableSchema(columns))
 
 
 @declare(

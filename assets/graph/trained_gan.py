@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 
 from assets.conditions import follow_changed_inputs
+from assets.describing import description_of
 from assets.factory import StepRun, declare
 from assets.observation import observation, observe
 from assets.recording import StepConfig, inline_picture, stored_picture
@@ -39,7 +40,9 @@ def finite_losses(run: StepRun, manifest: Manifest) -> dg.AssetCheckResult:
     bad = int((~numpy.isfinite(losses)).any(axis=0).sum()) if names else 0
     diverged = manifest.details.get("stopped_by") == "not_finite"
     metadata = {"rows": history.num_rows, "rows_not_finite": bad, "ended_by_it": diverged}
-    return dg.AssetCheckResult(passed=bad == 0 and not diverged, metadata=metadata)
+    words = "ended by a loss or weight that is not finite" if diverged else f"{bad:,} rows are not finite"
+    passed = bad == 0 and not diverged
+    return dg.AssetCheckResult(passed=passed, description="" if passed else words, metadata=metadata)
 
 
 def training_is_healthy(run: StepRun, manifest: Manifest) -> dg.AssetCheckResult:
@@ -49,6 +52,7 @@ def training_is_healthy(run: StepRun, manifest: Manifest) -> dg.AssetCheckResult
     return dg.AssetCheckResult(
         passed=verdict == HEALTHY,
         severity=dg.AssetCheckSeverity.WARN,
+        description=verdict,
         metadata={"verdict": verdict, "findings": dg.MetadataValue.md(verdict_markdown(manifest))},
     )
 
@@ -63,7 +67,28 @@ def shown(run: StepRun, manifest: Manifest) -> dict[str, Any]:
         "findings": dg.MetadataValue.md(verdict_markdown(manifest)),
         "curves": inline_picture(png(training_figure(*read_curves(run.store, manifest))), "curves"),
         "samples_over_time": stored_picture(run.store, manifest, "progress.png"),
+        "configuration": description_of(run.configs, "experiments", run.partition)["configuration"],
     }
+
+
+def saved(run: StepRun) -> str:
+    """How far a training is that was interrupted."""
+    task = _task(run)
+    images = task.saved_at(run.store)
+    if images is None:
+        return f"Nothing was saved yet of {task.total_images:,} images"
+    return f"Saved at {images:,} of {task.total_images:,} images"
+
+
+def _task(run: StepRun) -> TrainingTask:
+    return TrainingTask(
+        experiment=run.experiment,
+        dataset=run.dataset,
+        shards=run.input("image_shards"),
+        classifier=run.input("classifier"),
+        force=run.force,
+        observe_interval=run.config.observe_seconds,
+    )
 
 
 @declare(
@@ -76,18 +101,12 @@ def shown(run: StepRun, manifest: Manifest) -> dict[str, Any]:
     step=lambda run: steps.trained_gan(run.experiment, run.input("image_shards"), run.input("classifier")),
     metadata=shown,
     checks=[finite_losses, training_is_healthy],
+    saved=saved,
 )
 def trained_gan(run: StepRun) -> Manifest:
     """Generator and discriminator, trained as the experiment's YAML says. Shows losses and samples while
     it runs; a run that was stopped or killed goes on from its last checkpoint."""
-    task = TrainingTask(
-        experiment=run.experiment,
-        dataset=run.dataset,
-        shards=run.input("image_shards"),
-        classifier=run.input("classifier"),
-        force=run.force,
-        observe_interval=run.config.observe_seconds,
-    )
+    task = _task(run)
     processes = number_of_processes(run.config.processes)
     if processes > 1:
         return train_in_processes(run.context, run.store, task, processes)

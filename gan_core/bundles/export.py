@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from gan_core import steps
 from gan_core.bundles.card import card_text
 from gan_core.bundles.contents import (
@@ -33,6 +31,7 @@ from gan_core.bundles.onnx_file import PACKAGES, require_packages, write_onnx
 from gan_core.bundles.requirements import requirements_text
 from gan_core.bundles.scrubbing import is_public, without_places
 from gan_core.config import Dataset, Experiment, config_changes, load_configs
+from gan_core.config.yaml_files import as_yaml
 from gan_core.data.duplicates.artefact import GROUPS_FILE, LEAKS_FILE
 from gan_core.errors import ConfigError, DamagedError, StoreError
 from gan_core.placing import check_free, new_folder
@@ -206,11 +205,7 @@ def _write_configs(folder: Path, chain: Chain) -> None:
     for kind, item in (("datasets", without_local(chain.dataset)), ("experiments", experiment)):
         path = folder / config_file(kind, item.name)
         path.parent.mkdir(parents=True)
-        with open(path, "w", encoding="utf-8") as file:
-            yaml = YAML()
-            yaml.default_flow_style = False
-            yaml.width = 100
-            yaml.dump(item.model_dump(mode="json"), file)
+        path.write_text(as_yaml(item.model_dump(mode="json")), encoding="utf-8")
     configs = load_configs(folder / CONFIGS)
     read = configs.experiment(chain.experiment.name)
     if read.training_identity() != chain.experiment.training_identity():

@@ -7,7 +7,7 @@ import fnmatch
 import os
 import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,6 +64,10 @@ class Configs(BaseModel):
     questions: dict[str, Question] = {}
     nightly: Nightly = Nightly()
     mistakes: tuple[Mistake, ...] = ()
+    files: dict[str, Path] = {}
+    """Where each is defined, by `datasets/NAME` and `experiments/NAME`."""
+    grid_keys: dict[str, tuple[str, ...]] = {}
+    """Of an experiment that is a point of a grid: the dotted keys that the grid varies."""
 
     @cached_property
     def experiments_by_dataset(self) -> dict[str, list[str]]:
@@ -100,6 +104,14 @@ class Configs(BaseModel):
         """The question of this name. Raises `ConfigError` with the mistake that left it out, or the nearest
         names."""
         return self._named("question", name, self.questions, "questions")
+
+    def grid_point(self, name: str) -> dict[str, Any]:
+        """What sets an experiment apart from the others of its file: the grid's keys, with their values."""
+        values = self.experiment(name).model_dump(mode="json")
+        return {
+            key: reduce(lambda section, part: section[part], key.split("."), values)
+            for key in self.grid_keys.get(name, ())
+        }
 
     def left_out(self, name: str, folder: str = "experiments") -> str | None:
         """The mistake that left out the dataset, experiment or question of this name or pattern, if one
@@ -145,6 +157,16 @@ def load_configs(folder: Path | None = None) -> Configs:
         datasets={name: dataset for name, (dataset, _) in datasets.items()},
         experiments={name: experiment for name, (experiment, _) in experiments.items()},
         mistakes=tuple(mistakes),
+        files={
+            f"{kind}/{name}": document.path
+            for kind, found in (("datasets", datasets), ("experiments", experiments))
+            for name, (_, document) in found.items()
+        },
+        grid_keys={
+            name: tuple(document.data["grid"])
+            for name, (_, document) in experiments.items()
+            if "grid" in document.data
+        },
     )
     documents = {name: document for name, (_, document) in experiments.items()}
     fitting, unfitting = _fitting_datasets(loaded, documents)

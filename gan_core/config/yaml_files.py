@@ -1,6 +1,8 @@
 """One YAML file, read safely: what it holds, and the line of every key."""
 
+import io
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +114,16 @@ class Document:
 
 
 TOO_DEEP = f"is nested too deeply: a configuration has at most {DEEPEST} levels"
+
+
+def as_yaml(content: Mapping[str, Any]) -> str:
+    """JSON-like content as the text of a YAML file, in the order of its keys."""
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.width = 100
+    text = io.StringIO()
+    yaml.dump(dict(content), text)
+    return text.getvalue()
 
 
 def shown(path: Path) -> str:

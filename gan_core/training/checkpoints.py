@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import re
 from collections.abc import Callable
 
 import torch
@@ -12,9 +11,7 @@ from gan_core.errors import StoreError, TrainingError
 from gan_core.remedies import how_to_make
 from gan_core.store import CHECKPOINTS, Store
 from gan_core.store.manifest import json_object
-
-# Also the name under which `Store.write_atomically` writes one before it is whole.
-FILE = re.compile(r"\.?(?P<name>checkpoint-\d{12,})(?P<extension>\.pt|\.json)(?P<written>\..+)?")
+from gan_core.training.task import CHECKPOINT_FILE
 
 
 class Checkpoints:
@@ -116,7 +113,7 @@ class Checkpoints:
 
     def _names(self, extension: str) -> list[str]:
         """Names without extension, oldest first."""
-        found = (FILE.fullmatch(file) for file in self.store.list_names(self.relative))
+        found = (CHECKPOINT_FILE.fullmatch(file) for file in self.store.list_names(self.relative))
         return [
             match["name"]
             for match in found
@@ -149,7 +146,7 @@ class Checkpoints:
             best = next((name for name in reversed(described) if self._was_best(name)), None)
             kept = {f"{name}{end}" for name in (*described[-self.keep :], best) for end in (".json", ".pt")}
             for file in self.store.list_names(self.relative):
-                if FILE.fullmatch(file) and file not in kept:
+                if CHECKPOINT_FILE.fullmatch(file) and file not in kept:
                     self.store.remove(f"{self.relative}/{file}")
         except StoreError as error:
             self.emit(f"older checkpoints could not be removed from {self.folder}: {error}")

@@ -1,4 +1,6 @@
-"""What a training is given, and whether that fits together."""
+"""What a training is given, whether that fits together, and how far it is."""
+
+import re
 
 from pydantic import BaseModel, ConfigDict
 
@@ -8,7 +10,13 @@ from gan_core.errors import ConfigError
 from gan_core.models import check_image_size
 from gan_core.remedies import how_to_make
 from gan_core.steps import Step
-from gan_core.store import Manifest
+from gan_core.store import CHECKPOINTS, Manifest, Store
+
+# A checkpoint, the JSON file beside it, and the name under which `Store.write_atomically` writes one of them
+# before it is whole.
+CHECKPOINT_FILE = re.compile(
+    r"\.?(?P<name>checkpoint-(?P<images>\d{12,}))(?P<extension>\.pt|\.json)(?P<written>\..+)?"
+)
 
 
 class TrainingTask(BaseModel):
@@ -54,6 +62,15 @@ class TrainingTask(BaseModel):
     @property
     def _train_images(self) -> int:
         return self.shards.details["splits"]["train"]["images"]
+
+    def saved_at(self, store: Store) -> int | None:
+        """Images seen by its newest checkpoint, going by the names there are; None where there is none."""
+        step = self.step
+        folder = f"{step.asset}/{step.partition}/{step.fingerprint}/{CHECKPOINTS}"
+        found = (CHECKPOINT_FILE.fullmatch(name) for name in store.list_names(folder))
+        # The JSON file is written last.
+        whole = [match for match in found if match and match[0] == f"{match['name']}.json"]
+        return max((int(match["images"]) for match in whole), default=None)
 
     def check(self, processes: int = 1) -> None:
         """Raise `ConfigError` where its parts and the number of processes do not fit together."""

@@ -1,0 +1,108 @@
+"""What a partition is, shown before it runs: its configuration in words, as YAML, and as tags of its runs.
+
+Dagster has no place for a description of a partition. An observation of the partition is one: it costs a row
+in the event log, it is read by the partition's *View all historical events*, and nothing is made by it.
+"""
+
+import hashlib
+import json
+import textwrap
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import dagster as dg
+
+from gan_core.config import Configs, Dataset, Experiment
+from gan_core.config.yaml_files import as_yaml, shown
+from gan_core.secrets import hidden, masked_in
+
+PartitionSet = Literal["datasets", "experiments"]
+# Where the partitions of each set are described: the first asset that is made of the configuration.
+DESCRIBED = {"datasets": "raw_images", "experiments": "trained_gan"}
+
+DESCRIPTION_WIDTH = 120
+
+
+def tags_of(configs: Configs, kind: PartitionSet, name: str) -> dict[str, str]:
+    """What a partition's runs are filtered by: of an experiment its dataset, architecture, objective and
+    seed, and what its grid varies, by dotted key; of a dataset its name. Nothing of an unknown partition."""
+    if name not in getattr(configs, kind):
+        return {}
+    if kind == "datasets":
+        return {"dataset": name}
+    experiment = configs.experiment(name)
+    return {
+        "dataset": experiment.dataset,
+        "architecture": experiment.architecture.name,
+        "objective": experiment.objective.name,
+        "seed": str(experiment.seed),
+        **{key: _in_words(value) for key, value in configs.grid_point(name).items()},
+    }
+
+
+def description_of(configs: Configs, kind: PartitionSet, name: str) -> dict[str, Any]:
+    """A partition's configuration as metadata: its description, tags, file, and YAML.
+
+    `configuration` has what is not the default, `configuration_in_full` every key. The secrets of URLs are
+    hidden.
+    """
+    item: Dataset | Experiment = getattr(configs, kind)[name]
+    words = {"description": hidden(item.description)} if item.description else {}
+    file = configs.files.get(f"{kind}/{name}")
+    place = {"file": dg.MetadataValue.path(shown(file))} if file else {}
+    chosen = item.model_dump(mode="json", exclude_defaults=True, exclude={"description"})
+    return {
+        **words,
+        **tags_of(configs, kind, name),
+        "configuration": _yaml(chosen),
+        "configuration_in_full": _yaml(item.model_dump(mode="json")),
+        **place,
+    }
+
+
+def new_descriptions(configs: Configs, told: dict[str, str]) -> Iterator[dg.AssetObservation]:
+    """One observation for each partition whose configuration `told` does not have yet, by partition and
+    digest; `told` then has it, and nothing of a partition that is gone."""
+    digests = {}
+    for kind, asset in DESCRIBED.items():
+        for name, item in getattr(configs, kind).items():
+            key, digest = f"{kind}/{name}", _digest(item)
+            digests[key] = digest
+            if told.get(key) != digest:
+                yield dg.AssetObservation(asset, partition=name, metadata=description_of(configs, kind, name))
+    told.clear()
+    told.update(digests)
+
+
+def overview(configs: Configs) -> dg.TableMetadataValue:
+    """Every experiment in one table: what it is on, what sets it apart from the others of its file."""
+    columns = ("experiment", "dataset", "architecture", "objective", "varies", "description")
+    rows = [
+        {
+            "experiment": name,
+            "dataset": item.dataset,
+            "architecture": item.architecture.name,
+            "objective": item.objective.name,
+            "varies": ", ".join(
+                f"{key} {_in_words(value)}" for key, value in configs.grid_point(name).items()
+            ),
+            "description": textwrap.shorten(hidden(item.description), DESCRIPTION_WIDTH, placeholder=" …"),
+        }
+        for name, item in configs.experiments.items()
+    ]
+    return dg.MetadataValue.table(
+        [dg.TableRecord(row) for row in rows],
+        schema=dg.TableSchema([dg.TableColumn(column) for column in columns]),
+    )
+
+
+def _in_words(value: Any) -> str:
+    return "-".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _yaml(content: dict[str, Any]) -> dg.MarkdownMetadataValue:
+    return dg.MetadataValue.md(f"```yaml\n{as_yaml(masked_in(content))}```")
+
+
+def _digest(item: Dataset | Experiment) -> str:
+    return hashlib.sha256(json.dumps(item.model_dump(mode="json")).encode()).hexdigest()[:12]

@@ -1,0 +1,7 @@
+"""The jobs that make the assets, one for each group: here, so that messages of the assets can name them."""
+
+DATASET_JOB = "prepare_dataset"
+EXPERIMENT_JOB = "run_experiment"
+TABLES_JOB = "compare_experiments"
+
+JOB_OF_GROUP = {"datasets": DATASET_JOB, "experiments": EXPERIMENT_JOB, "results": TABLES_JOB}
