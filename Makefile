@@ -7,11 +7,11 @@ export DAGSTER_HOME ?= $(CURDIR)/.dagster
 unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 
-.PHONY: help demo test test-slow test-gpu dev backfill answer check docs lock vendor lint clean
+.PHONY: help demo test test-slow test-gpu dev backfill answer check docs picture-book lock vendor lint clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 .venv/installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -55,6 +55,9 @@ check: .venv/installed ## validate the configurations and the Dagster definition
 
 docs: .venv/installed ## build the documentation as a site, site/index.html, with the API
 	@$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs site
+
+picture-book: .venv/installed ## take the pictures of docs/ui.md anew (minutes; needs Chromium)
+	@$(BIN)/python -m tests.picture_book
 
 lock: .venv/installed ## resolve requirements.lock anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --upgrade \

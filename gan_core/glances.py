@@ -14,8 +14,8 @@ from torch import Tensor
 from gan_core.images import evenly_chosen, grid_array, picture
 
 WIDTH, CURVES_HEIGHT = 512, 120
-SMALLER_SIDES = (48, 32, 24, 16)
-QUALITIES = (80, 60, 40, 25)
+SMALLER_SIDES = (48, 32, 24, 16, 12)
+QUALITIES = (80, 60, 40, 25, 10)
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c")
 MOST_POINTS = 36  # of a curve
 

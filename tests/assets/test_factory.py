@@ -1,6 +1,7 @@
 """An asset is one declaration: what the factory makes of it, shown by assets that only these tests have."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -53,7 +54,8 @@ def declare_two(journal: Journal) -> None:
     def is_bright(run: StepRun, manifest: Manifest) -> dg.AssetCheckResult:
         """The brightness is above
         a half."""
-        return dg.AssetCheckResult(passed=manifest.figures["brightness"] > 0.5)
+        passed = manifest.figures["brightness"] > 0.5
+        return dg.AssetCheckResult(passed=passed, description="too dark")
 
     @declare(partitions="experiments", group="colours", kinds={"python"}, step=palette_step, code_version="7")
     def palette(run: StepRun) -> Manifest:
@@ -121,7 +123,8 @@ def test_a_declaration_is_an_asset_with_all_that_it_says(project, journal):
     assert made.metadata["picture"].value == "a picture"
     assert made.metadata["reused"].value is False
     (check,) = result.get_asset_check_evaluations()
-    assert (check.check_name, check.passed, check.partition) == ("is_bright", False, "plain")
+    assert (check.check_name, check.passed) == ("is_bright", False)
+    assert check.description == "1 of 1 do not pass: plain"
 
     partitions = partitions_of(project.configs)
     (swatch,) = (
@@ -166,8 +169,56 @@ def test_an_input_that_is_older_than_the_configuration_is_left_to_the_body_to_re
     assert materialize(project, "palette", "swatch").success
 
 
+def failed_step(result: dg.ExecuteInProcessResult):
+    (event,) = result.get_step_failure_events()
+    return event.step_failure_data.error
+
+
+def test_the_first_line_of_a_failure_is_its_cause_and_remedy(project, journal):
+    result = materialize(project, "swatch")
+    error = failed_step(result)
+    where = f"palette/plain is not in {project.store.url}"
+    assert error.message == f"Failed: {where}: materialise palette of `plain`\n"
+    assert error.cause is None and error.context is None
+    entries = project.instance.all_logs(result.run_id)
+    (stack,) = (e for e in entries if not e.is_dagster_event and e.user_message.startswith("Traceback"))
+    assert stack.level == logging.DEBUG and "StoreError" in stack.user_message
+
+
+def test_a_bug_keeps_its_stack(project, journal):
+    assert materialize(project, "palette", "swatch").success
+    project.write({**EXPERIMENT, "seed": 5})
+    error = failed_step(materialize(project, "swatch"))
+    assert error.cause.message == "ValueError: the palette is older than the configuration\n"
+    assert "in swatch" in "".join(error.cause.stack)
+
+
+def test_a_step_that_is_interrupted_says_what_is_left(project, journal, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Step, "produce", interrupted)
+    error = failed_step(materialize(project, "palette"))
+    told = "Nothing of palette was saved; press Materialize (or Re-execute) to go on"
+    assert error.message == f"KeyboardInterrupt: {told}\n"
+
+
+def test_runs_are_tagged_by_what_their_partition_is(project, journal):
+    tags = project.instance.get_run_by_id(materialize(project, "palette").run_id).tags
+    shown = {name: tags[name] for name in ("dataset", "architecture", "objective", "seed")}
+    assert shown == {
+        "dataset": "few-digits",
+        "architecture": "dcgan",
+        "objective": "non_saturating",
+        "seed": "0",
+    }
+
+
 def test_messages_name_what_can_be_done_in_the_ui():
-    assert how_to_make("samples", "plain") == "materialise samples of `plain`"
+    job = "launch the job run_experiment for `plain`, or "
+    assert how_to_make("samples", "plain") == job + "materialise samples of `plain`"
+    assert how_to_make("report", "all") == "launch the job compare_experiments, or materialise report"
+    assert how_to_make("samples", "plain", force=True) == "materialise samples of `plain` with `force: true`"
 
 
 def test_a_name_is_declared_once(journal):

@@ -1,5 +1,7 @@
 """What Dagster shows of a training's verdict: its metadata, its check, and what it says while it runs."""
 
+import base64
+import io
 import re
 from types import SimpleNamespace
 
@@ -7,6 +9,7 @@ import dagster as dg
 import pandas
 import pytest
 import torch
+from PIL import Image
 
 from assets.graph import evaluation as evaluation_module
 from assets.graph import trained_gan
@@ -104,7 +107,9 @@ def test_a_training_without_a_verdict_is_not_called_healthy(project, workshop):
 def test_the_metadata_of_a_training_hold_verdict_findings_and_curves(project, workshop):
     found = {"found": [MODE_COLLAPSE], "stopped_by": "mode_collapse"}
     manifest = workshop.train(project.configs.experiments["plain"], **found)
-    metadata = trained_gan.shown(SimpleNamespace(store=project.store), manifest)
+    run = SimpleNamespace(store=project.store, configs=project.configs, partition="plain")
+    metadata = trained_gan.shown(run, manifest)
+    assert "batch_size: 50" in metadata["configuration"].value
     assert metadata["verdict"] == "mode collapse (stopped)"
     assert MODE_COLLAPSE["text"] in metadata["findings"].value
     for picture in ("curves", "samples_over_time"):
@@ -148,8 +153,13 @@ def test_a_running_training_shows_its_evaluations_and_warnings():
     assert metadata["warnings"].value == "- mode collapse: G draws \\`few\\` images\n- stagnation: so"
     assert metadata["fid_in_training"].value == 43.75
     assert metadata["diversity"].value == 0.97
-    assert "data:image/png;base64," in metadata["curves"].value
-    assert "data:image/png;base64," in metadata["samples"].value
+    assert list(metadata)[:3] == ["samples", "curves", "time_left"]
+    assert metadata["time_left"].value == "0:03 left: 640 of 1,000 images (64%), 100 a second"
+    for at_once, large in (("samples", "all_samples"), ("curves", "all_curves")):
+        assert len(metadata[at_once].value) < 1_000 and "data:image/svg+xml," in metadata[at_once].value
+        assert "data:image/png;base64," in metadata[large].value
+    content = base64.b64decode(metadata["all_samples"].value.split("base64,")[1].rstrip(")"))
+    assert Image.open(io.BytesIO(content)).size[0] >= 8 * 64
 
 
 def test_a_training_that_has_just_begun_shows_what_there_is():
@@ -158,4 +168,4 @@ def test_a_training_that_has_just_begun_shows_what_there_is():
     metadata = watcher.seen[0].metadata
     assert metadata["warnings"].value == "none"
     assert metadata["d_loss"].value == 1.25
-    assert not {"curves", "fid_in_training"} & set(metadata)
+    assert not {"curves", "all_curves", "fid_in_training"} & set(metadata)

@@ -11,6 +11,7 @@ from pipelines.definitions import build_definitions
 from tests.pipelines.dev_server import ask, dev_server, wait_for
 from tests.small_project import DATASET, EXPERIMENT, write_config
 
+GRID = {**EXPERIMENT, "name": "sweep", "grid": {"batch_size": [20, 50], "seed": [3]}}
 MESSAGE = "configs/experiments/wrong.yaml:3: unknown key `lenght`: it is `length`"
 
 
@@ -30,12 +31,27 @@ def look(definitions: dg.Definitions, cursor: str | None = None) -> dg.SensorRes
         return definitions.resolve_sensor_def("configurations")(context)
 
 
+def evaluation_in(result: dg.SensorResult) -> dg.AssetCheckEvaluation:
+    (found,) = (event for event in result.asset_events if isinstance(event, dg.AssetCheckEvaluation))
+    return found
+
+
+def described_in(result: dg.SensorResult | dg.SkipReason) -> dict[tuple[str, str], dict]:
+    """The metadata of the observations, by asset and partition."""
+    events = result.asset_events if isinstance(result, dg.SensorResult) else []
+    return {
+        (event.asset_key.to_user_string(), event.partition): dict(event.metadata)
+        for event in events
+        if isinstance(event, dg.AssetObservation)
+    }
+
+
 def test_a_mistake_is_in_the_log_and_a_failed_check(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         definitions = build_definitions(with_a_mistake(tmp_path))
     assert f"left out: {MESSAGE}" in caplog.messages
     result = look(definitions)
-    (evaluation,) = result.asset_events
+    evaluation = evaluation_in(result)
     assert (evaluation.asset_key, evaluation.check_name) == (
         dg.AssetKey("configurations"),
         "configurations_valid",
@@ -60,13 +76,15 @@ def test_the_check_can_be_run_by_hand(tmp_path):
 
 def test_mended_files_make_the_check_pass(tmp_path):
     before = look(build_definitions(with_a_mistake(tmp_path)))
-    (evaluation,) = look(build_definitions(configs(tmp_path)), before.cursor).asset_events
+    after = look(build_definitions(configs(tmp_path)), before.cursor)
+    assert len(after.asset_events) == 1  # the partitions are as they were
+    evaluation = evaluation_in(after)
     assert evaluation.passed
 
 
 def test_a_wrong_nightly_list_is_a_mistake_like_another(tmp_path):
     definitions = build_definitions(configs(tmp_path, nightly=Nightly(cron="garbage")))
-    (evaluation,) = look(definitions).asset_events
+    evaluation = evaluation_in(look(definitions))
     assert "nightly.yaml: cron is `garbage`" in evaluation.metadata["left_out"].value
     assert not definitions.schedules
 
@@ -84,6 +102,51 @@ QUERY = """{
     assetChecksOrError { ... on AssetChecks { checks { name executionForLatestMaterialization {
       status evaluation { severity metadataEntries { ... on MarkdownMetadataEntry { mdStr } } } } } } } } }
 }"""
+
+
+def test_each_partition_is_described_once_for_each_configuration(tmp_path):
+    write_config(tmp_path / "configs", {**GRID, "description": "from ftp://me:geheim@example.org/"})
+    first = look(build_definitions(configs(tmp_path)))
+    described = described_in(first)
+    assert set(described) == {
+        ("raw_images", "few-digits"),
+        ("trained_gan", "plain"),
+        ("trained_gan", "sweep-batch-size-20-seed-3"),
+        ("trained_gan", "sweep-batch-size-50-seed-3"),
+    }
+    point = described["trained_gan", "sweep-batch-size-20-seed-3"]
+    tags = {"dataset": "few-digits", "architecture": "dcgan", "objective": "non_saturating"}
+    tags |= {"seed": "3", "batch_size": "20"}
+    assert {name: point[name].value for name in tags} == tags
+    assert "batch_size: 20" in point["configuration"].value and "n_critic" not in point["configuration"].value
+    assert "n_critic: 1" in point["configuration_in_full"].value
+    assert point["file"].value.endswith("sweep.yaml")
+    assert "geheim" not in str(point)
+    assert described_in(look(build_definitions(configs(tmp_path)), first.cursor)) == {}
+
+    write_config(tmp_path / "configs", {**EXPERIMENT, "batch_size": 25})
+    again = described_in(look(build_definitions(configs(tmp_path)), first.cursor))
+    assert set(again) == {("trained_gan", "plain")}
+
+
+def test_a_cursor_from_before_the_descriptions_describes_all(tmp_path):
+    assert len(described_in(look(build_definitions(configs(tmp_path)), "0123abcd"))) == 2
+
+
+def test_a_table_shows_what_sets_each_experiment_apart(tmp_path):
+    write_config(tmp_path / "configs", GRID)
+    spec = build_definitions(configs(tmp_path)).resolve_asset_graph().get(dg.AssetKey("configurations"))
+    rows = {record.data["experiment"]: record.data for record in spec.metadata["experiments"].records}
+    assert rows["sweep-batch-size-20-seed-3"]["varies"] == "batch_size 20, seed 3"
+    assert rows["plain"]["varies"] == "" and rows["plain"]["dataset"] == "few-digits"
+
+
+def test_a_run_of_a_job_carries_the_tags_of_its_partition(tmp_path):
+    write_config(tmp_path / "configs", GRID)
+    job = build_definitions(configs(tmp_path)).resolve_job_def("run_experiment")
+    tags = job.get_tags_for_partition_key("sweep-batch-size-20-seed-3", selected_asset_keys=None)
+    assert (tags["batch_size"], tags["dataset"]) == ("20", "few-digits")
+    assert tags["dagster/partition"] == "sweep-batch-size-20-seed-3"
 
 
 @pytest.mark.slow

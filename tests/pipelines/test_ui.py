@@ -6,7 +6,7 @@ import shutil
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.pipelines.dev_server import dev_server
+from tests.pipelines.dev_server import ask, dev_server, wait_for
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
@@ -19,9 +19,14 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory):
-    with dev_server(tmp_path_factory.mktemp("dev")) as (address, _):
-        yield address
+def server(tmp_path_factory):
+    with dev_server(tmp_path_factory.mktemp("dev")) as (address, log):
+        yield address, log
+
+
+@pytest.fixture
+def url(server) -> str:
+    return server[0]
 
 
 @pytest.fixture
@@ -49,5 +54,39 @@ def test_a_partition_materialises_to_green(url: str, page: Page):
     expect(dialog).to_be_hidden(timeout=60_000)  # leaving earlier would cancel the request
     page.goto(f"{url}/runs", wait_until="domcontentloaded")
     expect(page.get_by_text("Success").first).to_be_visible(timeout=180_000)
+    expect(page.get_by_text("dataset: digits").first).to_be_visible(timeout=60_000)
     page.goto(f"{url}/assets/raw_images?view=partitions&default_range=digits", wait_until="domcontentloaded")
     expect(page.get_by_text("Materialized").first).to_be_visible(timeout=60_000)
+
+
+DESCRIBED = """{ assetOrError(assetKey: {path: ["trained_gan"]}) { ... on Asset {
+  assetObservations(partitions: ["demo-dcgan"], limit: 1) { timestamp } } } }"""
+LAUNCH = """mutation { launchRun(executionParams: {
+  selector: {repositoryLocationName: "gan-pipelines", repositoryName: "__repository__",
+             jobName: "run_experiment"},
+  runConfigData: "{}", executionMetadata: {tags: [{key: "dagster/partition", value: "demo-dcgan"}]}}) {
+    ... on LaunchRunSuccess { run { id } } } }"""
+
+
+@pytest.mark.slow
+def test_a_partition_that_never_ran_shows_its_configuration(server, page: Page):
+    address, log = server
+    wait_for(
+        lambda: ask(address, DESCRIBED)["assetOrError"].get("assetObservations"),
+        "the partitions were not described",
+        log,
+    )
+    page.goto(
+        f"{address}/assets/trained_gan?view=events&partitions%5B0%5D=demo-dcgan",
+        wait_until="domcontentloaded",
+    )
+    for shown in ("configuration_in_full", "architecture", "objective", "file"):
+        expect(page.get_by_text(shown, exact=True).first).to_be_visible(timeout=60_000)
+
+
+@pytest.mark.slow
+def test_a_missing_dataset_is_told_in_the_first_line_with_the_job_that_makes_it(url: str, page: Page):
+    run = ask(url, LAUNCH)["launchRun"]["run"]["id"]
+    page.goto(f"{url}/runs/{run}", wait_until="domcontentloaded")
+    told = re.compile(r"Failed: .* is not in .*: launch the job prepare_dataset for `digits`")
+    expect(page.get_by_text(told).first).to_be_visible(timeout=180_000)
