@@ -5,7 +5,7 @@ import traceback
 import dagster as dg
 
 from gan_core.errors import GanError
-from gan_core.secrets import without_secrets
+from gan_core.secrets import hidden, without_secrets
 
 
 class Failed(dg.Failure):
@@ -26,5 +26,5 @@ def failure(context, error: Exception) -> Exception:
     shown = without_secrets(error)
     if not isinstance(shown, GanError):
         return shown
-    context.log.debug("".join(traceback.format_exception(shown)))
+    context.log.debug(hidden("".join(traceback.format_exception(shown))))
     return Failed(str(shown))

@@ -12,8 +12,8 @@ from dagster._core.storage.asset_check_execution_record import (
     COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
 )
 
+from assets.failures import failure
 from assets.recording import last_materialization
-from gan_core.secrets import without_secrets
 from gan_core.store import Manifest, Store
 
 ASSET = dg.AssetKey("image_shards")
@@ -45,7 +45,7 @@ def shard_checks(partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefinitio
             yield from results(context, store)
             return
         except Exception as error:  # Dagster keeps it with all of its causes
-            shown = without_secrets(error)
+            shown = failure(context, error)
         raise shown
 
     def results(context: dg.AssetCheckExecutionContext, store: Store) -> Iterator[dg.AssetCheckResult]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
+from assets.failures import Failed
 from gan_core.config import Configs
 from gan_core.errors import GanError
 from gan_core.planning.time_left import NO_PLAN, TimeLeft
@@ -131,5 +132,6 @@ def _reasons(result: dg.ExecuteInProcessResult) -> list[str]:
     for event in result.get_step_failure_events():
         causes = _causes(event)
         told = next((cause for cause in causes if cause.cls_name in OWN_ERRORS), causes[-1])
-        reasons.append(f"{event.step_key}: {told.message.strip()}")
+        reason = told.message.strip().removeprefix(f"{Failed.__name__}: ")
+        reasons.append(f"{event.step_key}: {reason}")
     return reasons

@@ -1,5 +1,6 @@
 """The asset `leaderboard`."""
 
+import textwrap
 from typing import Any
 
 import dagster as dg
@@ -9,6 +10,7 @@ from assets.factory import StepRun, declare
 from gan_core.store import Manifest
 
 SHOWN_ROWS = 30
+VERDICT_WIDTH = 24  # the UI breaks the last column, and makes the rows so high that few are seen
 
 
 def shown(run: StepRun, manifest: Manifest) -> dict[str, Any]:
@@ -37,7 +39,7 @@ def _ranking(rows) -> dg.TableMetadataValue:
             "rank": str(row["rank"]),
             "seeds": str(row["seeds"]),
             **{FIGURES[name].heading: write_figure(name, row) for name in others},
-            "verdict": row["verdict"],
+            "verdict": textwrap.shorten(row["verdict"], VERDICT_WIDTH, placeholder=" …"),
         }
         for row in rows.head(SHOWN_ROWS).to_dict("records")
     ]

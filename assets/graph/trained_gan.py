@@ -40,9 +40,10 @@ def finite_losses(run: StepRun, manifest: Manifest) -> dg.AssetCheckResult:
     bad = int((~numpy.isfinite(losses)).any(axis=0).sum()) if names else 0
     diverged = manifest.details.get("stopped_by") == "not_finite"
     metadata = {"rows": history.num_rows, "rows_not_finite": bad, "ended_by_it": diverged}
-    words = "ended by a loss or weight that is not finite" if diverged else f"{bad:,} rows are not finite"
-    passed = bad == 0 and not diverged
-    return dg.AssetCheckResult(passed=passed, description="" if passed else words, metadata=metadata)
+    words = f"{bad:,} of {history.num_rows:,} rows are not finite"
+    if diverged:
+        words = "ended by a loss or a weight that is not finite"
+    return dg.AssetCheckResult(passed=bad == 0 and not diverged, description=words, metadata=metadata)
 
 
 def training_is_healthy(run: StepRun, manifest: Manifest) -> dg.AssetCheckResult:

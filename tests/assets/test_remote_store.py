@@ -52,11 +52,13 @@ def materialise(project):
     return run
 
 
-def failure(result: dg.ExecuteInProcessResult) -> tuple[str, str]:
-    """The class and message of the error that a step raised."""
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    """What the failed step says, which is one line."""
     (event,) = (event for event in result.all_events if event.is_step_failure)
-    error = event.event_specific_data.error.cause
-    return error.cls_name, error.message
+    error = event.event_specific_data.error
+    assert error.message.startswith("Failed: ") and error.cause is None
+    (line,) = error.message.splitlines()
+    return line
 
 
 def test_an_asset_on_s3_survives_what_passes_and_says_one_line_of_what_does_not(
@@ -76,20 +78,19 @@ def test_an_asset_on_s3_survives_what_passes_and_says_one_line_of_what_does_not(
     assert len(proxy.met) == 5
 
     proxy.faults = [Fault("AccessDenied", "photos")]
-    name, message = failure(materialise(store, "raw_images", "photos", config))
-    assert name == "SourceError" and message.count("\n") <= 1
+    message = failure(materialise(store, "raw_images", "photos", config))
     assert f"s3://{bucket}/photos cannot be read: 403 AccessDenied" in message
     proxy.faults = [Fault("ExpiredToken", "/store/")]
-    name, message = failure(materialise(store, "raw_images", "photos", config))
-    assert name == "StoreError" and "renew them" in message and message.count("\n") <= 1
+    message = failure(materialise(store, "raw_images", "photos", config))
+    assert "renew them" in message
 
 
 def test_a_source_with_a_secret_in_the_run_configuration_is_refused(materialise, project):
     project.write(PHOTOS)
     url = "http://me:pass-of-ours@127.0.0.1:9/photos.zip"
     config = {"ops": {"raw_images": {"config": {"train": url}}}}
-    name, message = failure(materialise("", "raw_images", "photos", config))
-    assert name == "ConfigError" and "pass-of-ours" not in message
+    message = failure(materialise("", "raw_images", "photos", config))
+    assert "pass-of-ours" not in message
     assert "http://***@127.0.0.1:9/photos.zip" in message and "set GAN_SOURCE_PHOTOS_TRAIN" in message
 
 

@@ -124,9 +124,12 @@ def test_each_partition_is_described_once_for_each_configuration(tmp_path):
     assert "geheim" not in str(point)
     assert described_in(look(build_definitions(configs(tmp_path)), first.cursor)) == {}
 
-    write_config(tmp_path / "configs", {**EXPERIMENT, "batch_size": 25})
+    write_config(tmp_path / "configs", {**GRID, "n_critic": 2})
     again = described_in(look(build_definitions(configs(tmp_path)), first.cursor))
-    assert set(again) == {("trained_gan", "plain")}
+    assert {partition for _, partition in again} == {
+        "sweep-batch-size-20-seed-3",
+        "sweep-batch-size-50-seed-3",
+    }
 
 
 def test_a_cursor_from_before_the_descriptions_describes_all(tmp_path):
