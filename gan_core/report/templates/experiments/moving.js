@@ -6,12 +6,19 @@ function element(name, properties) {
   return Object.assign(document.createElement(name), properties);
 }
 
+// So many images a row that all rows are full where that is possible, and the whole about square.
+function imagesAcross(count) {
+  const least = Math.ceil(Math.sqrt(count));
+  for (let across = least; across <= 2 * least; across += 1) if (count % across === 0) return across;
+  return least;
+}
+
 function drawMoment(canvas, strip, described, moment) {
   // The strip may have been shrunk for the page.
   const rows = described.images_seen.length;
   const whole = described.pitch * described.columns - (described.pitch - described.side) + described.left;
   const scale = strip.naturalWidth / whole;
-  const across = Math.ceil(Math.sqrt(described.columns));
+  const across = imagesAcross(described.columns);
   const side = Math.max(1, Math.round(described.side * scale));
   const gap = Math.max(1, Math.round((described.pitch - described.side) * scale));
   canvas.width = across * (side + gap) - gap;

@@ -44,6 +44,16 @@ class GroupView:
     surroundings: Surroundings | None = None
 
     @property
+    def states(self) -> list[tuple[str, RunView]]:
+        """What is to be said of the runs: (labels, one of them), those of which the same is to be said
+        together."""
+        found: dict[str, tuple[list[str], RunView]] = {}
+        for run in self.runs:
+            said = repr((run.status, run.problems, run.verdict, run.course, run.findings))
+            found.setdefault(said, ([], run))[0].append(run.label)
+        return [(", ".join(labels), run) for labels, run in found.values()]
+
+    @property
     def several(self) -> bool:
         """Whether there is more than one seed."""
         return len(self.runs) > 1
