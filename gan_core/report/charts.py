@@ -17,10 +17,12 @@ DECADE = 10
 
 @dataclass(frozen=True)
 class Series:
-    """A line: equally many `x` and `y` (None: no value); `low` and `high` bound its interval, drawn as a band
-    or, of few points, as bars. `connected`: between its points lie others, so a line may join them. `part_of`:
-    the label of the line of which this is one run: it is drawn thin in that one's colour and has no place in
-    the legend."""
+    """A line: equally many `x` and `y` (None: no value).
+
+    `low` and `high` bound its interval, drawn as a band or, of few points, as bars. `connected`: between its
+    points lie others, so a line may join them. `part_of`: the label of the line of which this is one run: it
+    is drawn thin in that one's colour and has no place in the legend.
+    """
 
     label: str
     x: Sequence[Any]

@@ -247,7 +247,7 @@ class TestInTheBrowser:
         with gallery.open("charts.html", 390) as opened:
             names = opened.page.locator(".drawing").nth(1).locator("[aria-label='x-axis tick label'] text")
             places = [names.nth(i).bounding_box()["x"] for i in range(names.count())]
-            assert names.all_inner_texts() == ["8", "64", "512"]
+            assert names.all_text_contents() == ["8", "64", "512"]
         assert places[1] - places[0] == pytest.approx(places[2] - places[1], rel=0.1)
 
     def test_words_can_be_selected(self, gallery):
@@ -265,7 +265,7 @@ class TestInTheBrowser:
             page = opened.page.evaluate("() => getComputedStyle(document.body).backgroundColor")
             opened.page.evaluate("() => dispatchEvent(new Event('afterprint'))")
             again = opened.page.evaluate("() => document.querySelector('.drawing svg').viewBox.baseVal.width")
-        assert set(widths) == {640} and again > 1000
+        assert max(widths) == 640 and again > 1000  # a heat map is no wider than it needs
         assert page == "rgb(255, 255, 255)"
 
 
