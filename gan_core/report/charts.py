@@ -1,7 +1,8 @@
 """Charts as data: what the browser draws with Observable Plot (`templates/charts.js`), with words for who
-cannot see it."""
+cannot see it. What is drawn can be read on hover, by touch and with the arrow keys."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -10,11 +11,18 @@ from gan_core.evaluation.figures import is_missing
 Format = Literal["count", "share", "figure", "seconds", "text"]
 # So many figures of a number are drawn and told on hover.
 DIGITS = 5
+# A scale is logarithmic where the largest of positive values is so many times the smallest.
+DECADE = 10
 
 
 @dataclass(frozen=True)
 class Series:
-    """A line: equally many `x` and `y` (None: no value); `low` and `high` bound its interval."""
+    """A line: equally many `x` and `y` (None: no value).
+
+    `low` and `high` bound its interval, drawn as a band or, of few points, as bars. `connected`: between its
+    points lie others, so a line may join them. `part_of`: the label of the line of which this is one run: it
+    is drawn thin in that one's colour and has no place in the legend.
+    """
 
     label: str
     x: Sequence[Any]
@@ -22,6 +30,9 @@ class Series:
     low: Sequence[float | None] | None = None
     high: Sequence[float | None] | None = None
     dots: bool = False
+    connected: bool = True
+    interval: Literal["band", "bars"] = "band"
+    part_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,7 @@ class Rule:
 class Mark:
     """A point that is named."""
 
-    x: float
+    x: Any
     y: float
     label: str
 
@@ -54,11 +65,27 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Chart:
-    """Lines over x, or horizontal bars. `alt` says what it shows, `tick_label` what a bar's tick is."""
+class Drawing:
+    """What every chart has: its title, and what it shows in words."""
 
     title: str
     alt: str
+
+    def data(self) -> dict[str, Any]:
+        """JSON for the browser, numbers cut to what can be seen."""
+        return {"kind": self.kind, **_rounded(asdict(self))}
+
+    @property
+    def kind(self) -> str:
+        """How `charts.js` draws it."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Chart(Drawing):
+    """Lines over x, or horizontal bars; `tick_label` says what a bar's tick is. `x_scale` is `point` where x
+    is words or values that stand equally far apart; `x_ticks`: the only values that the x axis names."""
+
     x_label: str
     y_label: str = ""
     series: tuple[Series, ...] = ()
@@ -67,18 +94,121 @@ class Chart:
     marks: tuple[Mark, ...] = ()
     x_format: Format = "count"
     y_format: Format = "figure"
+    x_scale: Literal["linear", "log", "point"] = "linear"
     y_scale: Literal["linear", "log"] = "linear"
+    x_ticks: tuple[Any, ...] | None = None
     from_zero: bool = False
     tick_label: str = ""
 
+    @property
+    def kind(self) -> str:
+        return "bars" if self.bars else "lines"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a heat map: its column and row, and its value, or why it has none (`missing`). `best`: no
+    other is shown to be better."""
+
+    x: str
+    y: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    best: bool = False
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class HeatMap(Drawing):
+    """A table of colours with their values; `columns` and `rows` in their order. `better`: which side of
+    `value_label` is."""
+
+    x_label: str
+    y_label: str
+    value_label: str
+    columns: tuple[str, ...]
+    rows: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    format: Format = "figure"
+    better: str = ""
+
+    @property
+    def kind(self) -> str:
+        return "heat"
+
     def data(self) -> dict[str, Any]:
-        """JSON for the browser, numbers cut to what can be seen."""
-        return _rounded(asdict(self))
+        """`shade` of a cell: how strong its colour is, from 0 (the lowest value) to 1; of values that span a
+        decade by their logarithms."""
+        data = super().data()
+        place = positions([cell.value for cell in self.cells])
+        for cell, drawn in zip(self.cells, data["cells"], strict=True):
+            drawn["shade"] = None if is_missing(cell.value) else round(place(cell.value), 3)
+        return data
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis of parallel coordinates: `ticks` are (place from 0 to 1, what stands there)."""
+
+    label: str
+    ticks: tuple[tuple[float, str], ...]
+
+
+@dataclass(frozen=True)
+class Track:
+    """One line through all axes: on each its place from 0 to 1, and its value in words."""
+
+    label: str
+    places: tuple[float, ...]
+    texts: tuple[str, ...]
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Parallel(Drawing):
+    """Parallel coordinates: an axis for each key and one for the result, a line for each configuration."""
+
+    axes: tuple[Axis, ...]
+    tracks: tuple[Track, ...]
+
+    @property
+    def kind(self) -> str:
+        return "parallel"
 
 
 def over_images_seen(lines: Iterable[Series], what: str) -> str:
     """`Losses over images seen: generator from 1.2 to 0.8.`"""
     return f"{what} over images seen: {'; '.join(_course(line) for line in lines) or 'nothing'}."
+
+
+def spans_decades(values: Iterable[float | None]) -> bool:
+    """Whether a scale of these values is best logarithmic: all are above 0 and far apart."""
+    known = [value for value in values if not is_missing(value)]
+    return bool(known) and min(known) > 0 and max(known) >= DECADE * min(known)
+
+
+def positions(values: Iterable[float | None]) -> Callable[[float], float]:
+    """Where a value lies between the smallest of `values` (0) and the largest (1), by logarithms where they
+    span decades; in the middle where all are the same."""
+    known = [value for value in values if not is_missing(value)]
+    scale = math.log if spans_decades(known) else float
+    if not known or scale(min(known)) == scale(max(known)):
+        return lambda value: 0.5
+    low, high = scale(min(known)), scale(max(known))
+    return lambda value: (scale(value) - low) / (high - low)
+
+
+def value_axis(label: str, values: Sequence[float | None], write: Callable[[float], str]) -> Axis:
+    """An axis of parallel coordinates for numbers, with their ends and, by its scale, their middle."""
+    known = [value for value in values if not is_missing(value)]
+    ends = sorted({min(known), max(known)}) if known else []
+    place = positions(known)
+    if len(ends) == 2:
+        low, high = ends
+        middle = math.sqrt(low * high) if spans_decades(known) else (low + high) / 2
+        ends = [low, middle, high]
+    return Axis(label, tuple((place(value), write(value)) for value in ends))
 
 
 def _course(line: Series) -> str:
@@ -94,9 +224,5 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_rounded(inner) for inner in value]
     if isinstance(value, float):
-        return (
-            None
-            if is_missing(value) or value in (float("inf"), -float("inf"))
-            else float(f"{value:.{DIGITS}g}")
-        )
+        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
     return value

@@ -47,6 +47,17 @@ class Site:
         """The table of seeds behind it."""
         return read_seeds(self.store, self.artefacts.leaderboard)
 
+    @cached_property
+    def row_of(self) -> dict[str, dict[str, Any]]:
+        """By experiment, the row of the leaderboard that it is in."""
+        rows = self.table.to_dict("records")
+        return {member: row for row in rows for member in row["members"].split()}
+
+    @cached_property
+    def seed_rows(self) -> dict[str, dict[str, Any]]:
+        """By experiment, its own row of the table of seeds."""
+        return {row["experiment"]: row for row in self.seeds.to_dict("records")}
+
     def tables(self) -> Iterator[tuple[str, str, pandas.DataFrame]]:
         """(dataset, protocol, rows) of what may be compared."""
         return leaderboard_groups(self.table)

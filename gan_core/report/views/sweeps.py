@@ -1,0 +1,419 @@
+"""What a page shows of configurations that differ in few keys: each figure over the keys, which one is best,
+and what is missing."""
+
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+import pandas
+
+from gan_core.errors import StoreError
+from gan_core.evaluation.evidence import read_evidence
+from gan_core.evaluation.figures import FIGURES, is_missing, percent
+from gan_core.evaluation.judging.verdicts import demotion
+from gan_core.evaluation.metrics import interval_names
+from gan_core.evaluation.statistics.comparing import Candidate, beats, holm
+from gan_core.leaderboard.folding import RANKED_BY, TESTED_BY
+from gan_core.leaderboard.tables import interval_text, shown_figures
+from gan_core.report.charts import (
+    Axis,
+    Cell,
+    Chart,
+    Drawing,
+    HeatMap,
+    Parallel,
+    Series,
+    Track,
+    positions,
+    spans_decades,
+    value_axis,
+)
+from gan_core.report.families import Family, Point, are_numbers
+from gan_core.report.site import Site
+from gan_core.report.views.words import words
+
+NOT_TRAINED = "not trained"
+NOT_EVALUATED = "trained, not evaluated"
+OTHERWISE = "measured by another protocol"
+NO_EXPERIMENT = "no experiment has these values"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A point of a family with its row of the leaderboard, or why it has none; `labels`: its values in words,
+    `present` and `absent`: its experiments with and without a figure."""
+
+    point: Point
+    labels: tuple[str, ...]
+    row: dict[str, Any] | None
+    missing: str
+    absent: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        return ", ".join(self.labels)
+
+
+@dataclass(frozen=True)
+class SweepRow:
+    """A line of the table of one figure; `standing`: `best`, `not told apart` from it, or `worse`."""
+
+    cells: list[str]
+    name: str
+    path: str | None
+    value: str
+    interval: str
+    seeds: str
+    verdict: str
+    standing: str
+
+
+@dataclass(frozen=True)
+class SweepFigure:
+    """One figure over the keys: its chart, its table, which configuration is best."""
+
+    name: str
+    label: str
+    chart: Drawing
+    rows: list[SweepRow]
+    best: str
+
+
+@dataclass(frozen=True)
+class SweepView:
+    """A family: `keys` in words, a view for each figure, what is missing with the command that makes it, and
+    how many points are measured by another protocol than is shown."""
+
+    keys: list[str]
+    dataset: str
+    protocol: str
+    figures: list[SweepFigure]
+    missing: list[tuple[str, str, str]]
+    command: str
+    notes: list[str]
+
+
+def key_in_words(key: str) -> str:
+    """`latent.size` as `latent size`, `conditioning.name` as `conditioning`."""
+    return words(key.removesuffix(".name").replace(".", " "))
+
+
+def value_in_words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if value is None:
+        return "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(value_in_words(part) for part in value) or "none"
+    return (
+        f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else words(value)
+    )
+
+
+def results_of(site: Site, family: Family) -> list[Result]:
+    """Every point with what was measured of it, by the protocol that most points were measured by."""
+    rows = _rows_by_member(site, family)
+    protocols = [row["protocol"] for row in rows.values()]
+    protocol = max(sorted(set(protocols)), key=protocols.count) if protocols else ""
+    return [_result(site, point, rows, protocol) for point in family.points]
+
+
+def sweep_view(site: Site, family: Family) -> SweepView:
+    results = results_of(site, family)
+    measured = [result for result in results if result.row]
+    frame = pandas.DataFrame([result.row for result in measured])
+    keys = [key_in_words(key) for key in family.keys]
+    absent = [name for result in results for name in result.absent]
+    return SweepView(
+        keys=keys,
+        dataset=family.dataset,
+        protocol=measured[0].row["protocol"] if measured else "",
+        figures=[_figure(site, family, results, name) for name in shown_figures(frame, variants=False)],
+        missing=[
+            (result.label, ", ".join(result.absent), result.missing) for result in results if result.absent
+        ],
+        command=f"python -m pipelines backfill {shlex.join(absent)}" if absent else "",
+        notes=_notes(family, results),
+    )
+
+
+# --- what was measured ------------------------------------------------------------------------------------
+
+
+def _rows_by_member(site: Site, family: Family) -> dict[str, dict[str, Any]]:
+    """By experiment, its row of the leaderboard, where it is of today's configuration and training."""
+    stale = site.artefacts.leaderboard.details.get("stale", {})
+    found = {}
+    for member in family.experiments:
+        row = site.row_of.get(member)
+        if row is not None and member not in stale and row["dataset"] == family.dataset:
+            found[member] = row
+    return found
+
+
+def _result(site: Site, point: Point, rows: dict[str, dict[str, Any]], protocol: str) -> Result:
+    """Of several rows of one configuration, as other versions of the code leave them, that of most seeds."""
+    found = [rows[name] for name in point.experiments if name in rows and rows[name]["protocol"] == protocol]
+    row = max(found, key=lambda item: len(item["members"].split())) if found else None
+    members = row["members"].split() if row else []
+    absent = tuple(name for name in point.experiments if name not in members)
+    labels = tuple(value_in_words(value) for value in point.values)
+    reasons = dict.fromkeys(_why_missing(site, name, rows) for name in absent)
+    return Result(point, labels, row, "; ".join(reasons), absent)
+
+
+def _why_missing(site: Site, name: str, rows: dict[str, dict[str, Any]]) -> str:
+    leaderboard = site.artefacts.leaderboard.details
+    if name in rows:
+        return OTHERWISE
+    reason = leaderboard.get("stale", {}).get(name) or leaderboard.get("damaged", {}).get(name)
+    return reason or (NOT_EVALUATED if site.artefacts.of("trained_gan", name) else NOT_TRAINED)
+
+
+def _notes(family: Family, results: list[Result]) -> list[str]:
+    there = {result.labels for result in results}
+    whole = 1
+    for position in range(len(family.keys)):
+        whole *= len(family.values(position))
+    without = whole - len(there)
+    notes = []
+    if without:
+        notes.append(f"{without:,} of the {whole:,} combinations of these values have no experiment.")
+    if any(OTHERWISE in result.missing for result in results):
+        notes.append("Figures of another protocol do not compare with these and are not shown.")
+    return notes
+
+
+# --- which is best ----------------------------------------------------------------------------------------
+
+
+def _candidate(site: Site, result: Result, figure: str) -> Candidate:
+    """As the leaderboard ranks it; of a figure of which more is better with its sign turned."""
+    sign = -1.0 if FIGURES[figure].better == "higher" else 1.0
+    members = result.row["members"].split()
+    values = {
+        seed: sign * value
+        for name in members
+        if not is_missing(value := site.seed_rows[name].get(figure))
+        for seed in [site.seed_rows[name]["seed"]]
+    }
+    ends = [result.row.get(end) for end in interval_names(figure)]
+    evaluations = [found for name in members if (found := site.artefacts.of("evaluation", name))]
+    levels = sorted(demotion(found) for found in evaluations)
+    return Candidate(
+        values=values,
+        interval=None if any(is_missing(end) for end in ends) else tuple(sorted(sign * end for end in ends)),
+        evidence=_evidence(site, evaluations) if figure == RANKED_BY and len(members) == 1 else None,
+        failed=levels[len(levels) // 2] if levels else 0,
+    )
+
+
+def _evidence(site: Site, evaluations) -> dict[str, Any] | None:
+    try:
+        return read_evidence(site.store, evaluations[0], TESTED_BY) if evaluations else None
+    except StoreError:  # what the leaderboard does without, too
+        return None
+
+
+def _standings(site: Site, measured: list[Result], figure: str) -> list[str]:
+    """`best`, `tied` with it or `worse`, by the tests that rank the leaderboard, corrected for all pairs."""
+    if FIGURES[figure].better not in ("lower", "higher") or len(measured) < 2:
+        return ["" for _ in measured]
+    candidates = [_candidate(site, result, figure) for result in measured]
+    order = sorted(range(len(candidates)), key=lambda i: (candidates[i].failed, candidates[i].mean))
+    pairs = [(a, b) for place, a in enumerate(order) for b in order[place + 1 :]]
+    alike = [(a, b) for a, b in pairs if candidates[a].failed == candidates[b].failed]
+    p_values = [min(2 * beats(candidates[a], candidates[b]), 1.0) for a, b in alike]
+    shown = {pair for pair, is_shown in zip(alike, holm(p_values), strict=True) if is_shown}
+    best = order[0]
+    return [
+        "best"
+        if i == best
+        else "worse"
+        if (best, i) in shown or candidates[i].failed > candidates[best].failed
+        else "tied"
+        for i in range(len(candidates))
+    ]
+
+
+def _best_in_words(measured: list[Result], standings: list[str], figure: str) -> str:
+    label = FIGURES[figure].label
+    if "best" not in standings:
+        return f"Neither more nor less of the {label} is better." if len(measured) > 1 else ""
+    best = measured[standings.index("best")]
+    tied = [result for result, standing in zip(measured, standings, strict=True) if standing == "tied"]
+    seeds = len(best.row["members"].split())
+    of_seeds = "one seed" if seeds == 1 else f"{seeds} seeds"
+    text = f"{label}: best is **{best.label}** with {_with_interval(figure, best.row)} ({of_seeds}). "
+    if not tied:
+        return text + "Each of the others is shown to be worse."
+    if len(tied) == len(measured) - 1:
+        return text + "No test tells any of the others apart from it."
+    names = ", ".join(f"**{result.label}**" for result in tied)
+    return text + f"No test tells {names} apart from it; the others are shown to be worse."
+
+
+def _with_interval(figure: str, row: dict[str, Any]) -> str:
+    return f"{FIGURES[figure].write(row[figure])} {interval_text(figure, row)}".rstrip()
+
+
+# --- how it is drawn --------------------------------------------------------------------------------------
+
+
+def _figure(site: Site, family: Family, results: list[Result], figure: str) -> SweepFigure:
+    measured = [result for result in results if result.row and not is_missing(result.row[figure])]
+    standings = _standings(site, measured, figure)
+    draw = {1: _line, 2: _heat}.get(len(family.keys), _parallel)
+    # Of a single configuration nothing is best.
+    unbeaten = {
+        result.labels: standing in ("best", "tied")
+        for result, standing in zip(measured, standings, strict=True)
+        if standing
+    }
+    rows = [_row(site, result, figure, of) for result, of in zip(measured, standings, strict=True)]
+    if FIGURES[figure].better in ("lower", "higher"):
+        order = sorted(
+            range(len(rows)),
+            key=lambda i: measured[i].row[figure] * (1 if FIGURES[figure].better == "lower" else -1),
+        )
+        rows = [rows[i] for i in order]
+    return SweepFigure(
+        figure,
+        FIGURES[figure].heading,
+        draw(family, results, figure, unbeaten),
+        rows,
+        _best_in_words(measured, standings, figure),
+    )
+
+
+def _row(site: Site, result: Result, figure: str, standing: str) -> SweepRow:
+    there = len(result.row["members"].split())
+    of_all = len(result.point.experiments)
+    return SweepRow(
+        cells=list(result.labels),
+        name=result.row["experiment"],
+        path=site.row_path(result.row["experiment"]),
+        value=FIGURES[figure].write(result.row[figure]),
+        interval=interval_text(figure, result.row),
+        seeds=str(there) if there == of_all else f"{there} of {of_all}",
+        verdict=result.row["verdict"],
+        standing={"best": "best", "tied": "not told apart", "worse": "worse"}.get(standing, ""),
+    )
+
+
+def _format(figure: str) -> str:
+    return "share" if FIGURES[figure].write is percent else "figure"
+
+
+def _title(family: Family, figure: str) -> str:
+    keys = [key_in_words(key) for key in family.keys]
+    return f"{FIGURES[figure].label} over {', '.join(keys[:-1])}{' and ' if keys[1:] else ''}{keys[-1]}"
+
+
+def _alt(family: Family, results: list[Result], figure: str) -> str:
+    parts = [
+        f"{result.label} {FIGURES[figure].write(result.row[figure])}"
+        for result in results
+        if result.row and not is_missing(result.row[figure])
+    ]
+    return f"{_title(family, figure)}: {'; '.join(parts)}."
+
+
+def _line(family: Family, results: list[Result], figure: str, unbeaten: dict[tuple[str, ...], bool]) -> Chart:
+    """A line where the key has an order; of words, points with their intervals."""
+    values = family.values(0)
+    numbers = are_numbers(values)
+    shown = [result for result in results if result.row]
+    ends = [[_number(result.row.get(end)) for result in shown] for end in interval_names(figure)]
+    series = Series(
+        FIGURES[figure].label,
+        [result.point.values[0] if numbers else result.label for result in shown],
+        [_number(result.row[figure]) for result in shown],
+        *ends,
+        dots=True,
+        connected=numbers,
+        interval="bars",
+    )
+    return Chart(
+        _title(family, figure),
+        _alt(family, results, figure),
+        key_in_words(family.keys[0]),
+        FIGURES[figure].heading,
+        series=(series,),
+        x_format="count" if numbers else "text",
+        y_format=_format(figure),
+        x_scale="point" if not numbers else "log" if spans_decades(values) else "linear",
+        x_ticks=tuple(values) if numbers else None,
+    )
+
+
+def _heat(
+    family: Family, results: list[Result], figure: str, unbeaten: dict[tuple[str, ...], bool]
+) -> HeatMap:
+    """The key with more values across."""
+    across, down = (0, 1) if len(family.values(0)) >= len(family.values(1)) else (1, 0)
+    by_labels = {result.labels: result for result in results}
+    columns, rows = (
+        [value_in_words(value) for value in family.values(position)] for position in (across, down)
+    )
+    cells = []
+    for y in rows:
+        for x in columns:
+            labels = (x, y) if across == 0 else (y, x)
+            cells.append(_cell(x, y, by_labels.get(labels), figure, unbeaten.get(labels, False)))
+    return HeatMap(
+        _title(family, figure),
+        _alt(family, results, figure),
+        key_in_words(family.keys[across]),
+        key_in_words(family.keys[down]),
+        FIGURES[figure].label,
+        tuple(columns),
+        tuple(rows),
+        tuple(cells),
+        format=_format(figure),
+        better=FIGURES[figure].better if FIGURES[figure].better in ("lower", "higher") else "",
+    )
+
+
+def _cell(x: str, y: str, result: Result | None, figure: str, best: bool) -> Cell:
+    if result is None or result.row is None or is_missing(result.row[figure]):
+        return Cell(x, y, missing=(result.missing or "not measured") if result else NO_EXPERIMENT)
+    low, high = (_number(result.row.get(end)) for end in interval_names(figure))
+    return Cell(x, y, _number(result.row[figure]), low, high, best)
+
+
+def _parallel(
+    family: Family, results: list[Result], figure: str, unbeaten: dict[tuple[str, ...], bool]
+) -> Parallel:
+    shown = [result for result in results if result.row and not is_missing(result.row[figure])]
+    figures = [result.row[figure] for result in shown]
+    axes = [_key_axis(family, position) for position in range(len(family.keys))]
+    axes.append(value_axis(FIGURES[figure].label, figures, FIGURES[figure].write))
+    place = positions(figures)
+    tracks = [
+        Track(
+            result.label,
+            (*(_place(axis, text) for axis, text in zip(axes, result.labels, strict=False)), place(value)),
+            (*result.labels, _with_interval(figure, result.row)),
+            unbeaten.get(result.labels, False),
+        )
+        for result, value in zip(shown, figures, strict=True)
+    ]
+    return Parallel(_title(family, figure), _alt(family, results, figure), tuple(axes), tuple(tracks))
+
+
+def _key_axis(family: Family, position: int) -> Axis:
+    """The values of a key, equally far apart."""
+    labels = [value_in_words(value) for value in family.values(position)]
+    step = 1 / max(1, len(labels) - 1)
+    return Axis(
+        key_in_words(family.keys[position]), tuple((i * step, label) for i, label in enumerate(labels))
+    )
+
+
+def _place(axis: Axis, text: str) -> float:
+    return next(place for place, tick in axis.ticks if tick == text)
+
+
+def _number(value: Any) -> float | None:
+    return None if is_missing(value) else float(value)
