@@ -28,7 +28,7 @@ def pages(site: Site) -> Iterator[Page]:
     catalogue = _catalogue(site)
     yield site.page(
         "compare.html",
-        "compare.html",
+        "compare/page.html",
         "Compare",
         {"catalogue": catalogue},
         lambda: {

@@ -25,7 +25,7 @@ def pages(site: Site) -> Iterator[Page]:
         "datasets": {name: item.description for name, item in site.configs.datasets.items()},
         "newest": _newest(site),
     }
-    yield site.page("index.html", "index.html", "GAN report", made_from, lambda: _view(site))
+    yield site.page("index.html", "index/page.html", "GAN report", made_from, lambda: _view(site))
 
 
 def _view(site: Site) -> dict[str, Any]:
