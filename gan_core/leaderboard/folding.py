@@ -112,7 +112,7 @@ def folded_rows(table: Ranked) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["rank"], _last(row[RANKED_BY]), row["experiment"]))
 
 
-def tested_pairs(table: Ranked) -> list[dict[str, Any]]:
+def pairs_tested(table: Ranked) -> list[dict[str, Any]]:
     """A row for each two configurations that were tested, by column.
 
     `p_corrected` by Holm's procedure over all pairs whose order is a matter of tests, missing for others:

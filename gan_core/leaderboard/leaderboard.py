@@ -26,8 +26,8 @@ from gan_core.leaderboard.folding import (
     Ranked,
     fold,
     folded_rows,
+    pairs_tested,
     ranked,
-    tested_pairs,
 )
 from gan_core.leaderboard.publishing import NOTHING, produce_table, prune
 from gan_core.leaderboard.rows import Entry, entry_of, entry_of_external, evaluated_training, staleness
@@ -328,7 +328,7 @@ def _tests_frame(tables: list[Ranked]) -> pandas.DataFrame:
     rows = [
         {**{key: table.folds[0].entries[0].values[key] for key in ("dataset", "protocol")}, **row}
         for table in tables
-        for row in tested_pairs(table)
+        for row in pairs_tested(table)
     ]
     return pandas.DataFrame(rows, columns=list(TEST_COLUMNS)).astype(TEST_COLUMNS)
 

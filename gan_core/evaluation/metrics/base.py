@@ -239,6 +239,7 @@ class Metric:
     `question`: what its figures answer. `in_tables`: whether the main figure has a column wherever
     experiments are compared, or what says so of the figures of some rows, a table with a column for each;
     those without stand in the tables' files and with each experiment.
+    `in_overview`: whether that column is shown before a reader of the report has chosen any.
     `settings` says what else decides the figures, for their protocol, such as `kid=100x1000`. `least_images`:
     how many generated images it needs. `version` counts in the fingerprint of what is measured: raise it when
     the figures change. `weights` gives the sha256 of a file that decides the figures as well, where there is
@@ -261,6 +262,7 @@ class Metric:
     picture_title: str = ""
     question: Question = "distance"
     in_tables: "bool | Callable[[Mapping[str, Any]], bool]" = True
+    in_overview: bool = False
     settings: Callable[[Comparison], str] = lambda comparison: ""
     least_images: int = 2
     version: str = "1"

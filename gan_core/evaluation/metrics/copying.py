@@ -372,6 +372,7 @@ add_metric(
             ),
         },
         compute=compute,
+        in_overview=True,
         interval=interval,
         generated=(FEATURES, PIXELS),
         real=(FEATURES, PIXELS, DISTANCES),

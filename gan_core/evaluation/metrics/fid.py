@@ -41,6 +41,7 @@ add_metric(
             )
         },
         compute=compute,
+        in_overview=True,
         generated=(MOMENTS, FEATURES),
         real=(MOMENTS,),
         variants=("untrained", "test", "floor"),

@@ -106,6 +106,7 @@ add_metric(
             ),
         },
         compute=compute,
+        in_overview=True,
         generated=(SCORE,),
         interval=interval,
         least_images=SPLITS,

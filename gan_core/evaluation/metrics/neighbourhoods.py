@@ -395,12 +395,14 @@ def _add(
     floor: bool,
     write=percent,
     in_tables=True,
+    in_overview=False,
 ):
     add_metric(
         name,
         Metric(
             figures={name: Figure(label, "higher", explanation, write)},
             compute=compute,
+            in_overview=in_overview,
             generated=(FEATURES,),
             real=(FEATURES, BALLS),
             variants=("floor",) if floor else (),
@@ -424,6 +426,7 @@ _add(
     "quality",
     13,
     floor=True,
+    in_overview=True,
 )
 _add(
     "recall",
@@ -435,6 +438,7 @@ _add(
     "variety",
     14,
     floor=True,
+    in_overview=True,
 )
 _add(
     "density",
@@ -459,6 +463,7 @@ _add(
     "variety",
     16,
     floor=True,
+    in_overview=True,
 )
 _add(
     "clipped_density",

@@ -9,7 +9,7 @@ from gan_core.leaderboard.training_figures import TRAINING_FIGURES
 from gan_core.report.page import Page
 from gan_core.report.pages import page_kind
 from gan_core.report.site import Site
-from gan_core.report.views.table import table_view
+from gan_core.report.views.table import WORDS, TableView, table_view
 from gan_core.report.views.words import date_in_words
 
 # Figures of a training that the glossary explains; the others explain themselves beside these.
@@ -25,12 +25,15 @@ def pages(site: Site) -> Iterator[Page]:
         "datasets": {name: item.description for name, item in site.configs.datasets.items()},
         "newest": _newest(site),
     }
-    yield site.page("index.html", "index.html", "GAN report", made_from, lambda: _view(site))
+    yield site.page("index.html", "index/page.html", "GAN report", made_from, lambda: _view(site))
 
 
 def _view(site: Site) -> dict[str, Any]:
+    tables = [table_view(site, number, *table) for number, table in enumerate(site.tables(), start=1)]
     return {
-        "tables": [table_view(site, dataset, protocol, rows) for dataset, protocol, rows in site.tables()],
+        "tables": tables,
+        "column_groups": _column_groups(tables),
+        "WORDS": WORDS,
         "without_row": [
             group.name for group in site.groups.values() if group.name not in set(site.table["experiment"])
         ],
@@ -39,6 +42,15 @@ def _view(site: Site) -> dict[str, Any]:
         "newest": _newest(site),
         "leaderboard": site.artefacts.leaderboard,
     }
+
+
+def _column_groups(tables: list[TableView]) -> dict[str, dict[str, str]]:
+    """What can be chosen among: by group, the headings of the columns that any table has."""
+    words = {word: WORDS[word] for table in tables for word in table.words}
+    groups = {"Configuration": {**{word: words[word] for word in WORDS if word in words}, "seeds": "Seeds"}}
+    for column in (column for table in tables for column in table.columns):
+        groups.setdefault(column.group, {})[column.name] = column.heading
+    return groups
 
 
 def _newest(site: Site) -> str:

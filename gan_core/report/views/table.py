@@ -1,6 +1,7 @@
 """The tables of what compares: one for each dataset and protocol."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas
@@ -8,17 +9,37 @@ import pandas
 from gan_core.evaluation.extractors import EXTRACTORS
 from gan_core.evaluation.figures import FIGURES, MISSING, is_missing, write_figure
 from gan_core.evaluation.judging.verdicts import STOPPED
-from gan_core.evaluation.metrics import interval_names, metric_of_figure
+from gan_core.evaluation.metrics import METRICS, QUESTIONS, interval_names, metric_of_figure
 from gan_core.leaderboard.folding import RANKED_BY
+from gan_core.leaderboard.rows import EXTERNAL
 from gan_core.leaderboard.tables import interval_text, shown_figures
+from gan_core.leaderboard.training_figures import IN_TABLES, TRAINING_FIGURES
 from gan_core.leaderboard.verdicts import Level, verdict_level
 from gan_core.report.charts import Bar, Chart, Rule
 from gan_core.report.site import Site
 
+# More bars than these are no picture of anything; they are the first ones of the table.
+MOST_BARS = 25
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of figures. `name`: that of the leaderboard's file. `shown` before a reader chose any;
+    `group`: where it stands in the list that is chosen from."""
+
+    name: str
+    heading: str
+    group: str
+    shown: bool
+
+    @property
+    def highest_first(self) -> bool:
+        return FIGURES[self.name].better == "higher"
+
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of a table, `below` it its interval; `order` sorts it, empty where there is none."""
+    """One number of a table, `below` it its interval; `order` sorts it where its text would not."""
 
     text: str
     order: str = ""
@@ -37,20 +58,6 @@ class Member:
 
 
 @dataclass(frozen=True)
-class TableView:
-    """Experiments that may be compared: one dataset, one protocol."""
-
-    dataset: str
-    description: str
-    protocol: str
-    extractor: str | None  # where its figures do not compare with published ones
-    headings: list[str]
-    rows: list[tuple[dict[str, Any], list[Cell]]]
-    floor: list[str] | None
-    chart: Chart | None
-
-
-@dataclass(frozen=True)
 class Badge:
     """The verdict on a training in a word or two; `level` is how bad it is."""
 
@@ -58,37 +65,129 @@ class Badge:
     level: Level
 
 
-SPEED = ("images_seen", "images_per_second")
-# So many bars are named in the words for a chart.
-MOST_IN_WORDS = 20
+@dataclass(frozen=True)
+class Row:
+    """One configuration, or samples from elsewhere (`external`). `tied`: others share its rank."""
+
+    rank: int | str
+    tied: bool
+    experiment: str
+    path: str | None
+    architecture: str
+    objective: str
+    conditioning: str
+    tags: str
+    seeds: int
+    badge: Badge
+    note: str
+    stale: str
+    external: bool
+    members: list[Member]
+    cells: list[Cell]
 
 
-def table_view(site: Site, name: str, protocol: str, frame: pandas.DataFrame) -> TableView:
-    """The table and the chart of the rows of one dataset and protocol."""
-    shown = [*shown_figures(frame, variants=True), *SPEED]
-    rows = frame.to_dict("records")
+@dataclass(frozen=True)
+class TableView:
+    """Experiments that may be compared: one dataset, one protocol. `id` is its anchor."""
+
+    id: str
+    dataset: str
+    description: str
+    protocol: str
+    extractor: str | None  # where its figures do not compare with published ones
+    columns: list[Column]
+    rows: list[Row]
+    floor: list[str] | None
+    chart: Chart | None
+    words: list[str] = field(default_factory=list)
+    """The columns of words that have any: `conditioning` only where an experiment has one."""
+
+
+# The columns of words, which those of figures stand behind.
+WORDS = {
+    "architecture": "Architecture",
+    "objective": "Objective",
+    "conditioning": "Conditioning",
+    "tags": "Tags",
+}
+
+
+def table_view(site: Site, number: int, name: str, protocol: str, frame: pandas.DataFrame) -> TableView:
+    """The table and the chart of the rows of one dataset and protocol; the tables are numbered."""
+    columns = table_columns(frame)
+    records = frame.to_dict("records")
     fids = dict(zip(site.seeds["experiment"], site.seeds[RANKED_BY], strict=True))
-    for row in rows:
-        row["badge"] = Badge(row["verdict"], verdict_level(row["verdict"]))
-        row["rank"] = MISSING if is_missing(row["rank"]) else int(row["rank"])
-        row["path"] = site.row_path(row["experiment"])
-        row["members"] = [_member(site, member, fids) for member in row["members"].split()]
-        stale = [f"{member.name}: {member.stale}" for member in row["members"] if member.stale]
-        row["stale"] = "; ".join(stale)
-    best = {column: _best(column, rows) for column in shown if column not in SPEED}
-    floors = _floors(shown, rows)
+    ranks = [record["rank"] for record in records]
+    best = {column.name: _best(column.name, records) for column in columns if column.name not in IN_TABLES}
+    floors = _floors(columns, records)
     dataset = site.configs.datasets.get(name)
     return TableView(
+        id=f"table-{number}",
         dataset=name,
         description=dataset.description if dataset else "",
         protocol=protocol,
         extractor=_incomparable_extractor(protocol),
-        headings=[
-            FIGURES[column].heading.replace(" ↓", "\u00a0↓").replace(" ↑", "\u00a0↑") for column in shown
-        ],
-        rows=[(row, [_cell(column, row, best.get(column)) for column in shown]) for row in rows],
-        floor=[floors.get(column, "") for column in shown] if RANKED_BY in floors else None,
-        chart=_fid_chart(name, rows),
+        columns=columns,
+        rows=[_row(site, record, ranks, columns, best, fids) for record in records],
+        floor=[floors.get(column.name, "") for column in columns] if RANKED_BY in floors else None,
+        chart=_fid_chart(name, records),
+        words=[word for word in WORDS if (frame[word] != "").any()],
+    )
+
+
+def table_columns(frame: pandas.DataFrame) -> list[Column]:
+    """The columns of figures that a table of these rows may show: of every metric that was measured the main
+    figure and the variants, then those of the training."""
+    in_tables = shown_figures(frame, variants=True)
+    measured = [
+        (metric, name)
+        for metric in METRICS.values()
+        for name in (metric.main, *(f"{metric.main}_{variant}" for variant in metric.variants))
+        if name in in_tables or not frame[name].isna().all()
+    ]
+    return [
+        Column(
+            name,
+            _heading(name),
+            QUESTIONS[metric.question] if name == metric.main else "The same, compared otherwise",
+            shown=name == metric.main and metric.in_overview,
+        )
+        for metric, name in measured
+        if not name.endswith("_floor")  # a row of its own
+    ] + [
+        Column(name, _heading(name), "Training", shown=name in SPEED)
+        for name in IN_TABLES
+        if not frame[name].isna().all()
+    ]
+
+
+SPEED = ("images_seen", "images_per_second")
+
+
+def _heading(name: str) -> str:
+    return FIGURES[name].heading.replace(" ↓", "\u00a0↓").replace(" ↑", "\u00a0↑")
+
+
+def _row(
+    site: Site,
+    record: dict[str, Any],
+    ranks: list[Any],
+    columns: list[Column],
+    best: dict[str, float | None],
+    fids: dict[str, float],
+) -> Row:
+    words = {word: record[word] for word in ("experiment", *WORDS, "note", "stale")}
+    ranked = not is_missing(record["rank"])
+    return Row(
+        **words,
+        rank=int(record["rank"]) if ranked else MISSING,
+        tied=ranked and ranks.count(record["rank"]) > 1,
+        path=site.row_path(record["experiment"]),
+        seeds=record["seeds"],
+        badge=Badge(record["verdict"], verdict_level(record["verdict"])),
+        external=record["architecture"] == EXTERNAL,
+        members=[_member(site, member, fids) for member in record["members"].split()],
+        cells=[_cell(column.name, record, best.get(column.name)) for column in columns],
     )
 
 
@@ -99,14 +198,14 @@ def _incomparable_extractor(protocol: str) -> str | None:
     return name if name and not EXTRACTORS[name].compares_with_papers else None
 
 
-def _floors(shown: list[str], rows: list[dict[str, Any]]) -> dict[str, str]:
+def _floors(columns: list[Column], rows: list[dict[str, Any]]) -> dict[str, str]:
     """What real images reach, of those columns that have such a figure."""
     floors = {}
-    for column in shown:
-        metric = metric_of_figure(column)
-        if metric and column == metric.main and "floor" in metric.variants:
-            value = _first(row[f"{column}_floor"] for row in rows)
-            floors |= {} if value is None else {column: FIGURES[column].write(value)}
+    for column in columns:
+        metric = metric_of_figure(column.name)
+        if metric and column.name == metric.main and "floor" in metric.variants:
+            value = _first(row[f"{column.name}_floor"] for row in rows)
+            floors |= {} if value is None else {column.name: FIGURES[column.name].write(value)}
     return floors
 
 
@@ -147,31 +246,37 @@ def _cell(column: str, row: dict[str, Any], best: float | None) -> Cell:
     value = row[column]
     if is_missing(value):
         return Cell(MISSING)
-    below = "" if column in SPEED else interval_text(column, row)
+    below = "" if column in TRAINING_FIGURES else interval_text(column, row)
     # An interval says more than the spread that stands beside a figure without one.
     text = FIGURES[column].write(value) if below else write_figure(column, row)
-    return Cell(text, repr(float(value)), best is not None and value == best, below)
+    return Cell(text, _order(text, value), best is not None and value == best, below)
+
+
+def _order(text: str, value: float) -> str:
+    """What a cell is sorted by where it is not the number that its text begins with: of a duration."""
+    return f"{value:g}" if ":" in text else ""
 
 
 def _fid_chart(dataset: str, rows: list[dict[str, Any]]) -> Chart | None:
+    measured = [row for row in rows if not is_missing(row[RANKED_BY])]
     bars = [
         Bar(
             _chart_label(row),
-            row["fid"],
+            row[RANKED_BY],
             *(None if is_missing(row[end]) else row[end] for end in interval_names(RANKED_BY)),
             tick=_first([row["fid_untrained"]]),
             best=row["rank"] == 1,
         )
-        for row in rows
-        if not is_missing(row["fid"])
+        for row in measured[:MOST_BARS]
     ]
     floor = _first(row["fid_floor"] for row in rows)
     if not bars:
         return None
-    named = "; ".join(f"{bar.label} {FIGURES[RANKED_BY].write(bar.value)}" for bar in bars[:MOST_IN_WORDS])
+    which = "of the table" if len(bars) == len(measured) else f"of the first {len(bars)} rows"
+    named = "; ".join(f"{bar.label} {FIGURES[RANKED_BY].write(bar.value)}" for bar in bars)
     return Chart(
-        f"FID on {dataset}",
-        f"Bars of the FIDs in the table: {named}{'; …' if len(bars) > MOST_IN_WORDS else ''}.",
+        f"FID on {dataset}" + ("" if len(bars) == len(measured) else f", the first {len(bars)} rows"),
+        f"Bars of the FIDs {which}: {named}.",
         "FID (lower is better)",
         bars=tuple(bars),
         rules=() if floor is None else (Rule(floor, "real against real"),),
@@ -181,9 +286,10 @@ def _fid_chart(dataset: str, rows: list[dict[str, Any]]) -> Chart | None:
 
 
 def _chart_label(row: dict[str, Any]) -> str:
-    stopped = row["badge"].level == "stopped"
-    return f"{row['experiment']} {STOPPED}" if stopped else row["experiment"]
+    return (
+        f"{row['experiment']} {STOPPED}" if verdict_level(row["verdict"]) == "stopped" else row["experiment"]
+    )
 
 
-def _first(values) -> Any:
+def _first(values: Iterable[Any]) -> Any:
     return next((value for value in values if not is_missing(value)), None)

@@ -3,7 +3,7 @@
 import pytest
 
 from gan_core.evaluation.metrics import METRICS
-from gan_core.leaderboard.folding import fold, folded_rows, ranked, tested_pairs
+from gan_core.leaderboard.folding import fold, folded_rows, pairs_tested, ranked
 from gan_core.leaderboard.rows import Entry
 from gan_core.leaderboard.training_figures import IN_TABLES
 
@@ -115,7 +115,7 @@ def test_the_tests_that_ranks_stand_on_are_told():
             ]
         )
     )
-    pairs = {(row["experiment"], row["other"]): row for row in tested_pairs(table)}
+    pairs = {(row["experiment"], row["other"]): row for row in pairs_tested(table)}
     assert pairs["a", "b"]["test"] == "intervals" and pairs["a", "b"]["shown"]
     assert not pairs["b", "c"]["shown"] and pairs["b", "c"]["p_corrected"] >= pairs["b", "c"]["p"] > 0.05
     assert pairs["a", "copier"]["p_corrected"] is None and not pairs["a", "copier"]["shown"]
