@@ -7,11 +7,11 @@ export DAGSTER_HOME ?= $(CURDIR)/.dagster
 unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 
-.PHONY: help demo test test-slow test-gpu dev backfill answer check docs picture-book lock vendor lint clean
+.PHONY: help demo test test-slow test-gpu dev backfill answer check docs picture-book report-pictures lock vendor lint clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 .venv/installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -58,6 +58,9 @@ docs: .venv/installed ## build the documentation as a site, site/index.html, wit
 
 picture-book: .venv/installed ## take the pictures of docs/ui.md anew (minutes; needs Chromium)
 	@$(BIN)/python -m tests.picture_book
+
+report-pictures: .venv/installed ## take the pictures of docs/report.md anew from the store's report (needs Chromium)
+	@$(BIN)/python -m tests.report_pictures
 
 lock: .venv/installed ## resolve requirements.lock anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --upgrade \

@@ -8,6 +8,7 @@ from gan_core.cli.commands import (
     export,
     leaderboard,
     new,
+    play,
     reference,
     report,
     sample,
@@ -19,5 +20,5 @@ from gan_core.cli.commands.looking import check, list, status, watch
 
 COMMANDS = (
     *(list, status, check, watch, new, shard, reference, train, sample, evaluate, analyse, compare),
-    *(leaderboard, report, export, verify),
+    *(leaderboard, report, play, export, verify),
 )
