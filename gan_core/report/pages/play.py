@@ -11,17 +11,16 @@ import gzip
 import importlib.util
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 from markupsafe import Markup
 
 from gan_core.config import Experiment, Latent, recorded_experiment
 from gan_core.errors import GanError
-from gan_core.report.page import Page, render_page
+from gan_core.report.page import Navigation, Page, render_page
 from gan_core.report.pages import page_kind
 from gan_core.report.site import Site, play_path, versions
 from gan_core.report.vendored import onnx_runtime_script, onnx_runtime_wasm
@@ -68,15 +67,18 @@ def _foreseen(trained: Manifest) -> str | None:
 
 def _page(site: Site, name: str) -> bytes:
     """The page or, where there can be none, one that says why."""
-    links = (("Leaderboard", "../index.html"), (name, f"../{site.place(name)}"))
+    trained, experiment_page = site.artefacts.of("trained_gan", name), site.place(name)
     try:
-        return render_play(site.store, site.artefacts.of("trained_gan", name), links=links)
+        return render_play(site.store, trained, site.navigation, experiment_page=experiment_page)
     except GanError as error:
         logger.warning("%s", error)
-        title = f"Play with {name}"
         return render_page(
-            "play/cannot.html", title, site.navigation, path=play_path(name), reason=str(error)
+            "play/cannot.html", _title(name), site.navigation, path=play_path(name), reason=str(error)
         )
+
+
+def _title(name: str) -> str:
+    return f"Play with {name}"
 
 
 def why_no_play_page(trained: Manifest) -> str | None:
@@ -102,15 +104,16 @@ def why_no_play_page(trained: Manifest) -> str | None:
 def render_play(
     store: Store,
     trained: Manifest,
+    navigation: Navigation = (),
     *,
-    links: Sequence[tuple[str, str]] = (),
+    experiment_page: str | None = None,
     emit: Callable[[str], None] = logger.info,
 ) -> bytes:
     """The play page of a `trained_gan` artefact as UTF-8 HTML; the same training gives the same bytes.
 
-    `links`: (title, address) of the pages that it leads back to. Takes seconds: the generator is exported.
-    Raises `GanError` where there can be no page (see `why_no_play_page`), and where the images of ONNX
-    Runtime and of PyTorch differ by more than `TOLERANCE`.
+    `experiment_page`: the path, below the report's folder, of the page that it leads back to. Takes seconds:
+    the generator is exported. Raises `GanError` where there can be no page (see `why_no_play_page`), and
+    where the images of ONNX Runtime and of PyTorch differ by more than `TOLERANCE`.
     """
     if reason := why_no_play_page(trained):
         raise GanError(reason)
@@ -119,32 +122,28 @@ def render_play(
     experiment = recorded_experiment(trained.config, trained.partition)
     generator = load_generator(store, trained)
     exported = _exported(generator, trained.partition, emit)
-    check = _check(generator)
-    directions = principal_directions(generator)
-    contents = {
-        "model": exported.model,
-        "directions": _floats(directions),
-        "check-latents": _floats(check.latents),
-        "check-images": _floats(check.images),
-    }
-    return (
-        _template()
-        .render(
-            made=_made(trained, generator, check.labels),
-            links=links,
-            facts=_facts(experiment, trained, exported),
-            directions=len(directions),
-            reach=_reach(generator.latent),
-            most_scale=2 if generator.latent.distribution == "normal" else 1,
-            directions_mean=_directions_mean(generator.latent),
-            path_means=_path_means(generator.latent),
-            contents={
-                **{name: _packed(content) for name, content in contents.items()},
-                "wasm": _base64(onnx_runtime_wasm()),
-            },
-            runtime=Markup(onnx_runtime_script()),
-        )
-        .encode()
+    check, directions = _check(generator), principal_directions(generator)
+    return render_page(
+        "play/page.html",
+        _title(trained.partition),
+        navigation,
+        path=play_path(trained.partition),
+        experiment_page=experiment_page,
+        made=_made(trained, generator, check.labels),
+        facts=_facts(experiment, trained, exported),
+        directions=len(directions),
+        reach=_reach(generator.latent),
+        most_scale=2 if generator.latent.distribution == "normal" else 1,
+        directions_mean=_directions_mean(generator.latent),
+        path_means=_path_means(generator.latent),
+        contents={
+            "model": _packed(exported.model),
+            "directions": _packed(_floats(directions)),
+            "check-latents": _packed(_floats(check.latents)),
+            "check-images": _packed(_floats(check.images)),
+            "wasm": _base64(onnx_runtime_wasm()),
+        },
+        runtime=Markup(onnx_runtime_script()),
     )
 
 
@@ -317,15 +316,3 @@ def _packed(content: bytes) -> Markup:
 
 def _base64(content: bytes) -> Markup:
     return Markup(base64.b64encode(content).decode())
-
-
-@functools.cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("gan_core.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("play/page.html")

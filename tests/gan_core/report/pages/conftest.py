@@ -8,6 +8,7 @@ from gan_core.config import load_configs
 from gan_core.data.raw import collect_raw_images
 from gan_core.data.shards import write_image_shards
 from gan_core.report.pages.play import render_play
+from gan_core.report.site import play_path
 from gan_core.sampling import load_generator
 from gan_core.store import Store
 from gan_core.training.task import TrainingTask
@@ -21,7 +22,7 @@ GENERATORS = {
     "resnet": {"architecture": {"name": "resnet", "width": 8}},
     "uniform": {"latent": {"size": 5, "distribution": "uniform"}, "output": {"activation": "sigmoid"}},
 }
-LINKS = [("Report & more", "../index.html")]
+NAVIGATION = (("Leader & board", "index.html"), ("Datasets", "datasets.html"))
 
 
 @pytest.fixture(scope="session")
@@ -46,9 +47,11 @@ def trainings(tmp_path_factory):
 @pytest.fixture(scope="session")
 def pages(trainings, tmp_path_factory):
     """By the name of a generator: the `path` of its play page, and the `generator` in PyTorch."""
-    folder, made = tmp_path_factory.mktemp("play"), {}
+    folder, made = tmp_path_factory.mktemp("report"), {}
+    (folder / "play").mkdir()
     for name, trained in trainings.trained.items():
-        path = folder / f"{name}.html"
-        path.write_bytes(render_play(trainings.store, trained, links=LINKS, emit=print))
+        path = folder / play_path(name)
+        place = f"experiments/{name}.html"
+        path.write_bytes(render_play(trainings.store, trained, NAVIGATION, experiment_page=place, emit=print))
         made[name] = SimpleNamespace(path=path, generator=load_generator(trainings.store, trained))
     return made

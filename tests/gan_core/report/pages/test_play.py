@@ -11,7 +11,7 @@ from gan_core.errors import GanError
 from gan_core.report.pages import play
 from gan_core.report.pages.play import MOST_BYTES, principal_directions, render_play, why_no_play_page
 from gan_core.store.manifest import FileEntry, Manifest
-from tests.gan_core.report.pages.conftest import LINKS
+from tests.gan_core.report.pages.conftest import NAVIGATION
 
 
 class FirstLayer(nn.Module):
@@ -79,7 +79,8 @@ def test_without_the_packages_it_says_how_to_get_them(monkeypatch):
 
 @pytest.mark.slow
 def test_the_same_training_gives_the_same_page(trainings, pages):
-    page = render_play(trainings.store, trainings.trained["acgan"], links=LINKS, emit=print)
+    trained, place = trainings.trained["acgan"], "experiments/acgan.html"
+    page = render_play(trainings.store, trained, NAVIGATION, experiment_page=place, emit=print)
     assert page == pages["acgan"].path.read_bytes()
     assert 4_200_000 < len(page) < 5_000_000
     assert page.count(b"<script src") == page.count(b"<link") == 0
@@ -90,7 +91,8 @@ def test_the_same_training_gives_the_same_page(trainings, pages):
 def test_what_the_page_says_of_the_generator(trainings, pages, kind):
     text = pages[kind].path.read_text(encoding="utf-8")
     assert f"<code>trained_gan/{kind}/{trainings.trained[kind].fingerprint}</code>" in text
-    assert '<a href="../index.html">Report &amp; more</a>' in text
+    assert '<a href="../index.html">Leader &amp; board</a>' in text
+    assert f'<a href="../experiments/{kind}.html">' in text
     words = {
         "dcgan": ["average over training (EMA, decay 0.9), at 500 images seen", "16 values, normal, N(0, 1)"],
         "uniform": ["as trained (no EMA), at 500 images seen", "5 values, uniform between -1 and 1"],

@@ -1,40 +1,38 @@
 """The play page in a real browser, opened from a file without a network, beside its generator in PyTorch."""
 
-import itertools
 import math
-import shutil
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from gan_core.analysis.latents import path_of
 from gan_core.images import to_uint8
 from gan_core.report.pages.play import principal_directions
+from gan_core.report.site import play_path
 from gan_core.sampling import images_of, sample_latents
+from tests.gan_core.report.browser import MARKS, Reader, reading
 from tests.gan_core.report.pages.conftest import GENERATORS
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 TOLERANCE = 1e-4
 MASK = 2**32 - 1
+LAST_DRAWN = "#sample-15:not([aria-label='Not drawn yet'])"
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH: install it to test the page"),
-]
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
+def reader(pages) -> Iterator[Reader]:
+    with reading(pages["dcgan"].path.parent.parent) as reader:
+        yield reader
+
+
+@pytest.fixture
+def browser(reader) -> Browser:
+    return reader.browser
 
 
 @pytest.fixture
@@ -53,7 +51,7 @@ def opened(pages, browser):
         page.on("request", lambda request: asked.append(request.url))
         page.goto(pages[kind].path.as_uri())
         page.evaluate("play.ready")
-        page.wait_for_selector("#sample-15:not([aria-label='Not drawn yet'])")
+        page.wait_for_selector(LAST_DRAWN)
         return page
 
     yield open_page
@@ -140,10 +138,18 @@ def test_images_and_latents_are_those_of_pytorch(pages, opened, kind):
     labels = [index % max(generator.n_classes, 1) for index in range(16)]
     for index in (0, 15):
         assert shows(page, f"sample-{index}", generator, latent_of(generator, 0, index), labels[index])
-    for media, width in itertools.product(("print", "screen"), (1400, 800, 390)):
-        page.emulate_media(media=media)
-        page.set_viewport_size({"width": width, "height": 900})
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_nothing_is_wrong_with_it_at_any_width(reader):
+    with reader.open(play_path("acgan")) as opened:
+        opened.page.wait_for_selector(LAST_DRAWN)
+        problems = opened.problems()
+        for width, scheme in ((1400, "dark"), (800, "light"), (390, "dark")):
+            opened.resize(width, scheme)
+            problems += opened.problems(keyboard=width == 390)
+        opened.page.emulate_media(media="print")
+        problems += opened.problems(keyboard=False, axe=False)
+    assert not problems, "\n".join(problems)
 
 
 def test_every_control_is_reached_and_works_by_keyboard(pages, opened):
@@ -157,7 +163,7 @@ def test_every_control_is_reached_and_works_by_keyboard(pages, opened):
         keys.press("Tab")
         reached.append(page.evaluate(focused))
     assert reached == expected
-    assert len(expected) == 1 + 2 + 4 + 8 + 5 + 4 + 16
+    assert len(expected) == 4 + 2 + 4 + 8 + 5 + 4 + 16
 
     page.focus("#seed")
     keys.press("Control+A")
