@@ -17,6 +17,8 @@ exclude_patterns = ["api/modules.rst"]
 
 # Headings are link targets by the names that GitHub gives them.
 myst_heading_anchors = 4
+# Blocks without a language are for a shell, where colours would be guesses.
+highlight_language = "none"
 # In docstrings `x` is code, as everywhere else.
 default_role = "code"
 
@@ -27,6 +29,7 @@ apidoc_modules = [
         "destination": "api",
         "exclude_patterns": ["../gan_core/cli*", "../gan_core/__main__.py"],
         "module_first": True,
+        "max_depth": 1,
         "automodule_options": {"members", "show-inheritance"},
     }
 ]

@@ -27,8 +27,8 @@ WITHOUT_PARTITION = ("leaderboard", "answers", "report")
 
 
 def how_to_make(asset: str, partition: str, *, force: bool = False) -> str:
-    """`run python -m gan_core shard digits --force`; in Dagster ``launch the job prepare_dataset for
-    `digits`, or materialise image_shards of `digits` ``.
+    """The command, `run python -m gan_core shard digits --force`, or in Dagster what to press, `launch the
+    job prepare_dataset for digits, or materialise image_shards of digits`.
 
     The end of a sentence that begins with what is wrong, as in "… is missing: run …".
     """
