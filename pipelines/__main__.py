@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gan_core import bars, signals
+from gan_core import signals
 from gan_core.cli import completion
 from gan_core.cli.options import AsJson, Force, add_command
 from gan_core.cli.output import say_json, show
@@ -33,8 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit status 0 if everything succeeded, 1 if an experiment failed, 2 for a wrong configuration, 130 if
     it was interrupted."""
     try:
-        with bars.on_terminal():
-            return run_app(_app(), PROGRAM, arguments, {})
+        return run_app(_app(), PROGRAM, arguments, {})
     except GanError as error:
         return _refused(error)
     except KeyboardInterrupt:

@@ -6,8 +6,11 @@ from pathlib import Path
 from gan_core.config import Configs, load_configs
 from gan_core.planning import Plan, make_plan
 from gan_core.store import Store
-from tests.small_project import DATASET, EXPERIMENT, write_config
+from tests.small_project import DATASET as FEW_DIGITS
+from tests.small_project import EXPERIMENT, write_config
 
+# Fewer than those: the classifier takes the most of the time.
+DATASET = {**FEW_DIGITS, "limit": 120}
 # As much work an image as `plain`, but another training.
 SEED = {**EXPERIMENT, "name": "seed", "seed": 1, "length": {"images": 2000}}
 # Another work an image.

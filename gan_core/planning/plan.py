@@ -205,7 +205,8 @@ def _training(state: ExperimentState, records: Records, *, force: bool) -> Plann
     if done and not force:
         return PlannedStep("trained_gan", "reuse", 0.0)
     resumes = state.state is State.PARTLY and not force
-    rate = records.images_per_second(state.experiment)
+    step = state.found["trained_gan"].step
+    rate = records.images_per_second(state.experiment, step.fingerprint if resumes and step else None)
     seconds = None
     if rate and state.total_images is not None:
         left = state.total_images - (state.images_seen if resumes else 0)

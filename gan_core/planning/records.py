@@ -42,9 +42,16 @@ class Records:
         self.store, self.configs = store, configs
         self._read: dict[str, dict[str, Manifest]] = {}
 
-    def images_per_second(self, experiment: Experiment) -> Estimate | None:
-        """Of its training, with what is measured on the way."""
-        return self._of_training(experiment, lambda found: found.figures.get("images_per_second"))
+    def images_per_second(self, experiment: Experiment, begun: str | None = None) -> Estimate | None:
+        """Of its training, with what is measured on the way. `begun`: the fingerprint of one that was begun
+        and has not ended, whose own speed it is where no other was recorded."""
+        known = self._of_training(experiment, lambda found: found.figures.get("images_per_second"))
+        if known is None and begun:
+            from gan_core.planning.running import speed_here
+
+            speed = speed_here(self.store, experiment.name, begun)
+            return Estimate(speed) if speed else None
+        return known
 
     def memory_bytes(self, experiment: Experiment, kind: str) -> Estimate | None:
         """The most that its training held of memory, `host` or `gpu`."""

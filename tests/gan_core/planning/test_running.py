@@ -60,3 +60,14 @@ def test_of_a_training_that_never_ran_only_that_is_known(empty):
     moment = Watch(empty.store, empty.configs, "seed").look()
     assert moment.ended and moment.state == "never trained" and moment.images_seen == 0
     assert moment.record()["losses"] == {} and moment.seconds_left is None
+
+
+def test_of_a_stopped_training_its_own_speed_says_how_long_the_rest_takes(project):
+    project.write({**SEED, "architecture": {"width": 4}, "length": {"images": LENGTH}})
+    assert project.plan("seed").experiments[0].training.seconds is None
+    with pytest.raises(KeyboardInterrupt):
+        watched_training(project, stop_at=1000)
+    moment = Watch(project.store, project.configs, "seed").look()
+    training = project.plan("seed").experiments[0].training
+    assert training.action == "resume" and training.recorded_of is None
+    assert training.seconds == pytest.approx(moment.seconds_left)
