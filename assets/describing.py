@@ -1,7 +1,8 @@
 """What a partition is, shown before it runs: its configuration in words, as YAML, and as tags of its runs.
 
 Dagster has no place for a description of a partition. An observation of the partition is one: it costs a row
-in the event log, it is read by the partition's *View all historical events*, and nothing is made by it.
+in the event log, is read on the asset's tab *Events* (the tab *Partitions* only shows what runs have
+recorded), and makes nothing.
 """
 
 import hashlib

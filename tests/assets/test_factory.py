@@ -179,7 +179,7 @@ def test_the_first_line_of_a_failure_is_its_cause_and_remedy(project, journal):
     error = failed_step(result)
     where = f"palette/plain is not in {project.store.url}"
     assert error.message == f"Failed: {where}: materialise palette of `plain`\n"
-    assert error.cause is None and error.context is None
+    assert (error.stack, error.cause, error.context) == ([], None, None)
     entries = project.instance.all_logs(result.run_id)
     (stack,) = (e for e in entries if not e.is_dagster_event and e.user_message.startswith("Traceback"))
     assert stack.level == logging.DEBUG and "StoreError" in stack.user_message
