@@ -147,7 +147,8 @@ def overview(book: Book) -> None:
 
 def graph(book: Book) -> None:
     book.open("/locations/gan-pipelines/asset-groups/experiments")
-    book.sees("Materialized")
+    book.sees("Latest event")
+    expect(book.page.get_by_text("Loading...").locator("visible=true")).to_have_count(0, timeout=PATIENCE_MS)
     book.take("graph")
 
 
