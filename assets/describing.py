@@ -82,7 +82,7 @@ def new_descriptions(configs: Configs, told: dict[str, str]) -> list[dg.AssetObs
 
 def overview(configs: Configs) -> dg.TableMetadataValue:
     """Every experiment in one table: what it is on, what sets it apart from the others of its file."""
-    columns = ("experiment", "dataset", "architecture", "objective", "varies", "description")
+    columns = ("experiment", "varies", "dataset", "architecture", "objective", "description")
     rows = [
         {
             "experiment": name,

@@ -67,6 +67,10 @@ class Book:
         expect(found).to_be_visible(timeout=PATIENCE_MS)
         return found
 
+    def scroll_to(self, text: str | re.Pattern) -> None:
+        """Let what has this text stand at the top."""
+        self.sees(text).evaluate("element => element.scrollIntoView({block: 'start'})")
+
     def take(self, name: str) -> None:
         """A picture of the page as it is, in few colours."""
         self.page.mouse.move(640, 1)  # no tooltip
@@ -155,6 +159,7 @@ def graph(book: Book) -> None:
 def configurations(book: Book) -> None:
     book.open("/assets/configurations")
     book.sees("long-dcgan")
+    book.scroll_to("left_out")
     book.take("configurations")
 
 
@@ -179,7 +184,7 @@ def checks(book: Book) -> None:
 
 def leaderboard(book: Book) -> None:
     book.open("/assets/leaderboard")
-    book.sees("Show schema")
+    book.scroll_to("Show schema")
     book.take("leaderboard")
 
 
