@@ -211,9 +211,11 @@ def terminated(book: Book) -> None:
 
 
 def backfilling(book: Book) -> None:
-    identifier = backfill(book, [name for name in rates() if name.endswith("seed-0")])
-    book.open(f"/runs/b/{identifier}")
-    book.sees("run_experiment")
+    names = [f"rates-learning-rate-{rate}-seed-0" for rate in (0.0001, 0.0004)]
+    identifier = backfill(book, names)
+    book.open(f"/runs/b/{identifier}?tab=runs")
+    for name in names:
+        book.sees(f"partition: {name}")
     book.take("backfill")
 
 
@@ -226,10 +228,6 @@ def runs_by_tag(book: Book) -> None:
 def events_of(partition: str) -> str:
     """The page of a partition's events: *Events* of `trained_gan`, filtered."""
     return f"/assets/trained_gan?view=events&partitions%5B0%5D={partition}"
-
-
-def rates() -> list[str]:
-    return [f"rates-learning-rate-{rate}-seed-{seed}" for rate in (0.0001, 0.0004) for seed in (0, 1)]
 
 
 def take_all(book: Book) -> list[str]:
