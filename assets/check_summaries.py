@@ -5,6 +5,7 @@ partition fails, the asset's overview what was found of the one that ran last. A
 Whoever looks at one partition repeats what was found of the others, so that every page shows the same.
 """
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ TABLE, LOOKED_AT = "by_partition", "looked_at"
 PASSED, WARNING, FAILED = "passed", "warning", "failed"
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 COLUMNS = ("partition", "result", "found")
-NOTHING = "nothing: the step failed"
+NOTHING = "nothing: the step did not end"
 SHOWN_NAMES = 5
 AT_ONCE = 20  # more steps of one asset than ever run beside each other
 Row = Mapping[str, str]
@@ -37,23 +38,28 @@ def summarised(run: "StepRun", check: str, result: dg.AssetCheckResult) -> dg.As
 
 
 def still_judged(run: "StepRun") -> None:
-    """Of a step that failed, its checks repeat what was found before: there is nothing new to look at, and
-    Dagster would count them as failed."""
+    """Of a step that failed or was interrupted, its checks repeat what was found before: there is nothing new
+    to look at, and Dagster would show them as failed or skipped."""
     for look in run.declaration.checks if run.declaration.partitions else ():
-        name = look.__name__
-        rows = _found_before(run, name)
-        if rows:
-            found = _verdict(name, rows.values(), {LOOKED_AT: NOTHING})
-            run.context.log_event(
-                dg.AssetCheckEvaluation(
-                    asset_key=run.context.asset_key,
-                    check_name=name,
-                    passed=found.passed,
-                    severity=found.severity,
-                    description=found.description,
-                    metadata=found.metadata,
-                )
-            )
+        with contextlib.suppress(Exception):  # why the step ended is what counts
+            _repeat(run, look.__name__)
+
+
+def _repeat(run: "StepRun", check: str) -> None:
+    rows = _found_before(run, check)
+    if not rows:
+        return
+    found = _verdict(check, rows.values(), {LOOKED_AT: NOTHING})
+    run.context.log_event(
+        dg.AssetCheckEvaluation(
+            asset_key=run.context.asset_key,
+            check_name=check,
+            passed=found.passed,
+            severity=found.severity,
+            description=found.description,
+            metadata=found.metadata,
+        )
+    )
 
 
 def _named(check: str, result: dg.AssetCheckResult) -> dg.AssetCheckResult:

@@ -1,13 +1,13 @@
 """What a partition is, shown before it runs: its configuration in words, as YAML, and as tags of its runs.
 
 Dagster has no place for a description of a partition. An observation of the partition is one: it costs a row
-in the event log, it is read by the partition's *View all historical events*, and nothing is made by it.
+in the event log, is read on the asset's tab *Events* (the tab *Partitions* only shows what runs have
+recorded), and makes nothing.
 """
 
 import hashlib
 import json
 import textwrap
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import dagster as dg
@@ -21,6 +21,7 @@ PartitionSet = Literal["datasets", "experiments"]
 DESCRIBED = {"datasets": "raw_images", "experiments": "trained_gan"}
 
 DESCRIPTION_WIDTH = 120
+AT_ONCE = 100
 
 
 def tags_of(configs: Configs, kind: PartitionSet, name: str) -> dict[str, str]:
@@ -60,23 +61,28 @@ def description_of(configs: Configs, kind: PartitionSet, name: str) -> dict[str,
     }
 
 
-def new_descriptions(configs: Configs, told: dict[str, str]) -> Iterator[dg.AssetObservation]:
-    """One observation for each partition whose configuration `told` does not have yet, by partition and
-    digest; `told` then has it, and nothing of a partition that is gone."""
-    digests = {}
-    for kind, asset in DESCRIBED.items():
-        for name, item in getattr(configs, kind).items():
-            key, digest = f"{kind}/{name}", _digest(item)
-            digests[key] = digest
-            if told.get(key) != digest:
-                yield dg.AssetObservation(asset, partition=name, metadata=description_of(configs, kind, name))
-    told.clear()
-    told.update(digests)
+def new_descriptions(configs: Configs, told: dict[str, str]) -> list[dg.AssetObservation]:
+    """An observation for each partition whose configuration `told` does not have yet, by partition and
+    digest; `told` then has it, and nothing of a partition that is gone. At most `AT_ONCE`: the next look goes
+    on, as a look must be quick."""
+    observations = []
+    digests = {
+        f"{kind}/{name}": _digest(item) for kind in DESCRIBED for name, item in getattr(configs, kind).items()
+    }
+    new = [key for key, digest in digests.items() if told.get(key) != digest]
+    for key in new[:AT_ONCE]:
+        kind, name = key.split("/")
+        metadata = description_of(configs, kind, name)
+        observations.append(dg.AssetObservation(DESCRIBED[kind], partition=name, metadata=metadata))
+        told[key] = digests[key]
+    for key in told.keys() - digests.keys():
+        del told[key]
+    return observations
 
 
 def overview(configs: Configs) -> dg.TableMetadataValue:
     """Every experiment in one table: what it is on, what sets it apart from the others of its file."""
-    columns = ("experiment", "dataset", "architecture", "objective", "varies", "description")
+    columns = ("experiment", "varies", "dataset", "architecture", "objective", "description")
     rows = [
         {
             "experiment": name,

@@ -22,7 +22,7 @@ import dagster as dg
 from assets.check_summaries import still_judged, summarised
 from assets.describing import PartitionSet, tags_of
 from assets.failures import failure
-from assets.interrupts import stoppable
+from assets.interrupts import INTERRUPTS, stoppable
 from assets.jobs import JOB_OF_GROUP
 from assets.recording import StepConfig, materialized, recorded_metadata
 from gan_core import remedies
@@ -234,6 +234,9 @@ def _definition(
         run = StepRun(declaration, partition, store, configs, config, context)
         try:
             return _carry_out(run)
+        except INTERRUPTS:
+            still_judged(run)
+            raise
         except Exception as error:  # Dagster keeps it with all of its causes
             still_judged(run)
             shown = failure(context, error)

@@ -3,18 +3,24 @@
 import traceback
 
 import dagster as dg
+from dagster._core.errors import DagsterUserCodeProcessError
+from dagster._utils.error import SerializableErrorInfo
 
 from gan_core.errors import GanError
 from gan_core.secrets import hidden, without_secrets
 
 
-class Failed(dg.Failure):
-    """A step that failed for a reason that its user can mend. The UI shows the text first, and no stack of
-    what raised it."""
+class Failed(DagsterUserCodeProcessError, dg.Failure):
+    """A step that failed for a reason that its user can mend: its text is all that the UI shows.
 
+    A `dg.Failure` alone would be followed by a stack of Dagster's own frames. Of an error that another
+    process has reported, Dagster shows what that says of itself, and this one has no stack to report.
+    """
 
-# The UI puts the class before the text; of a class from here it would be "assets.failures.Failed".
-Failed.__module__ = "builtins"
+    def __init__(self, text: str):
+        name = type(self).__name__
+        told = SerializableErrorInfo(f"{name}: {text}\n", [], name)
+        super().__init__(text, user_code_process_error_infos=[told])
 
 
 def failure(context, error: Exception) -> Exception:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import dagster as dg
 
+INTERRUPTS = (dg.DagsterExecutionInterruptedError, KeyboardInterrupt)
 GO_ON = "press Materialize (or Re-execute) to go on"
 AGAIN_SECONDS = 5.0  # an interrupt that arrives during garbage collection is lost: Python only reports it
 LAST_WORDS_SECONDS = 10.0
@@ -31,7 +32,7 @@ def stoppable(context: dg.AssetExecutionContext, saved: Callable[[], str]) -> It
     try:
         watch.start()
         yield
-    except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt) as interrupt:
+    except INTERRUPTS as interrupt:
         if not orphaned.is_set():
             _mark_as_canceling(context)
             interrupt.args = _last_words(context, saved)

@@ -1,5 +1,6 @@
 """What is shown of a training while it runs, the most telling first."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ def observation(snapshot) -> dict[str, Any]:
     """A `TrainingSnapshot` as metadata: samples, curves and time left, then figures and warnings."""
     import pandas
 
-    from gan_core.glances import curves_at_a_glance, images_at_a_glance
+    from gan_core.glances import images_at_a_glance
     from gan_core.images import enlargement, grid_png
     from gan_core.leaderboard.verdicts import markdown_list
     from gan_core.report.curves import training_figure
@@ -25,17 +26,16 @@ def observation(snapshot) -> dict[str, Any]:
     metadata: dict[str, Any] = {}
     if snapshot.samples is not None:
         metadata["samples"] = glance(partial(images_at_a_glance, snapshot.samples), "samples")
-    if len(snapshot.history) > 1:
-        losses = {name: [row[name] for row in snapshot.history] for name in ("d_loss", "g_loss")}
-        metadata["curves"] = glance(partial(curves_at_a_glance, losses), "losses over images seen")
+    history = pandas.DataFrame(snapshot.history)
+    metadata |= losses_at_a_glance(history.to_dict("list"))
     metadata["time_left"] = _time_left(snapshot)
     if snapshot.samples is not None:
         scale = enlargement(snapshot.samples.shape[-1], READABLE_PIXELS)
         large = grid_png(snapshot.samples, columns=COLUMNS, scale=scale)
         metadata["all_samples"] = inline_picture(large, "samples")
     if snapshot.history or snapshot.evaluations:
-        tables = pandas.DataFrame(snapshot.history), pandas.DataFrame(snapshot.evaluations)
-        metadata["all_curves"] = inline_picture(png(training_figure(*tables)), "curves")
+        figure = training_figure(history, pandas.DataFrame(snapshot.evaluations))
+        metadata["all_curves"] = inline_picture(png(figure), "curves")
     metadata |= {
         "images_seen": snapshot.images_seen,
         "total_images": snapshot.total_images,
@@ -49,6 +49,16 @@ def observation(snapshot) -> dict[str, Any]:
         named = {"fid": "fid_in_training", "diversity": "diversity"}
         metadata |= {named[name]: float(latest[name]) for name in named if name in latest}
     return metadata
+
+
+def losses_at_a_glance(history: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """The curves of both losses as metadata; nothing where there is no line to draw yet."""
+    from gan_core.glances import curves_at_a_glance
+
+    losses = {name: history[name] for name in ("d_loss", "g_loss") if len(history.get(name, ())) > 1}
+    if not losses:
+        return {}
+    return {"curves": glance(partial(curves_at_a_glance, losses), "losses over images seen")}
 
 
 def observe(context: dg.AssetExecutionContext, metadata: dict[str, Any]) -> None:

@@ -33,12 +33,13 @@ def materialized(
 ) -> dg.MaterializeResult:
     """The asset's result: its version as data version, the figures as plottable metadata."""
     context.log.info(_outcome(manifest))
+    shown = extra or {}  # its words for a figure, such as the verdict's, count
     figures = {key: _figure(value) for key, value in manifest.figures.items() if value is not None}
     return dg.MaterializeResult(
         data_version=dg.DataVersion(manifest.version),
         metadata={
-            **(extra or {}),
-            **figures,
+            **shown,
+            **{key: value for key, value in figures.items() if key not in shown},
             "reused": manifest.reused,
             "fingerprint": manifest.fingerprint,
             "inputs": dict(manifest.inputs),

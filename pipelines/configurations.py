@@ -37,7 +37,7 @@ def configurations_asset(folder: str, configs: Configs, mistakes: Sequence[str])
         description=(
             "The YAML files of datasets and experiments. A wrong one is left out until it is mended and the "
             "definitions are reloaded; its check says which and why. What a partition is, as YAML, stands "
-            "among the historical events of the partition of `trained_gan` or `raw_images`."
+            "among the events of `trained_gan` or `raw_images`, filtered by the partition."
         ),
         metadata={
             "left_out": dg.MetadataValue.md(_list(mistakes)),

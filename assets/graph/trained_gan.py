@@ -7,7 +7,7 @@ import dagster as dg
 from assets.conditions import follow_changed_inputs
 from assets.describing import description_of
 from assets.factory import StepRun, declare
-from assets.observation import observation, observe
+from assets.observation import losses_at_a_glance, observation, observe
 from assets.recording import StepConfig, inline_picture, stored_picture
 from assets.several_processes import train_in_processes
 from gan_core import steps
@@ -63,10 +63,12 @@ def shown(run: StepRun, manifest: Manifest) -> dict[str, Any]:
     from gan_core.report.curves import read_curves, training_figure
     from gan_core.report.drawing import png
 
+    history, evaluations = read_curves(run.store, manifest)
     return {
         "verdict": verdict_text(manifest),
         "findings": dg.MetadataValue.md(verdict_markdown(manifest)),
-        "curves": inline_picture(png(training_figure(*read_curves(run.store, manifest))), "curves"),
+        **losses_at_a_glance(history.to_dict("list")),
+        "all_curves": inline_picture(png(training_figure(history, evaluations)), "curves"),
         "samples_over_time": stored_picture(run.store, manifest, "progress.png"),
         "configuration": description_of(run.configs, "experiments", run.partition)["configuration"],
     }

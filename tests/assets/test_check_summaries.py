@@ -110,5 +110,5 @@ def test_a_step_that_failed_leaves_the_check_as_it_was(gallery):
     before = gallery.look("dawn", False)
     still_judged(gallery.run("night"))
     assert gallery.last.description == before.description
-    assert gallery.last.metadata["looked_at"].value == "nothing: the step failed"
+    assert gallery.last.metadata["looked_at"].value == "nothing: the step did not end"
     assert rows(gallery.look("noon", True)) == [("dawn", "warning"), ("noon", "passed")]

@@ -179,7 +179,7 @@ def test_the_first_line_of_a_failure_is_its_cause_and_remedy(project, journal):
     error = failed_step(result)
     where = f"palette/plain is not in {project.store.url}"
     assert error.message == f"Failed: {where}: materialise palette of `plain`\n"
-    assert error.cause is None and error.context is None
+    assert (error.stack, error.cause, error.context) == ([], None, None)
     entries = project.instance.all_logs(result.run_id)
     (stack,) = (e for e in entries if not e.is_dagster_event and e.user_message.startswith("Traceback"))
     assert stack.level == logging.DEBUG and "StoreError" in stack.user_message
@@ -188,9 +188,12 @@ def test_the_first_line_of_a_failure_is_its_cause_and_remedy(project, journal):
 def test_a_bug_keeps_its_stack(project, journal):
     assert materialize(project, "palette", "swatch").success
     project.write({**EXPERIMENT, "seed": 5})
-    error = failed_step(materialize(project, "swatch"))
+    result = materialize(project, "swatch")
+    error = failed_step(result)
     assert error.cause.message == "ValueError: the palette is older than the configuration\n"
     assert "in swatch" in "".join(error.cause.stack)
+    (check,) = result.get_asset_check_evaluations()  # as it was: nothing was looked at
+    assert check.description == "1 of 1 do not pass: plain"
 
 
 def test_a_step_that_is_interrupted_says_what_is_left(project, journal, monkeypatch):

@@ -112,7 +112,8 @@ def test_the_metadata_of_a_training_hold_verdict_findings_and_curves(project, wo
     assert "batch_size: 50" in metadata["configuration"].value
     assert metadata["verdict"] == "mode collapse (stopped)"
     assert MODE_COLLAPSE["text"] in metadata["findings"].value
-    for picture in ("curves", "samples_over_time"):
+    assert "data:image/svg+xml," in metadata["curves"].value
+    for picture in ("all_curves", "samples_over_time"):
         assert "data:image/png;base64," in metadata[picture].value
 
 

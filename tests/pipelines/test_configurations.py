@@ -132,6 +132,16 @@ def test_each_partition_is_described_once_for_each_configuration(tmp_path):
     }
 
 
+def test_many_partitions_are_described_in_several_looks(tmp_path):
+    write_config(tmp_path / "configs", {**EXPERIMENT, "name": "many", "grid": {"seed": list(range(108))}})
+    definitions = build_definitions(configs(tmp_path))  # with few-digits and plain
+    first = look(definitions)
+    second = look(definitions, first.cursor)
+    assert [len(described_in(result)) for result in (first, second)] == [100, 10]
+    assert not set(described_in(first)) & set(described_in(second))
+    assert isinstance(look(definitions, second.cursor), dg.SkipReason)
+
+
 def test_a_cursor_from_before_the_descriptions_describes_all(tmp_path):
     assert len(described_in(look(build_definitions(configs(tmp_path)), "0123abcd"))) == 2
 
