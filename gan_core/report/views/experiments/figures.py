@@ -16,11 +16,12 @@ Figures = Mapping[str, Any]
 @dataclass(frozen=True)
 class Row:
     """One figure: of one seed its text with the interval over other samples; of several the mean with the
-    interval over seeds, then each."""
+    interval over seeds, then each. `main`: whether it is its metric's main figure."""
 
     heading: str
     explanation: str
     cells: list[str]
+    main: bool
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,8 @@ def _answers(figures: list[Figures], *, empty: bool) -> list[Answer]:
 def _row(name: str, figures: list[Figures]) -> Row:
     figure = FIGURES[name]
     each = [write_figure(name, of) for of in figures] if len(figures) > 1 else []
-    return Row(figure.heading, figure.explanation, [_over_seeds(name, figures), *each])
+    cells = [_over_seeds(name, figures), *each]
+    return Row(figure.heading, figure.explanation, cells, name == metric_of_figure(name).main)
 
 
 def _over_seeds(name: str, figures: Sequence[Figures]) -> str:
