@@ -107,8 +107,8 @@ class Chart(Drawing):
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a heat map: its column and row, and its value, or why it has none (`missing`). `best`: no
-    other is shown to be better."""
+    """A cell of a heat map: its column and row, and its value, or why it has none (`missing`) and the `word`
+    that stands there instead. `best`: no other is shown to be better."""
 
     x: str
     y: str
@@ -117,6 +117,7 @@ class Cell:
     high: float | None = None
     best: bool = False
     missing: str = ""
+    word: str = "missing"
 
 
 @dataclass(frozen=True)

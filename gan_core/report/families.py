@@ -95,7 +95,7 @@ class _Known:
 
 
 def _grids(configs: Configs, known: _Known) -> Iterator[Family]:
-    """A family for each grid file and dataset, with the configurations of other files that lie within it."""
+    """A family for each grid file and dataset, with the configurations of other files that continue it."""
     files: dict[tuple[str, str], list[str]] = {}
     for name in configs.grid_keys:
         if name in configs.experiments:
@@ -108,12 +108,19 @@ def _grids(configs: Configs, known: _Known) -> Iterator[Family]:
             continue
         within = {known.rest(name, keys) for name in names}
         inside = [name for name in known.datasets[dataset] if known.rest(name, keys) in within]
-        others = [name for name in inside if name not in names]
+        others = [name for name in inside if name not in names and _fits(name, keys, names, known)]
         family = _family(
             f"{file}-{dataset}" if file in several else file, dataset, keys, [*names, *others], known
         )
         if family:
             yield family
+
+
+def _fits(name: str, keys: list[str], grid: list[str], known: _Known) -> bool:
+    """Whether a configuration adds a value to one key of a grid at most: else it would stand alone in it."""
+    own = known.point(name, keys)
+    columns = zip(own, *(known.point(member, keys) for member in grid), strict=True)
+    return sum(_text(value) not in map(_text, others) for value, *others in columns) <= 1
 
 
 def _one_key_apart(known: _Known) -> Iterator[Family]:

@@ -59,11 +59,13 @@ const Charts = (() => {
     const points = pointsOf(chart);
     const of = (chosen) => points.filter((point) => chosen(chart.series[point.line]));
     const bounded = (kind) => of((line) => line.interval === kind).filter((point) => point.low != null && point.high != null);
+    const swept = chart.series.filter((line) => line.interval === "bars");
+    const absent = [...new Set(swept.flatMap((line) => line.x))].filter((x) => !points.some((point) => point.x === x));
     const perLine = (key) => (point) => look[point.line][key];
     const [write, ticks] = [formats[chart.y_format], onAxis(chart.y_format)];
     const x = {
       label: chart.x_label, labelAnchor: "center", labelArrow: "none", tickFormat: onAxis(chart.x_format), ticks: width < 480 ? 4 : 6,
-      type: chart.x_scale, ...(chart.x_scale === "log" ? nearlyLogarithmic(points) : {}), ...(chart.x_ticks ? { ticks: chart.x_ticks } : {}),
+      type: chart.x_scale, ...(chart.x_scale === "log" ? nearlyLogarithmic(points) : {}), ...(chart.x_ticks ? { ticks: chart.x_ticks, domain: [Math.min(...chart.x_ticks), Math.max(...chart.x_ticks)] } : {}),
       ...(chart.x_scale === "point" ? { domain: [...new Set(chart.series.flatMap((line) => line.x))], padding: 0.35 } : {}),
     };
     const room = chart.x_scale === "point" ? width / Math.max(1, x.domain.length) : Infinity;
@@ -87,6 +89,7 @@ const Charts = (() => {
         Plot.areaY(bounded("band"), { x: "x", y1: "low", y2: "high", z: "line", fill: perLine("colour"), fillOpacity: 0.15 }),
         Plot.link(bounded("bars"), { x1: "x", x2: "x", y1: "low", y2: "high", stroke: perLine("colour"), strokeWidth: 1.5 }),
         ...["low", "high"].map((end) => Plot.dot(bounded("bars"), { x: "x", y: end, symbol: dash, r: 4, stroke: perLine("colour"), strokeWidth: 1.5 })),
+        Plot.text(absent, { x: (x) => x, text: () => "missing", frameAnchor: "bottom", dy: -6, fill: "var(--soft)" }),
         Plot.ruleY(chart.rules, { y: "value", stroke: "var(--good)", strokeDasharray: "4,3" }),
         ...chart.series.map((line, index) =>
           Plot.lineY(line.connected ? points.filter((point) => point.line === index) : [], {
@@ -179,7 +182,7 @@ const Charts = (() => {
         Plot.cell(shown.filter((cell) => cell.best), { x: "x", y: "y", fill: "none", stroke: "var(--text)", strokeWidth: 2, inset: 1, rx: 3 }),
         Plot.text(chart.cells, {
           x: "x", y: "y", fill: "var(--text)", fontSize: fits ? 12 : 10,
-          text: (cell) => (cell.value == null ? "missing" : `${write(cell.value)}${cell.best ? " ★" : ""}`),
+          text: (cell) => (cell.value == null ? cell.word : `${write(cell.value)}${cell.best ? " ★" : ""}`),
         }),
       ],
     });

@@ -9,7 +9,7 @@ import pandas
 
 from gan_core.errors import StoreError
 from gan_core.evaluation.evidence import read_evidence
-from gan_core.evaluation.figures import FIGURES, is_missing, percent
+from gan_core.evaluation.figures import FIGURES, MISSING, is_missing, percent
 from gan_core.evaluation.judging.verdicts import demotion
 from gan_core.evaluation.metrics import interval_names
 from gan_core.evaluation.statistics.comparing import Candidate, beats, holm
@@ -40,8 +40,8 @@ NO_EXPERIMENT = "no experiment has these values"
 
 @dataclass(frozen=True)
 class Result:
-    """A point of a family with its row of the leaderboard, or why it has none; `labels`: its values in words,
-    `present` and `absent`: its experiments with and without a figure."""
+    """A point of a family with its row of the leaderboard, or why it has none; `labels`: its values in words;
+    `absent`: its experiments without one."""
 
     point: Point
     labels: tuple[str, ...]
@@ -236,20 +236,24 @@ def _standings(site: Site, measured: list[Result], figure: str) -> list[str]:
     ]
 
 
-def _best_in_words(measured: list[Result], standings: list[str], figure: str) -> str:
+def _best_in_words(keys: list[str], measured: list[Result], standings: list[str], figure: str) -> str:
     label = FIGURES[figure].label
     if "best" not in standings:
         return f"Neither more nor less of the {label} is better." if len(measured) > 1 else ""
     best = measured[standings.index("best")]
     tied = [result for result, standing in zip(measured, standings, strict=True) if standing == "tied"]
+
+    def called(result: Result) -> str:
+        return ", ".join(f"{key} {label}" for key, label in zip(keys, result.labels, strict=True))
+
     seeds = len(best.row["members"].split())
     of_seeds = "one seed" if seeds == 1 else f"{seeds} seeds"
-    text = f"{label}: best is **{best.label}** with {_with_interval(figure, best.row)} ({of_seeds}). "
+    text = f"{label}: best is **{called(best)}** with {_with_interval(figure, best.row)} ({of_seeds}). "
     if not tied:
         return text + "Each of the others is shown to be worse."
     if len(tied) == len(measured) - 1:
         return text + "No test tells any of the others apart from it."
-    names = ", ".join(f"**{result.label}**" for result in tied)
+    names = "; ".join(f"**{called(result)}**" for result in tied)
     return text + f"No test tells {names} apart from it; the others are shown to be worse."
 
 
@@ -282,7 +286,7 @@ def _figure(site: Site, family: Family, results: list[Result], figure: str) -> S
         FIGURES[figure].heading,
         draw(family, results, figure, unbeaten),
         rows,
-        _best_in_words(measured, standings, figure),
+        _best_in_words([key_in_words(key) for key in family.keys], measured, standings, figure),
     )
 
 
@@ -323,13 +327,16 @@ def _line(family: Family, results: list[Result], figure: str, unbeaten: dict[tup
     """A line where the key has an order; of words, points with their intervals."""
     values = family.values(0)
     numbers = are_numbers(values)
-    shown = [result for result in results if result.row]
-    ends = [[_number(result.row.get(end)) for result in shown] for end in interval_names(figure)]
+    rows = [result.row or {} for result in results]
+    figures, low, high = (
+        [_number(row.get(name)) for row in rows] for name in (figure, *interval_names(figure))
+    )
     series = Series(
         FIGURES[figure].label,
-        [result.point.values[0] if numbers else result.label for result in shown],
-        [_number(result.row[figure]) for result in shown],
-        *ends,
+        [result.point.values[0] if numbers else result.label for result in results],
+        figures,
+        low,
+        high,
         dots=True,
         connected=numbers,
         interval="bars",
@@ -376,8 +383,10 @@ def _heat(
 
 
 def _cell(x: str, y: str, result: Result | None, figure: str, best: bool) -> Cell:
-    if result is None or result.row is None or is_missing(result.row[figure]):
-        return Cell(x, y, missing=(result.missing or "not measured") if result else NO_EXPERIMENT)
+    if result is None:
+        return Cell(x, y, missing=NO_EXPERIMENT, word=MISSING)
+    if result.row is None or is_missing(result.row[figure]):
+        return Cell(x, y, missing=result.missing or "not measured")
     low, high = (_number(result.row.get(end)) for end in interval_names(figure))
     return Cell(x, y, _number(result.row[figure]), low, high, best)
 
