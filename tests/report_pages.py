@@ -14,5 +14,5 @@ def published(store: Store) -> dict[str, str]:
 
 
 def whole_report(store: Store) -> str:
-    """All pages, one behind the other."""
-    return "\n".join(published(store).values())
+    """All pages, one behind the other, without the data that they load."""
+    return "\n".join(text for path, text in published(store).items() if path.endswith(".html"))

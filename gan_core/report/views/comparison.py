@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 import pandas
 
+from gan_core.config import foreign_settings
 from gan_core.errors import StoreError
 from gan_core.evaluation.figures import FIGURES, is_missing, write_figure
 from gan_core.evaluation.metrics import interval_names, metric_of_figure
@@ -27,6 +28,7 @@ DIGITS = 2
 # By what letter each test is told in a table's data.
 LETTERS = dict(zip(TESTS, "abcdefgh", strict=False))
 NO_TEST = "-"
+OPTIMIZERS = "optimizers."
 
 
 def script(kind: str, name: str, content: dict[str, Any]) -> bytes:
@@ -85,7 +87,10 @@ def configuration_data(store: Store, artefacts: Artefacts, group: Group) -> dict
 def _settings(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """By dotted key, without the seed, in which configurations never differ."""
     flat: dict[str, Any] = {}
+    foreign = foreign_settings(config["name"]) if prefix.startswith(OPTIMIZERS) and "name" in config else ()
     for key, value in config.items():
+        if key in foreign:  # only another optimiser reads it
+            continue
         if isinstance(value, dict):
             flat |= _settings(value, f"{prefix}{key}.")
         elif key != "seed":
