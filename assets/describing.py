@@ -11,9 +11,11 @@ import textwrap
 from typing import Any, Literal
 
 import dagster as dg
+from tabulate import tabulate
 
 from gan_core.config import Configs, Dataset, Experiment
 from gan_core.config.yaml_files import as_yaml, shown
+from gan_core.evaluation.figures import escape_markdown
 from gan_core.secrets import hidden, masked_in
 
 PartitionSet = Literal["datasets", "experiments"]
@@ -80,26 +82,23 @@ def new_descriptions(configs: Configs, told: dict[str, str]) -> list[dg.AssetObs
     return observations
 
 
-def overview(configs: Configs) -> dg.TableMetadataValue:
-    """Every experiment in one table: what it is on, what sets it apart from the others of its file."""
-    columns = ("experiment", "varies", "dataset", "architecture", "objective", "description")
+def overview(configs: Configs) -> dg.MarkdownMetadataValue:
+    """Every experiment in one table: what sets it apart from the others of its file, and what it is."""
     rows = [
         {
             "experiment": name,
-            "dataset": item.dataset,
-            "architecture": item.architecture.name,
-            "objective": item.objective.name,
             "varies": ", ".join(
                 f"{key} {_in_words(value)}" for key, value in configs.grid_point(name).items()
             ),
+            "dataset": item.dataset,
+            "architecture": item.architecture.name,
+            "objective": item.objective.name,
             "description": textwrap.shorten(hidden(item.description), DESCRIPTION_WIDTH, placeholder=" …"),
         }
         for name, item in configs.experiments.items()
     ]
-    return dg.MetadataValue.table(
-        [dg.TableRecord(row) for row in rows],
-        schema=dg.TableSchema([dg.TableColumn(column) for column in columns]),
-    )
+    cells = [{heading: escape_markdown(text) for heading, text in row.items()} for row in rows]
+    return dg.MetadataValue.md(tabulate(cells, headers="keys", tablefmt="pipe") or "none")
 
 
 def _in_words(value: Any) -> str:

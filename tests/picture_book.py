@@ -69,7 +69,7 @@ class Book:
 
     def scroll_to(self, text: str | re.Pattern) -> None:
         """Let what has this text stand at the top."""
-        self.sees(text).evaluate("element => element.scrollIntoView({block: 'start'})")
+        self.sees(text).evaluate("element => element.scrollIntoView({block: 'start', inline: 'nearest'})")
 
     def take(self, name: str) -> None:
         """A picture of the page as it is, in few colours."""
@@ -150,16 +150,18 @@ def overview(book: Book) -> None:
 
 
 def graph(book: Book) -> None:
+    book.page.set_viewport_size({"width": 1600, "height": 1200})  # all of it
     book.open("/locations/gan-pipelines/asset-groups/experiments")
     book.sees("Latest event")
     expect(book.page.get_by_text("Loading...").locator("visible=true")).to_have_count(0, timeout=PATIENCE_MS)
     book.take("graph")
+    book.page.set_viewport_size(SIZE)
 
 
 def configurations(book: Book) -> None:
     book.open("/assets/configurations")
+    book.sees("[Show Markdown]").click()
     book.sees("long-dcgan")
-    book.scroll_to("left_out")
     book.take("configurations")
 
 
