@@ -311,7 +311,11 @@ def test_all_questions_are_answered_and_shown_in_the_report(laboratory):
     made = answer_all(laboratory.store, laboratory.configs)
     assert made.figures == {"answered": 1, "open": 1}
     view = answer_view(laboratory.store, laboratory.store.require("answer", "why"))
-    assert view.question == "Why?" and len(view.pictures) == 2 and "best is" in view.findings[0]
+    assert view.question == "Why?" and "best is" in view.findings[0]
+    assert [title for title, _ in view.pictures] == ["Samples of the lowest seed of each"]
+    (chart,) = view.charts
+    means, runs = chart.series
+    assert list(means.x) == ["batch size 32", "batch size 64"] and sorted(runs.y) == sorted([*GOOD, *BAD])
 
 
 def test_the_report_says_what_failed_what_differs_and_every_figure(laboratory):
