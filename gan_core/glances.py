@@ -13,7 +13,8 @@ from torch import Tensor
 
 from gan_core.images import evenly_chosen, grid_array, picture
 
-WIDTH, CURVES_HEIGHT = 512, 120
+WIDTH, CURVES_HEIGHT = 448, 120
+NAMES_HEIGHT = 20  # above the curves
 SMALLER_SIDES = (48, 32, 24, 16, 12)
 QUALITIES = (80, 60, 40, 25, 10)
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c")
@@ -70,7 +71,7 @@ def _enlarging(drawn: Image.Image, quality: int) -> str:
 
 def _curve(index: int, name: str, curve: Sequence[float], low: float, high: float) -> str:
     chosen = [curve[position] for position in evenly_chosen(len(curve), MOST_POINTS)]
-    step, scale = WIDTH / max(len(chosen) - 1, 1), (CURVES_HEIGHT - 8) / ((high - low) or 1)
+    step, scale = WIDTH / max(len(chosen) - 1, 1), (CURVES_HEIGHT - 4 - NAMES_HEIGHT) / ((high - low) or 1)
     points = "L".join(
         f"{round(position * step)},{round(CURVES_HEIGHT - 4 - (value - low) * scale)}"
         for position, value in enumerate(chosen)

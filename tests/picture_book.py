@@ -71,12 +71,12 @@ class Book:
         """Let what has this text stand at the top."""
         self.sees(text).evaluate("element => element.scrollIntoView({block: 'start', inline: 'nearest'})")
 
-    def take(self, name: str) -> None:
-        """A picture of the page as it is, in few colours."""
+    def take(self, name: str, of: Locator | None = None) -> None:
+        """A picture of the page as it is, or of a part of it, in few colours."""
         self.page.mouse.move(640, 1)  # no tooltip
         self.page.wait_for_timeout(1_500)  # what slides or fades has come to rest
         path = PICTURES / f"{name}.png"
-        self.page.screenshot(path=path)
+        (of or self.page).screenshot(path=path)
         with Image.open(path) as picture:
             few = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
         few.save(path, optimize=True)
@@ -162,7 +162,8 @@ def configurations(book: Book) -> None:
     book.open("/assets/configurations")
     book.sees("[Show Markdown]").click()
     book.sees("long-dcgan")
-    book.take("configurations")
+    # Behind the dialog stands the path of the folder, which is this machine's.
+    book.take("configurations", of=book.page.locator(".dagster-dialog"))
 
 
 def partition_before(book: Book) -> None:
@@ -186,7 +187,8 @@ def checks(book: Book) -> None:
 
 def leaderboard(book: Book) -> None:
     book.open("/assets/leaderboard")
-    book.scroll_to("Show schema")
+    book.sees("Show schema")
+    book.scroll_to("few-digits")  # the key, in the first column
     book.take("leaderboard")
 
 

@@ -29,7 +29,7 @@ def test_images_of_every_size_fit_even_when_they_are_noise(side, channels):
     images = torch.randint(0, 256, (8, channels, side, side), generator=torch.Generator().manual_seed(0))
     uri = images_at_a_glance(images.to(torch.uint8), 950)
     assert len(uri) <= 950
-    assert svg(uri).get("width") == "512"
+    assert svg(uri).get("width") == "448"
     assert picture_in(uri).width >= 4 * 12
 
 
@@ -49,7 +49,7 @@ def test_a_picture_that_cannot_be_small_enough_is_refused():
 def test_curves_run_from_left_to_right_on_one_scale():
     uri = curves_at_a_glance({"d_loss": [0.0, 1.0, 2.0], "g_loss": [4.0, 4.0, 4.0]}, 950)
     low, high = (path.get("d") for path in svg(uri).iter(f"{SVG}path"))
-    assert low == "M0,116L256,88L512,60" and high == "M0,4L256,4L512,4"
+    assert low == "M0,116L224,92L448,68" and high == "M0,20L224,20L448,20"
     assert [text.text for text in svg(uri).iter(f"{SVG}text")] == ["d_loss 2", "g_loss 4"]
 
 
