@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import PIL
@@ -37,6 +37,7 @@ logger = logging.getLogger("gan_core")
 IMAGES_PER_SHARD = 5_000
 TAR_END_BYTES = 10_240  # a tar ends with zeros up to a multiple of this
 NAMED_UNDECODABLE = 100
+COMMON_SIZES = 3  # of the original images, that a manifest names
 PREVIEW_BYTES = 60_000
 FOLDER = "shards-"  # begins the name of an attempt's folder
 RECORD = ".json"  # ends the name of the record of a shard that is finished
@@ -59,13 +60,15 @@ class PackedShard(BaseModel):
     """What became of a shard; also the record that it is finished, as JSON beside it.
 
     `counts` are the images in the tar by class name (None: unlabelled), as pairs; `named` the first of the
-    `undecodable` images that were left out, as (key, reason). Without an image there is no tar.
+    `undecodable` images that were left out, as (key, reason). `original_sizes`: how many images were so wide
+    and so high, as (width, height, number). Without an image there is no tar.
     """
 
     shard: Shard
     counts: list[tuple[str | None, int]] = []
     undecodable: int = 0
     named: list[tuple[str, str]] = []
+    original_sizes: list[tuple[int, int, int]] = []
     size: int = 0
     sha256: str = ""
 
@@ -146,12 +149,14 @@ def pack_shard(task: ShardTask) -> PackedShard:
         )
     packed = PackedShard(shard=task.shard)
     counts: Counter = Counter()
+    sizes: Counter = Counter()
     with task.store.writing(f"{task.folder}/{task.shard.name}") as path:
-        if write_tar(path, _samples(task, packed, counts)):
+        if write_tar(path, _samples(task, packed, counts, sizes)):
             packed.size, packed.sha256 = path.stat().st_size, sha256_of(path)
         else:
             path.unlink()
     packed.counts = sorted(counts.items(), key=str)
+    packed.original_sizes = sorted((*size, number) for size, number in sizes.items())
     record = f"{task.folder}/{task.shard.name}{RECORD}"
     task.store.write_atomically(record, packed.model_dump_json().encode())
     return packed
@@ -270,7 +275,7 @@ def _tasks(
 
 
 def _samples(
-    task: ShardTask, packed: PackedShard, counts: Counter
+    task: ShardTask, packed: PackedShard, counts: Counter, sizes: Counter
 ) -> Iterator[tuple[str, bytes, int | None]]:
     """The samples of a shard; what is counted and left out is noted on the way."""
     for index, row in enumerate(task.rows, start=task.shard.start):
@@ -286,6 +291,7 @@ def _samples(
                 packed.named.append((row.key, f"{type(error).__name__}: {error}"))
             continue
         counts[row.class_name] += 1
+        sizes[image.size] += 1
         yield sample_key(index, row.key), encode_png(square), task.classes.get(row.class_name)
 
 
@@ -412,6 +418,26 @@ def _describe(
         "image_size": dataset.image_size,
         "channels": dataset.channels,
         "undecodable": _undecodable(dataset, packed, emit),
+        "original_sizes": _original_sizes(packed),
+    }
+
+
+def _original_sizes(packed: list[PackedShard]) -> dict[str, Any] | None:
+    """`smallest` and `largest` (width, height) by area before anything was cropped, and the `most_common`
+    ones as (width, height, share of all); None where a killed attempt of an earlier version left some."""
+    sizes: Counter = Counter()
+    for one in packed:
+        sizes.update({(width, height): number for width, height, number in one.original_sizes})
+    if sizes.total() != sum(one.images for one in packed):
+        return None
+    by_area = sorted(sizes, key=lambda size: (size[0] * size[1], size))
+    return {
+        "smallest": list(by_area[0]),
+        "largest": list(by_area[-1]),
+        "most_common": [
+            [*size, number / sizes.total()]
+            for size, number in sorted(sizes.items(), key=lambda item: (-item[1], item[0]))[:COMMON_SIZES]
+        ],
     }
 
 

@@ -188,6 +188,24 @@ def test_odd_images_are_packed_and_broken_ones_counted_and_named(store, tmp_path
         assert decode_png(sample["png"]).shape == (3, 8, 8)
 
 
+def test_the_sizes_of_the_original_images_are_recorded(store, tmp_path, small_shards):
+    sizes = [(12, 8)] * 6 + [(20, 10)] * 2 + [(8, 8)] + [(40, 9)]
+    files = {}
+    for number, size in enumerate(sizes):
+        output = io.BytesIO()
+        Image.new("RGB", size, (number, 0, 0)).save(output, "PNG")
+        files[f"{number:02d}.png"] = output.getvalue()
+    files["broken.png"] = b"broken"
+    folder = write_files(tmp_path / "x", files)
+    shards = write(store, make_dataset(splits=["train"]), {"train": str(folder)})
+    assert len(shards.files) > 1
+    assert shards.details["original_sizes"] == {
+        "smallest": [8, 8],
+        "largest": [40, 9],
+        "most_common": [[12, 8, 0.6], [20, 10, 0.2], [8, 8, 0.1]],
+    }
+
+
 def test_a_shard_without_any_image_is_left_out(store, tmp_path, small_shards):
     files = {f"{i:02d}.png": b"broken" if 5 <= i < 10 else encoded(i) for i in range(15)}
     folder = write_files(tmp_path / "x", files)

@@ -125,7 +125,8 @@ def _over_seeds(name: str, figures: Sequence[Figures]) -> str:
     write = FIGURES[name].write
     interval = interval_over_seeds(values, is_share=write is percent)
     mean = write(sum(values) / len(values))
-    return mean if interval is None else f"{mean} [{write(interval[0])}, {write(interval[1])}]"
+    alike = interval is None or max(values) == min(values)
+    return mean if alike else f"{mean} [{write(interval[0])}, {write(interval[1])}]"
 
 
 def _values(name: str, figures) -> list[float]:

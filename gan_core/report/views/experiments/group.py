@@ -12,7 +12,7 @@ from gan_core.report.charts import Chart
 from gan_core.report.site import Group, Site, dataset_path
 from gan_core.report.views.experiments.classes import ConfusionView, confusion_view, shares_chart
 from gan_core.report.views.experiments.figures import KeyFigure, Measured, key_figures, measured
-from gan_core.report.views.experiments.lineage import Link, Surroundings, lineage, surroundings
+from gan_core.report.views.experiments.lineage import Link, lineage, surroundings
 from gan_core.report.views.experiments.recipe import Recipe, recipe
 from gan_core.report.views.experiments.run import RunView, run_view
 from gan_core.report.views.experiments.training import training_charts
@@ -41,7 +41,7 @@ class GroupView:
     shares: Chart | None = None
     recipe: Recipe | None = None
     lineage: list[Link] = field(default_factory=list)
-    surroundings: Surroundings | None = None
+    surroundings: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def states(self) -> list[tuple[str, RunView]]:
@@ -83,7 +83,7 @@ def group_view(site: Site, group: Group) -> GroupView:
     first = experiments[0]
     runs = [run_view(store, artefacts, experiment) for experiment in experiments]
     # Of a run with an edited manifest nothing else is to be trusted.
-    whole = {run.name: run.label for run in runs if run.status != "damaged" or run.verdict}
+    whole = {run.name: run.label for run in runs if not run.is_edited}
     manifests = {asset: _by_label(site, asset, whole) for asset in ("trained_gan", "samples", "evaluation")}
     trained, evaluations = manifests["trained_gan"], manifests["evaluation"]
     shards = artefacts.of("image_shards", first.dataset)
@@ -101,7 +101,7 @@ def group_view(site: Site, group: Group) -> GroupView:
         measured=problems.without(lambda: measured(list(evaluations.values())), [], manifests_of=what),
         measured_runs=list(evaluations),
         real=problems.without(lambda: site.real_images.sheet(shards, _classes_of_grid(manifests["samples"]))),
-        curves=problems.without(lambda: training_charts(store, trained), []),
+        curves=training_charts([run.tables for run in runs if run.tables]),
         training=_training(runs),
         confusion=problems.without(lambda: confusion_view(store, list(evaluations.values()), names)),
         shares=problems.without(lambda: shares_chart(store, list(evaluations.values()), names)),
@@ -112,7 +112,7 @@ def group_view(site: Site, group: Group) -> GroupView:
         if whole
         else None,
         lineage=lineage(store, first.dataset, [item for of in manifests.values() for item in of.values()]),
-        surroundings=problems.without(lambda: surroundings(trained.values()), manifests_of=what),
+        surroundings=problems.without(lambda: surroundings(trained.values()), [], manifests_of=what),
     )
     said = {problem for run in runs for problem in run.problems}
     problems.found[:] = [problem for problem in problems.found if problem not in said]

@@ -30,14 +30,6 @@ class Link:
     commit: str
 
 
-@dataclass(frozen=True)
-class Surroundings:
-    """What trainings were made with; each text once, with the experiments that it is true of."""
-
-    machines: list[tuple[str, str]]
-    packages: list[tuple[str, str]]
-
-
 def lineage(store: Store, dataset: str, manifests: Iterable[Manifest]) -> list[Link]:
     """These artefacts and all that they were made from, each once, from the images on.
 
@@ -58,25 +50,27 @@ def lineage(store: Store, dataset: str, manifests: Iterable[Manifest]) -> list[L
     return sorted(found.values(), key=lambda link: (place.get(link.asset, len(ORDER)), link.partition))
 
 
-def surroundings(trained: Iterable[Manifest]) -> Surroundings:
-    """Machines and packages of trainings that have recorded them."""
-    machines: dict[str, list[str]] = {}
-    packages: dict[str, list[str]] = {}
+def surroundings(trained: Iterable[Manifest]) -> list[tuple[str, str]]:
+    """(what, text) of the commits, machines and packages of trainings that have recorded them: each text
+    once, with the experiments that it is true of where not all have the same."""
+    found: dict[str, dict[str, list[str]]] = {"Commit": {}, "Machine": {}, "Packages": {}}
     for manifest in trained:
         recorded = manifest.provenance
         if not recorded:
             continue
         device = manifest.details.get("device")
-        machine = _machine(recorded["machine"]) + (f"; trained on {device}" if device else "")
-        machines.setdefault(machine, []).append(manifest.partition)
-        versions = ", ".join(f"{name} {version}" for name, version in recorded["packages"].items())
-        packages.setdefault(versions, []).append(manifest.partition)
-    return Surroundings(_told(machines), _told(packages))
-
-
-def _told(found: dict[str, list[str]]) -> list[tuple[str, str]]:
-    """(text, experiments), these only where not all have the same."""
-    return [(text, ", ".join(names) if len(found) > 1 else "") for text, names in found.items()]
+        packages = ", ".join(f"{name} {version}" for name, version in recorded["packages"].items())
+        for what, text in (
+            ("Commit", commit_in_words(recorded) or MISSING),
+            ("Machine", _machine(recorded["machine"]) + (f"; trained on {device}" if device else "")),
+            ("Packages", packages),
+        ):
+            found[what].setdefault(text, []).append(manifest.partition)
+    return [
+        (f"{what} of {', '.join(names)}" if len(texts) > 1 else what, text)
+        for what, texts in found.items()
+        for text, names in texts.items()
+    ]
 
 
 def _machine(machine: dict[str, Any]) -> str:

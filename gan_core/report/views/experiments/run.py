@@ -18,11 +18,14 @@ from gan_core.leaderboard.verdicts import (
     verdict_text,
 )
 from gan_core.report.artefacts import OF_A_RESULT, Artefacts
+from gan_core.report.curves import read_curves
 from gan_core.report.views.analyses import AnalysesView, analyses_view
-from gan_core.report.views.experiments.training import StripView, strip_view
+from gan_core.report.views.experiments.figures import key_figures, measured
+from gan_core.report.views.experiments.lineage import surroundings
+from gan_core.report.views.experiments.training import StripView, Tables, strip_view
 from gan_core.report.views.pictures import Picture, stored_picture
 from gan_core.report.views.table import Badge
-from gan_core.report.views.words import duration_in_words
+from gan_core.report.views.words import duration_in_words, settings_in_words
 from gan_core.store import Manifest, Store
 from gan_core.store.reading import reading
 
@@ -49,7 +52,8 @@ class PictureBehind:
 @dataclass(frozen=True)
 class RunView:
     """One experiment. `label`: what tells it from the others of its group. `course`: where a guard ended the
-    run, and which generator was published."""
+    run, and which generator was published. `tables`: its history and its evaluations. `is_edited`: one of its
+    manifests was, so that nothing else of it can be shown."""
 
     name: str
     label: str
@@ -63,6 +67,8 @@ class RunView:
     strip: StripView | None = None
     behind: list[PictureBehind] = field(default_factory=list)
     analyses: AnalysesView | None = None
+    tables: Tables | None = None
+    is_edited: bool = False
 
 
 def run_view(store: Store, artefacts: Artefacts, experiment: Experiment) -> RunView:
@@ -72,7 +78,7 @@ def run_view(store: Store, artefacts: Artefacts, experiment: Experiment) -> RunV
         with reading(f"experiment {experiment.name}"):
             return _whole_view(store, artefacts, experiment, label)
     except DamagedError as error:
-        return RunView(experiment.name, label, status="damaged", problems=[str(error)])
+        return RunView(experiment.name, label, status="damaged", problems=[str(error)], is_edited=True)
 
 
 def _whole_view(store: Store, artefacts: Artefacts, experiment: Experiment, label: str) -> RunView:
@@ -92,6 +98,8 @@ def _whole_view(store: Store, artefacts: Artefacts, experiment: Experiment, labe
 
     grid = shown(stored_picture, samples, "grid.png")
     strip = shown(strip_view, trained)
+    tables = shown(read_curves, trained) if trained else None
+    _check(experiment, trained, evaluation)
     pictures = [
         (METRICS[metric], shown(stored_picture, evaluation, file))
         for metric, file in (pictures_of(evaluation) if evaluation else {}).items()
@@ -115,7 +123,19 @@ def _whole_view(store: Store, artefacts: Artefacts, experiment: Experiment, labe
             if picture
         ],
         analyses=analyses_view(store, artefacts.of("analysis", name), trained),
+        tables=tables,
     )
+
+
+def _check(experiment: Experiment, trained: Manifest | None, evaluation: Manifest | None) -> None:
+    """Read what the page reads of all seeds together, so that a manifest that was edited is known to be this
+    run's."""
+    if evaluation:
+        measured([evaluation])
+        key_figures({"": evaluation})
+    if trained:
+        settings_in_words(trained.config)
+        surroundings([trained])
 
 
 def picture_title(metric: Metric) -> str:

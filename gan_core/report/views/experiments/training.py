@@ -1,17 +1,19 @@
 """The course of a training: its curves, seeds folded, and its samples over time."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas
 
 from gan_core.report.charts import Chart
-from gan_core.report.curves import PANELS, Panel, panel_chart, read_curves
+from gan_core.report.curves import PANELS, Panel, panel_chart
 from gan_core.report.views.pictures import Picture, stored_picture
 from gan_core.store import Manifest, Store
 
 STRIP = "progress.png"
+Tables = tuple[pandas.DataFrame, pandas.DataFrame]
+"""The history and the evaluations of a training."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,9 @@ def strip_view(store: Store, trained: Manifest | None) -> StripView | None:
     return StripView(drawn, described if described and len(described["images_seen"]) > 1 else None)
 
 
-def training_charts(store: Store, trained: Mapping[str, Manifest]) -> list[Chart]:
+def training_charts(tables: Sequence[Tables]) -> list[Chart]:
     """Every panel that there are rows for. Of several seeds the mean, and a band from the lowest to the
-    highest. Raises `StoreError` for a damaged history."""
-    tables = [read_curves(store, manifest) for manifest in trained.values()]
+    highest."""
     charts = []
     for panel in PANELS:
         rows = [_rows(panel, *table) for table in tables]
