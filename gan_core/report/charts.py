@@ -2,8 +2,9 @@
 cannot see it. What is drawn can be read on hover, by touch and with the arrow keys."""
 
 import math
+import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
 
 from gan_core.evaluation.figures import is_missing
@@ -73,7 +74,7 @@ class Drawing:
 
     def data(self) -> dict[str, Any]:
         """JSON for the browser, numbers cut to what can be seen."""
-        return {"kind": self.kind, **_rounded(asdict(self))}
+        return {"kind": self.kind, **_rounded(self)}
 
     @property
     def kind(self) -> str:
@@ -220,10 +221,12 @@ def _course(line: Series) -> str:
 
 
 def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_rounded(inner) for inner in value]
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+    if isinstance(value, (list, tuple)):
+        return [_rounded(inner) for inner in value]
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    if is_dataclass(value):
+        return {field.name: _rounded(getattr(value, field.name)) for field in fields(value)}
     return value

@@ -3,6 +3,7 @@
 import abc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from gan_core.evaluation.figures import FIGURES, Figure, percent
@@ -292,7 +293,7 @@ class Metric:
         """Whether it needs the classes that the generated images were asked for."""
         return any(statistic.needs == "labels" for statistic in self.generated)
 
-    @property
+    @cached_property
     def all_figures(self) -> dict[str, Figure]:
         """The figures and, behind the main one, its interval and its variants, by name."""
         main = self.figures[self.main]

@@ -5,6 +5,7 @@ Each function gives (low, high), or None where there are too few values. How oft
 tested by simulation, and tabled by `benchmarks/intervals.py`.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -56,10 +57,11 @@ def share_interval(successes: float, count: int) -> Interval | None:
     return max(float(centre - half), 0.0), min(float(centre + half), 1.0)
 
 
+@functools.cache
 def _student(degrees: int) -> float:
-    from scipy.stats import t
+    from scipy.special import stdtrit  # loads in a moment, which scipy.stats does not
 
-    return float(t.ppf((1 + CONFIDENCE) / 2, degrees))
+    return float(stdtrit(degrees, (1 + CONFIDENCE) / 2))
 
 
 def _around(value: float, error: float, quantile: float = NORMAL_QUANTILE) -> Interval:

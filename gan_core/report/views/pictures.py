@@ -55,7 +55,7 @@ def _shrunk(image: Image.Image) -> bytes:
     smaller = image.convert("RGB")
     smaller.thumbnail(MAX_PICTURE_SIZE, Image.Resampling.LANCZOS)
     output = io.BytesIO()
-    smaller.save(output, "WEBP", quality=82, method=4)
+    smaller.save(output, "WEBP", quality=82, method=2)
     return output.getvalue()
 
 
