@@ -6,6 +6,7 @@ from gan_core.planning.running import Moment, Watch
 from tests.small_store import SEED
 
 LENGTH = 6000
+RUN = {**SEED, "length": {"images": LENGTH}, "evaluation_samples": 100}
 
 
 def watched_training(project, stop_at: int | None = None) -> list[Moment]:
@@ -22,7 +23,7 @@ def watched_training(project, stop_at: int | None = None) -> list[Moment]:
 
 
 def test_a_training_is_seen_from_its_first_row_to_its_verdict(project):
-    project.write({**SEED, "length": {"images": LENGTH}, "evaluate_every": 2000})
+    project.write({**RUN, "evaluate_every": 2000})
     *moments, end = watched_training(project)
     with_rows = [moment for moment in moments if moment.losses]
     seen = [moment.images_seen for moment in with_rows]
@@ -42,7 +43,7 @@ def test_a_training_is_seen_from_its_first_row_to_its_verdict(project):
 
 
 def test_what_a_killed_training_had_done_beyond_its_checkpoint_is_not_counted_twice(project):
-    project.write({**SEED, "length": {"images": LENGTH}})
+    project.write(RUN)
     with pytest.raises(KeyboardInterrupt):
         watched_training(project, stop_at=1000)
     stopped = Watch(project.store, project.configs, "seed").look()
@@ -63,7 +64,7 @@ def test_of_a_training_that_never_ran_only_that_is_known(empty):
 
 
 def test_of_a_stopped_training_its_own_speed_says_how_long_the_rest_takes(project):
-    project.write({**SEED, "architecture": {"width": 4}, "length": {"images": LENGTH}})
+    project.write({**RUN, "architecture": {"width": 4}})
     assert project.plan("seed").experiments[0].training.seconds is None
     with pytest.raises(KeyboardInterrupt):
         watched_training(project, stop_at=1000)
