@@ -9,7 +9,7 @@ from gan_core.leaderboard.training_figures import TRAINING_FIGURES
 from gan_core.report.page import Page
 from gan_core.report.pages import page_kind
 from gan_core.report.site import Site
-from gan_core.report.views.table import WORDS, TableView, table_view
+from gan_core.report.views.table import USUAL_WORDS, WORDS, TableView, table_view
 from gan_core.report.views.words import date_in_words
 
 # Figures of a training that the glossary explains; the others explain themselves beside these.
@@ -34,6 +34,7 @@ def _view(site: Site) -> dict[str, Any]:
         "tables": tables,
         "column_groups": _column_groups(tables),
         "WORDS": WORDS,
+        "USUAL_WORDS": USUAL_WORDS,
         "without_row": [
             group.name for group in site.groups.values() if group.name not in set(site.table["experiment"])
         ],

@@ -102,6 +102,13 @@ class TableView:
     words: list[str] = field(default_factory=list)
     """The columns of words that have any: `conditioning` only where an experiment has one."""
 
+    @property
+    def hidden_places(self) -> list[int]:
+        """Where the columns are that are not shown before a reader chose any, from 1 on."""
+        first = [True, True, *(word in USUAL_WORDS for word in self.words), True, True]  # rank, experiment, …
+        shown = [*first, *(column.shown for column in self.columns)]
+        return [place for place, is_shown in enumerate(shown, start=1) if not is_shown]
+
 
 # The columns of words, which those of figures stand behind.
 WORDS = {
@@ -110,6 +117,8 @@ WORDS = {
     "conditioning": "Conditioning",
     "tags": "Tags",
 }
+
+USUAL_WORDS = ("objective", "conditioning")
 
 
 def table_view(site: Site, number: int, name: str, protocol: str, frame: pandas.DataFrame) -> TableView:

@@ -290,7 +290,7 @@ function chart(spec, points, names) {
   const short = new Intl.NumberFormat("en", { notation: "compact" });
   const draw = () => {
     const width = Math.max(240, Math.floor(body.clientWidth));
-    body.replaceChildren(Plot.plot({
+    const drawn = Plot.plot({
       width, height: Math.max(190, Math.min(280, width * 0.55)), marginLeft: 50, marginBottom: 38,
       x: { label: xLabel, labelAnchor: "center", labelArrow: "none", ticks: 5, tickFormat: (value) => short.format(value) },
       y: { label: spec.unit, labelArrow: "none", type: spec.scale === "log" ? "log" : "linear", ticks: 5, grid: true, nice: true, zero: spec.from_zero, tickFormat: write, ...(spec.scale === "share" ? { domain: [0, 1] } : {}) },
@@ -299,7 +299,12 @@ function chart(spec, points, names) {
         Plot.dot(points.length <= 40 ? points : [], { x: "x", y: "y", fill: (point) => colour(point.index), r: 2.5 }),
         Plot.tip(points, Plot.pointer({ x: "x", y: "y", fill: "var(--raised)", stroke: "var(--line)", title: (point) => `${point.seed}\n${xLabel}: ${count.format(point.x)}\n${spec.unit}: ${write(point.y)}` })),
       ],
-    }));
+    });
+    // What the chart says is said by its own label: those of its parts have no role to stand on.
+    drawn.querySelectorAll("[aria-label]:not([aria-label=tip])").forEach((part) => part.removeAttribute("aria-label"));
+    drawn.querySelector("[aria-label=tip]")?.setAttribute("class", "tip");
+    drawn.querySelector("[aria-label=tip]")?.removeAttribute("aria-label");
+    body.replaceChildren(drawn);
   };
   return { draw, figure: make("figure", {}, make("figcaption", { class: "small soft" }, spec.title), body) };
 }
