@@ -219,6 +219,7 @@ def test_a_training_that_says_what_its_strip_shows_can_be_played(page, workshop)
         inputs={"image_shards": workshop.shards()},
         details={"verdicts": [], "progress": described},
         files={"progress.png": digits_png(10, 3)},
+        force=True,
     )
     assert json.loads(page.only().select_one(".player script").string) == described
 
