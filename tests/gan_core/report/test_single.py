@@ -12,36 +12,40 @@ from gan_core.report import single
 from gan_core.report.artefacts import Artefacts, stored
 from gan_core.report.single import single_page
 from gan_core.report.site import Site
+from gan_core.store import Store
+from tests.gan_core.report.conftest import Workshop
 from tests.gan_core.report.example import DATASET
 from tests.small_project import write_config
 
 COMMON = {"dataset": "digits", "length": {"images": 60_000}}
 
 
-@pytest.fixture
-def folder(tmp_path, workshop):
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
     """Two configurations, one of them with two seeds, and a third that was never trained."""
+    folder = tmp_path_factory.mktemp("single")
+    workshop = Workshop(Store(folder / "store"))
     for content in (
         DATASET,
         {"name": "one", "description": "The first.", **COMMON},
         {"name": "two", "n_critic": 2, **COMMON, "grid": {"seed": [0, 1]}},
         {"name": "later", "n_critic": 3, **COMMON},
     ):
-        write_config(tmp_path / "configs", content)
-    experiments = load_configs(tmp_path / "configs").experiments
+        write_config(folder / "configs", content)
+    experiments = load_configs(folder / "configs").experiments
     for number, name in enumerate(("one", "two-seed-0", "two-seed-1")):
         workshop.whole(experiments[name], training={"seed": number}, fid=20.0 + number)
-    return tmp_path
+    return folder
 
 
-@pytest.fixture
-def site(folder, workshop):
-    configs, unreadable = load_configs(folder / "configs"), {}
-    manifests = stored(workshop.store, configs, unreadable)
+@pytest.fixture(scope="module")
+def site(folder):
+    configs, store, unreadable = load_configs(folder / "configs"), Store(folder / "store"), {}
+    manifests = stored(store, configs, unreadable)
     leaderboard = build_leaderboard(
-        workshop.store, configs.experiments, manifests["trained_gan"], manifests["evaluation"]
+        store, configs.experiments, manifests["trained_gan"], manifests["evaluation"]
     )
-    return Site(workshop.store, configs, Artefacts(leaderboard, manifests, {}, {}, unreadable))
+    return Site(store, configs, Artefacts(leaderboard, manifests, {}, {}, unreadable))
 
 
 def test_it_has_the_table_the_curves_and_each_configuration(site):
@@ -77,8 +81,8 @@ def test_what_is_not_there_or_too_large_is_said_in_one_line(site, monkeypatch):
         single_page(site, ["one", "two-seed-0"])
 
 
-def test_the_command_writes_it_and_refuses_what_makes_no_sense(folder, workshop, capsys):
-    given = ["--store", workshop.store.url, "--configs", str(folder / "configs")]
+def test_the_command_writes_it_and_refuses_what_makes_no_sense(folder, capsys):
+    given = ["--store", str(folder / "store"), "--configs", str(folder / "configs")]
     file = folder / "shared.html"
     assert cli.main(["report", "two-*", "--single-file", str(file), *given]) == 0
     assert "two-seed-1" in file.read_text() and 'id="one"' not in file.read_text()
