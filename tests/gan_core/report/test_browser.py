@@ -2,6 +2,7 @@
 by keyboard. What a new kind of page brings comes in by itself, from the report's list of its pages."""
 
 import itertools
+import re
 from dataclasses import replace
 
 from tests.gan_core.report.browser import MARKS, SCHEMES, WIDTHS
@@ -24,6 +25,32 @@ def test_every_page_is_whole_at_every_width_in_light_and_dark(reader):
     assert not problems, "\n".join(dict.fromkeys(problems))
 
 
+def test_on_paper_nothing_is_cut(reader):
+    cut = []
+    for path in reader.examples():
+        with reader.open(path, PAPER) as opened:
+            opened.page.emulate_media(media="print")
+            opened.page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+            cut += [f"{path}: {text}" for text in opened.page.evaluate(BEYOND_THE_EDGE)]
+    assert not cut, "\n".join(cut)
+
+
+def test_three_experiments_are_printed_on_at_most_six_sheets(reader):
+    experiments = [path for path in reader.examples() if path.startswith("experiments/")]
+    assert len(experiments) == 3
+    sheets = {path: len(re.findall(rb"/Type\s*/Page\b", reader.pdf(path))) for path in experiments}
+    assert min(sheets.values()) >= 1 and sum(sheets.values()) <= 6, sheets
+
+
+# Between the margins of A4 that Chromium leaves, in pixels.
+PAPER = 718
+BEYOND_THE_EDGE = """() => {
+  const edge = document.documentElement.clientWidth + 1;
+  const shown = [...document.body.querySelectorAll('td, th, img, p, li, code, svg')].filter(
+    (item) => item.checkVisibility() && item.getBoundingClientRect().right > edge);
+  return shown.slice(0, 3).map((item) => `${item.tagName} ${item.textContent.trim().slice(0, 60)}`);
+}"""
+
 FAULTY = """<!doctype html><html lang="en"><title>Faulty</title><main><h1>Faulty</h1>
 <div style="width: 2000px">wide</div>
 <button style="outline: none">unseen</button>
@@ -44,6 +71,7 @@ def test_a_faulty_page_is_called_so_for_each_of_its_faults(reader, tmp_path):
         "example.org/picture.png",
         "wider than",
         "no visible focus",
+        "not reached by Tab",
         "label",
     ):
         assert fault in found
