@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas
 
-from gan_core.errors import StoreError
+from gan_core.errors import DamagedError, StoreError
 from gan_core.evaluation.evidence import read_evidence
 from gan_core.evaluation.figures import FIGURES, MISSING, is_missing, percent
 from gan_core.evaluation.judging.verdicts import demotion
@@ -31,6 +31,8 @@ from gan_core.report.charts import (
 from gan_core.report.families import Family, Point, are_numbers
 from gan_core.report.site import Site
 from gan_core.report.views.words import words
+from gan_core.store import Manifest
+from gan_core.store.reading import reading
 
 NOT_TRAINED = "not trained"
 NOT_EVALUATED = "trained, not evaluated"
@@ -199,13 +201,21 @@ def _candidate(site: Site, result: Result, figure: str) -> Candidate:
     }
     ends = [result.row.get(end) for end in interval_names(figure)]
     evaluations = [found for name in members if (found := site.artefacts.of("evaluation", name))]
-    levels = sorted(demotion(found) for found in evaluations)
+    levels = sorted(_demotion(found) for found in evaluations)
     return Candidate(
         values=values,
         interval=None if any(is_missing(end) for end in ends) else tuple(sorted(sign * end for end in ends)),
         evidence=_evidence(site, evaluations) if figure == RANKED_BY and len(members) == 1 else None,
         failed=levels[len(levels) // 2] if levels else 0,
     )
+
+
+def _demotion(evaluation: Manifest) -> int:
+    try:
+        with reading(f"evaluation/{evaluation.partition}"):
+            return demotion(evaluation)
+    except DamagedError:  # edited since the leaderboard was made, which will say so
+        return 0
 
 
 def _evidence(site: Site, evaluations) -> dict[str, Any] | None:
