@@ -70,8 +70,7 @@ def test_a_dataset_of_which_nothing_was_made_says_so(datasets):
     assert "no images yet" in pages["datasets.html"].get_text()
 
 
-def test_its_images_classes_and_experiments_are_shown(datasets):
-    datasets.made["image_shards"] = {"digits": shards_of(datasets.workshop.store)}
+def test_its_classes_files_and_experiments_are_shown(datasets):
     counts = {"zero": 30, "one": 50, "two": 40}
     datasets.put(
         "image_shards",
