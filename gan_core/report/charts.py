@@ -2,7 +2,6 @@
 cannot see it. What is drawn can be read on hover, by touch and with the arrow keys."""
 
 import math
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
