@@ -96,8 +96,10 @@ class SweepView:
 
 
 def key_in_words(key: str) -> str:
-    """`latent.size` as `latent size`, `conditioning.name` as `conditioning`."""
-    return words(key.removesuffix(".name").replace(".", " "))
+    """`latent.size` as `latent size`, `conditioning.name` as `conditioning`, `architecture.spectral_norm` as
+    `spectral norm`."""
+    key = key.removesuffix(".name").removeprefix("architecture.").removeprefix("objective.")
+    return words(key.replace(".", " "))
 
 
 def value_in_words(value: Any) -> str:
