@@ -12,7 +12,7 @@ from gan_core.evaluation.evidence import read_evidence
 from gan_core.evaluation.figures import FIGURES, MISSING, is_missing, percent
 from gan_core.evaluation.judging.verdicts import demotion
 from gan_core.evaluation.metrics import interval_names
-from gan_core.evaluation.statistics.comparing import Candidate, beats, holm
+from gan_core.evaluation.statistics.comparing import Candidate, holm, pair_tests
 from gan_core.leaderboard.folding import RANKED_BY, TESTED_BY
 from gan_core.leaderboard.tables import interval_text, shown_figures
 from gan_core.report.charts import (
@@ -235,7 +235,8 @@ def _standings(site: Site, measured: list[Result], figure: str) -> list[str]:
     order = sorted(range(len(candidates)), key=lambda i: (candidates[i].failed, candidates[i].mean))
     pairs = [(a, b) for place, a in enumerate(order) for b in order[place + 1 :]]
     alike = [(a, b) for a, b in pairs if candidates[a].failed == candidates[b].failed]
-    p_values = [min(2 * beats(candidates[a], candidates[b]), 1.0) for a, b in alike]
+    tested = pair_tests(candidates).p
+    p_values = [1.0 if is_missing(tested[pair]) else float(tested[pair]) for pair in alike]
     shown = {pair for pair, is_shown in zip(alike, holm(p_values), strict=True) if is_shown}
     best = order[0]
     return [

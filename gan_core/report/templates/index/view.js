@@ -115,7 +115,7 @@ function fillBasket() {
   basket.hidden = !names.length;
   ticks.forEach((tick) => {
     tick.disabled = !tick.checked && names.length >= MOST;
-    tick.closest("tr").setAttribute("aria-selected", tick.checked);
+    tick.closest("tr").classList.toggle("ticked", tick.checked);
   });
   basket.querySelector("span").textContent = names.length < 2 ? `${names[0] ?? ""}: tick another one` : names.length < MOST ? `${names.length} ticked` : `${MOST} ticked, which is the most`;
   const link = basket.querySelector("a");
