@@ -12,10 +12,13 @@ from markupsafe import Markup
 from gan_core.evaluation.figures import MISSING
 from gan_core.leaderboard.verdicts import NOT_RECORDED
 from gan_core.report.vendored import plot_script
+from gan_core.store import sha256_of
 from gan_core.store.manifest import sha256_of_json
 from gan_core.versions import CODE_VERSIONS
 
 CODE_VERSION = CODE_VERSIONS["report"]
+PLACE = Path(__file__).parent
+TEMPLATES, VENDORED = PLACE / "templates", PLACE / "vendor"
 Navigation = tuple[tuple[str, str], ...]
 """(title, path) of the pages that every page links to."""
 
@@ -34,7 +37,15 @@ class Page:
 
     @property
     def fingerprint(self) -> str:
-        return sha256_of_json({"path": self.path, "version": CODE_VERSION, **self.made_from})
+        made_by = {"version": CODE_VERSION, "look": _look()}
+        return sha256_of_json({"path": self.path, **made_by, **self.made_from})
+
+
+@functools.cache
+def _look() -> str:
+    """Of the templates, styles and scripts: a page that they changed is made again."""
+    files = sorted(path for path in [*TEMPLATES.rglob("*"), *VENDORED.glob("*.js")] if path.is_file())
+    return sha256_of_json({str(path.relative_to(PLACE)): sha256_of(path) for path in files})
 
 
 def render_page(template: str, title: str, navigation: Navigation, *, path: str, **context: Any) -> bytes:
@@ -63,7 +74,7 @@ def render_page(template: str, title: str, navigation: Navigation, *, path: str,
 def environment() -> jinja2.Environment:
     """Where the templates are found; all text that they are given is escaped."""
     found = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
