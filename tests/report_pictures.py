@@ -33,6 +33,15 @@ def compared(page: Page) -> None:
     settle(page)
 
 
+def compared_over_time(page: Page) -> None:
+    """The same further down: the images and the curves."""
+    compared(page)
+    page.get_by_role("heading", name="Over time").evaluate(
+        "heading => heading.scrollIntoView({ behavior: 'instant' })"
+    )
+    settle(page)
+
+
 def drawn(page: Page) -> None:
     """The generator has drawn."""
     page.locator("fieldset:not([disabled])").first.wait_for(timeout=60_000)
@@ -47,7 +56,8 @@ def untouched(page: Page) -> None:
 TAKEN: dict[str, tuple[str, int, int, Callable[[Page], None]]] = {
     "index": (r"index\.html", WIDTH, HEIGHT, untouched),
     "index-narrow": (r"index\.html", NARROW, HEIGHT, untouched),
-    "compare": (r"index\.html", WIDTH, 1700, compared),
+    "compare": (r"index\.html", WIDTH, 1200, compared),
+    "compare-over-time": (r"index\.html", WIDTH, 1300, compared_over_time),
     "experiment": (r"experiments/demo-acgan\.html", WIDTH, 1900, untouched),
     "sweep": (r"sweeps/digits-collapse.*\.html", WIDTH, 1300, untouched),
     "dataset": (r"datasets/digits\.html", WIDTH, 1300, untouched),
