@@ -46,8 +46,8 @@ def observation(snapshot) -> dict[str, Any]:
     }
     if snapshot.evaluations:
         latest = snapshot.evaluations[-1]
-        named = {"fid": "fid_in_training", "diversity": "diversity"}
-        metadata |= {named[name]: float(latest[name]) for name in named if name in latest}
+        named = {name: name for name in ("diversity", "precision", "recall")} | {"fid": "fid_in_training"}
+        metadata |= {named[name]: float(latest[name]) for name in named if latest.get(name) is not None}
     return metadata
 
 

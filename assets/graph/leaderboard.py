@@ -1,6 +1,5 @@
 """The asset `leaderboard`."""
 
-import textwrap
 from typing import Any
 
 import dagster as dg
@@ -10,7 +9,6 @@ from assets.factory import StepRun, declare
 from gan_core.store import Manifest
 
 SHOWN_ROWS = 30
-VERDICT_WIDTH = 24  # the UI breaks the last column, and makes the rows so high that few are seen
 
 
 def shown(run: StepRun, manifest: Manifest) -> dict[str, Any]:
@@ -30,16 +28,18 @@ def _ranking(rows) -> dg.TableMetadataValue:
     from gan_core.evaluation.figures import FIGURES, write_figure
     from gan_core.leaderboard.folding import RANKED_BY
     from gan_core.leaderboard.tables import shown_figures, with_interval
+    from gan_core.leaderboard.verdicts import worst_of
 
+    ranks = list(rows["rank"])
     others = [name for name in shown_figures(rows, variants=False) if name != RANKED_BY]
     shown = [
         {
             "experiment": row["experiment"],
             FIGURES[RANKED_BY].heading: with_interval(RANKED_BY, row),
-            "rank": str(row["rank"]),
+            "rank": f"{row['rank']}{'=' * (ranks.count(row['rank']) > 1)}",
             "seeds": str(row["seeds"]),
             **{FIGURES[name].heading: write_figure(name, row) for name in others},
-            "verdict": textwrap.shorten(row["verdict"], VERDICT_WIDTH, placeholder=" …"),
+            "verdict": worst_of(row["verdict"]),
         }
         for row in rows.head(SHOWN_ROWS).to_dict("records")
     ]

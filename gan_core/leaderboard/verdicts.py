@@ -1,6 +1,7 @@
 """The verdict on a training and what stands behind it, read from manifests and put into sentences. Imports no
 torch. The names of the verdicts are in `gan_core.evaluation.judging.verdicts`."""
 
+import re
 from typing import Any, Literal
 
 from gan_core.evaluation.external import ASSET as EXTERNAL_ASSET
@@ -52,6 +53,15 @@ def verdict_level(text: str) -> Level:
     if text in (HEALTHY, UNKNOWN):
         return text
     return "stopped" if STOPPED in text else "warned"
+
+
+def worst_of(text: str) -> str:
+    """A verdict, of several seeds too, in a few words, what went wrong first: `mode collapse + 2 (1 of 3)`."""
+    parts = text.split("; ")
+    worst = next((part for part in parts if not part.startswith((HEALTHY, UNKNOWN))), parts[0])
+    names, count = re.fullmatch(r"(.*?)( \(\d+ of \d+\))?", worst).groups("")
+    first, *others = names.split(", ")
+    return first + (f" + {len(others)}" if others else "") + count
 
 
 def findings(trained: Manifest, evaluation: Manifest | None = None) -> list[dict[str, Any]]:

@@ -72,7 +72,8 @@ def weights_of(state: TrainingState) -> dict:
 def _write_records(state: TrainingState, work: Build) -> None:
     write_rows(without_times(state.history), work.folder / "history.parquet")
     write_rows(times_of(state.history), work.folder / "times.parquet")
-    work.not_counting.add("times.parquet")
+    # What only watched the training: nothing is made from it.
+    work.not_counting |= {"times.parquet", "evaluations.parquet", PROGRESS}
     if state.evaluations:
         write_rows(state.evaluations, work.folder / "evaluations.parquet")
     moments = strip_moments(state.samples, state.first_epoch)

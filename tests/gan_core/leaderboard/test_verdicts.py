@@ -10,6 +10,7 @@ from gan_core.leaderboard.verdicts import (
     verdict_level,
     verdict_markdown,
     verdict_text,
+    worst_of,
 )
 from tests.gan_core.report.conftest import MODE_COLLAPSE, STAGNATION
 
@@ -80,3 +81,20 @@ def test_markdown_shows_the_text_as_it_is(workshop):
 def test_verdicts_are_read_without_torch():
     code = "import sys; import gan_core.leaderboard.verdicts; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        ("healthy", "healthy"),
+        ("unknown", "unknown"),
+        ("healthy (2 of 3); mode collapse, stagnation (1 of 3)", "mode collapse + 1 (1 of 3)"),
+        (
+            "mode collapse (stopped), stagnation (1 of 2); healthy (1 of 2)",
+            "mode collapse (stopped) + 1 (1 of 2)",
+        ),
+        ("mode collapse (stopped), stagnation", "mode collapse (stopped) + 1"),
+    ],
+)
+def test_the_worst_verdict_is_told_first_in_few_words(text, short):
+    assert worst_of(text) == short
