@@ -56,7 +56,7 @@ def verdict_level(text: str) -> Level:
 
 
 def worst_of(text: str) -> str:
-    """A verdict, of several seeds too, in a few words, what went wrong first: `mode collapse + 2 (1 of 3)`."""
+    """A verdict, also of several seeds, in a few words, the worst first: `mode collapse + 2 (1 of 3)`."""
     parts = text.split("; ")
     worst = next((part for part in parts if not part.startswith((HEALTHY, UNKNOWN))), parts[0])
     names, count = re.fullmatch(r"(.*?)( \(\d+ of \d+\))?", worst).groups("")
