@@ -251,9 +251,17 @@ def example_report(tmp_path_factory) -> Path:
     return make_example(tmp_path_factory.mktemp("example"))
 
 
+@pytest.fixture(scope="session")
+def worn_report(tmp_path_factory) -> Path:
+    """The folder of the report of such a store that is worn: damaged, and with one real generator."""
+    from tests.gan_core.report.example import make_example
+
+    return make_example(tmp_path_factory.mktemp("worn"), worn=True)
+
+
 @pytest.fixture(scope="module")
 def reader(example_report) -> Iterator:
-    """That report before a browser (see `browser`)."""
+    """The report of the small store before a browser (see `browser`)."""
     from tests.gan_core.report.browser import reading
 
     with reading(example_report) as found:

@@ -1,18 +1,26 @@
 """A small store and the report of it: artefacts made by hand that look like those of real experiments.
 
 A plain DCGAN, one with three seeds, one that collapsed, a grid of two keys of which a point is missing, and a
-question that is answered.
+question that is answered. Worn, it also has what time does to a store: a picture that is damaged, files that
+are gone, a name as long as names may be, samples from elsewhere; and a generator that was really trained.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from gan_core.comparing.answers import answer_all, current_answers
 from gan_core.config import Configs, load_configs
-from gan_core.leaderboard.leaderboard import build_leaderboard
+from gan_core.data.raw import collect_raw_images
+from gan_core.data.shards import write_image_shards
+from gan_core.leaderboard.leaderboard import NO_MANIFESTS, build_leaderboard
 from gan_core.report.artefacts import Artefacts, stored
 from gan_core.report.report import build_report
 from gan_core.store import Manifest, Store
-from tests.gan_core.report.conftest import MODE_COLLAPSE, STAGNATION, Workshop
+from gan_core.training.task import TrainingTask
+from gan_core.training.train import run_training
+from tests.gan_core.report.conftest import MODE_COLLAPSE, PROTOCOL, STAGNATION, Workshop
+from tests.small_project import DATASET as FEW_DIGITS
+from tests.small_project import EXPERIMENT as REALLY_TRAINED
 from tests.small_project import write_config
 
 DATASET = {
@@ -45,6 +53,12 @@ QUESTION = {
     "labels": {"DCGAN": "plain", "ACGAN": "acgan-*"},
     "figures": ["fid", "recall", "seconds_training"],
 }
+DAMAGED, GONE, LONG = "damaged-picture", "missing-files", f"long-{'x' * 91}-end"
+WORN = (
+    {"name": DAMAGED, "latent": {"size": 11}},
+    {"name": GONE, "latent": {"size": 12}},
+    {"name": LONG, "latent": {"size": 13}},
+)
 FIDS = {
     "plain": 18.92,
     "acgan-seed-0": 12.31,
@@ -59,30 +73,38 @@ FIDS = {
 }
 
 
-def make_example(folder: Path) -> Path:
+def make_example(folder: Path, *, worn: bool = False) -> Path:
     """Make the store and its report below `folder`; gives the folder of the report."""
-    configs = _configs(folder / "configs")
+    configs = _configs(folder / "configs", worn)
     store = Store(folder / "store")
     _publish(Workshop(store), configs)
-    report(store, configs)
+    external = _wear(Workshop(store), configs) if worn else {}
+    report(store, configs, external)
     return folder / "store" / "report"
 
 
-def report(store: Store, configs: Configs) -> Manifest:
-    """Build the leaderboard, the answers and the report of what a store holds."""
+def report(store: Store, configs: Configs, external: Mapping[str, Manifest] = NO_MANIFESTS) -> Manifest:
+    """Build the leaderboard, the answers and the report of what a store holds and of `external` samples."""
     unreadable: dict[str, str] = {}
     manifests = stored(store, configs, unreadable)
     leaderboard = build_leaderboard(
-        store, configs.experiments, manifests["trained_gan"], manifests["evaluation"], unreadable=unreadable
+        store,
+        configs.experiments,
+        manifests["trained_gan"],
+        manifests["evaluation"],
+        external,
+        unreadable=unreadable,
     )
     answer_all(store, configs)
     answers = current_answers(store, configs, unreadable)
-    return build_report(store, configs, Artefacts(leaderboard, manifests, answers, {}, unreadable))
+    return build_report(store, configs, Artefacts(leaderboard, manifests, answers, external, unreadable))
 
 
-def _configs(folder: Path) -> Configs:
+def _configs(folder: Path, worn: bool) -> Configs:
     common = {"dataset": "digits", "length": {"images": 60_000}}
-    for content in (DATASET, QUESTION, *({**common, **item} for item in EXPERIMENTS)):
+    experiments = (*EXPERIMENTS, *(WORN if worn else ()))
+    really = (FEW_DIGITS, {**REALLY_TRAINED, "name": "really-trained"}) if worn else ()
+    for content in (DATASET, QUESTION, *({**common, **item} for item in experiments), *really):
         write_config(folder, content)
     configs = load_configs(folder)
     assert not configs.mistakes, configs.mistakes
@@ -107,3 +129,33 @@ def _publish(workshop: Workshop, configs: Configs) -> None:
             recall=max(0.05, 0.9 - fid / 100),
             class_accuracy=0.964 if experiment.conditional else None,
         )
+
+
+def _wear(workshop: Workshop, configs: Configs) -> dict[str, Manifest]:
+    """What a worn store has besides; gives the evaluations of samples from elsewhere."""
+    made = {item["name"]: workshop.whole(configs.experiments[item["name"]], fid=50.0) for item in WORN}
+    _, samples, _ = made[DAMAGED]
+    workshop.store.local(samples, "grid.png").write_bytes(b"no picture")
+    for manifest, file in zip(made[GONE], ("progress.png", "grid.png"), strict=False):
+        workshop.store.local(manifest, file).unlink()
+    trained = _really_trained(workshop.store, configs)
+    workshop.evaluate(
+        workshop.sample(trained), protocol=PROTOCOL.replace("digits", trained.config["dataset"])
+    )
+    own = made[LONG][-1]
+    return {
+        "published": workshop.make(
+            "external_evaluation",
+            "published",
+            config={"dataset": "digits", "source": f"{'folder/' * 12}samples.zip", "samples": 2000},
+            figures=own.figures,
+            details=own.details,
+        )
+    }
+
+
+def _really_trained(store: Store, configs: Configs) -> Manifest:
+    experiment = configs.experiment("really-trained")
+    dataset = configs.dataset(experiment.dataset)
+    shards = write_image_shards(store, dataset, collect_raw_images(store, dataset))
+    return run_training(store, TrainingTask(experiment=experiment, dataset=dataset, shards=shards))

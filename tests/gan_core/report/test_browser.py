@@ -3,20 +3,32 @@ by keyboard. What a new kind of page brings comes in by itself, from the report'
 
 import itertools
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 
-from tests.gan_core.report.browser import MARKS, SCHEMES, WIDTHS
+import pytest
+
+from tests.gan_core.report.browser import MARKS, SCHEMES, WIDTHS, Reader, reading
+from tests.gan_core.report.example import DAMAGED, GONE, LONG
 
 pytestmark = MARKS
 
 # What colours and the width of the window change is looked at where it changes.
 BY_AXE = ((1400, "light"), (1400, "dark"), (390, "light"))
 BY_KEYBOARD = ((1400, "light"), (390, "light"))
+WORN = tuple(f"experiments/{name}.html" for name in (DAMAGED, GONE, LONG))
+
+
+@pytest.fixture(scope="module")
+def reader(worn_report) -> Iterator[Reader]:
+    """The report of a worn store before a browser."""
+    with reading(worn_report) as found:
+        yield found
 
 
 def test_every_page_is_whole_at_every_width_in_light_and_dark(reader):
     problems = []
-    for path in reader.examples():
+    for path in dict.fromkeys([*reader.examples(), *WORN]):
         with reader.open(path) as opened:
             for width, scheme in itertools.product(WIDTHS, SCHEMES):
                 opened.resize(width, scheme)
@@ -27,7 +39,7 @@ def test_every_page_is_whole_at_every_width_in_light_and_dark(reader):
 
 def test_on_paper_nothing_is_cut(reader):
     cut = []
-    for path in reader.examples():
+    for path in dict.fromkeys([*reader.examples(), *WORN]):
         with reader.open(path, PAPER) as opened:
             opened.page.emulate_media(media="print")
             opened.page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
