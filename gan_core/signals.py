@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 
 TRAINING_THREAD = "training"
 # Terminals, shells and launchers pass one signal on in several ways: within this time it is one.
@@ -17,6 +18,8 @@ NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Set by who has caught an interrupt and stops: one that arrives during garbage collection is lost, as Python
 # only reports it.
 stopping = threading.Event()
+# Set by the first signal, whatever became of the interrupt that it raised.
+asked = threading.Event()
 
 
 class Stop:
@@ -32,6 +35,7 @@ class Stop:
 
     def listen(self) -> None:
         stopping.clear()
+        asked.clear()
         for number in NUMBERS:
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._receive)
@@ -47,9 +51,39 @@ class Stop:
             return
         if self.first is None or not stopping.is_set():
             self.number, self.first = number, now
+            asked.set()
             raise KeyboardInterrupt
         os.write(2, b"stopped at once, without saving\n")
         os._exit(128 + number)
+
+
+@contextlib.contextmanager
+def let_through() -> Iterator[None]:
+    """Around the work of a library that catches interrupts: a stop comes out of it as itself, where the
+    library made an error of its own of it, and where it went on.
+
+    An import that is interrupted leaves half a module: what then fails over it is an ordinary exception.
+    """
+    try:
+        yield
+    except Exception as error:
+        stop = _stop_behind(error)
+        if stop is None:
+            raise
+        raise stop from None
+    if asked.is_set() and not stopping.is_set():
+        raise KeyboardInterrupt
+
+
+def _stop_behind(error: BaseException | None) -> BaseException | None:
+    """What is no error, an interrupt of Python's or of Dagster's, in the chain that led to an error."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if not isinstance(error, Exception | GeneratorExit):
+            return error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def ignore_at_exit() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gan_core import signals
 from gan_core.errors import GanError
 from gan_core.progress import Progress
 from gan_core.sampling import BATCH_SIZE, images_of, latent_batches
@@ -122,8 +123,9 @@ def _exported(generator: nn.Module):
     """The model, its batch of any size."""
     names = ["z", "labels"] if generator.n_classes else ["z"]
     example = (torch.zeros(2, generator.latent.size), torch.zeros(2, dtype=torch.int64))[: len(names)]
-    batch = torch.export.Dim("batch")
-    with _quietly():
+    # The exporter tries several ways, and takes an interrupt of one for a failure of it.
+    with signals.let_through(), _quietly():
+        batch = torch.export.Dim("batch")
         program = torch.onnx.export(
             generator,
             example,

@@ -1,11 +1,13 @@
-"""Every generator as ONNX: the same images, and nothing of this machine."""
+"""Every generator as ONNX: the same images, nothing of this machine, and a stop in the middle of it."""
 
+import signal
 from pathlib import Path
 
 import onnx
 import pytest
 import torch
 
+from gan_core import signals
 from gan_core.bundles.onnx_file import TOLERANCE, write_onnx
 from gan_core.config import Experiment
 from gan_core.models import ARCHITECTURES, build_generator
@@ -13,10 +15,7 @@ from gan_core.models import ARCHITECTURES, build_generator
 REPOSITORY = Path(__file__).parents[3]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("architecture", list(ARCHITECTURES))
-@pytest.mark.parametrize("conditioning", ["none", "acgan"])
-def test_every_architecture_is_exported(tmp_path, architecture, conditioning):
+def small_generator(architecture: str = "dcgan", conditioning: str = "none"):
     experiment = Experiment.model_validate(
         {
             "name": "small",
@@ -27,9 +26,16 @@ def test_every_architecture_is_exported(tmp_path, architecture, conditioning):
             "length": {"images": 100},
         }
     )
-    torch.manual_seed(0)
     side = min(size for size in ARCHITECTURES[architecture].sizes if size >= 32)
-    generator = build_generator(experiment, channels=3, image_size=side, n_classes=5)
+    return build_generator(experiment, channels=3, image_size=side, n_classes=5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", list(ARCHITECTURES))
+@pytest.mark.parametrize("conditioning", ["none", "acgan"])
+def test_every_architecture_is_exported(tmp_path, architecture, conditioning):
+    torch.manual_seed(0)
+    generator = small_generator(architecture, conditioning)
     for _ in range(5):  # running statistics that are not those of the beginning
         generator(torch.randn(16, 6), torch.arange(16) % 5)
     generator = generator.eval().requires_grad_(False)
@@ -40,3 +46,61 @@ def test_every_architecture_is_exported(tmp_path, architecture, conditioning):
     assert told["opset"] == model.opset_import[0].version
     for place in (str(REPOSITORY), str(Path(torch.__file__).parents[1])):
         assert place.encode() not in (tmp_path / "generator.onnx").read_bytes()
+
+
+class Stopped(BaseException):
+    """An interrupt, as Dagster's is no `KeyboardInterrupt`."""
+
+
+def wraps_interrupts(*_, **__):
+    """As PyTorch's exporter does where an interrupt hits an import of its own."""
+    try:
+        try:
+            raise Stopped
+        except torch.nn.Absent:
+            pass
+    except AttributeError as error:
+        raise RuntimeError("failed to export the model") from error
+
+
+def goes_on(*_, **__):
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except KeyboardInterrupt:
+        return
+
+
+def use(monkeypatch, exporter) -> None:
+    monkeypatch.setattr(torch.onnx, "export", exporter)
+    monkeypatch.setattr(torch.export, "Dim", str)  # PyTorch's own imports for seconds
+
+
+@pytest.fixture
+def listening():
+    before = {number: signal.getsignal(number) for number in signals.NUMBERS}
+    signals.Stop().listen()
+    yield
+    signals.asked.clear()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    ("exporter", "stop"),
+    [(wraps_interrupts, Stopped), (goes_on, KeyboardInterrupt)],
+    ids=["wraps", "goes on"],
+)
+def test_a_stop_comes_out_of_an_exporter_that_catches_it(tmp_path, monkeypatch, listening, exporter, stop):
+    use(monkeypatch, exporter)
+    with pytest.raises(stop):
+        write_onnx(small_generator(), tmp_path / "generator.onnx", 0, print)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_an_exporter_cannot_do_stays_its_error(tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise RuntimeError("an operator that ONNX has not")
+
+    use(monkeypatch, fails)
+    with pytest.raises(RuntimeError, match="ONNX has not"):
+        write_onnx(small_generator(), tmp_path / "generator.onnx", 0, print)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.small_project import EXPERIMENT, QUESTION
+from tests.small_store import WIDE
 
 WRONG = {**EXPERIMENT, "name": "wrong", "batch_size": "many", "objectiv": {}}
 
@@ -34,12 +35,17 @@ def test_list_shows_what_is_configured_with_its_state(run, told, project):
         (["--tag", "architecture.width=16"], ["wide"]),
         (["--objective", "non_saturating", "--tag", "seed=0"], ["plain", "wide"]),
         (["--objective", "wasserstein"], []),
-        (["--dataset", "another"], []),
+        (["plain", "--objective", "wasserstein"], []),
+        (["--dataset", "few-digits"], ["plain", "seed", "wide"]),
+        (["--tag", "thesis"], ["wide"]),
+        (["--tag", "tags=thesis", "--tag", "width=16"], ["wide"]),
+        (["--tag", "thesis", "--tag", "width=8"], []),
         (["--state", "evaluated"], []),
         (["--state", "never trained"], ["plain", "seed", "wide"]),
     ],
 )
-def test_list_chooses_experiments_by_name_and_by_configuration(told, words, names):
+def test_list_chooses_experiments_by_name_tag_and_configuration(told, project, words, names):
+    project.write({**WIDE, "tags": ["thesis"]})
     if words[0] != "experiments":
         words = ["experiments", *words]
     assert [row["name"] for row in told("list", *words)] == names
@@ -49,8 +55,15 @@ def test_list_chooses_experiments_by_name_and_by_configuration(told, words, name
     ("words", "expected"),
     [
         (["--tag", "sed=1"], "no key of an experiment is named `sed`"),
-        (["--tag", "seed"], "--tag is `seed`: give KEY=VALUE"),
-        (["experiments", "plian"], "nothing listed matches `plian`; did you mean `plain`?"),
+        (
+            ["--tag", "seed"],
+            "no experiment has the tag `seed`; there are: none (a value of a configuration is",
+        ),
+        (["experiments", "plian"], "no experiment matches `plian`; did you mean `plain`?"),
+        (["datasets", "digits"], "nothing listed matches `digits`; did you mean `few-digits`?"),
+        (["--dataset", "another"], "--dataset knows no `another`; there are: few-digits"),
+        (["--architecture", "dcgna"], "--architecture knows no `dcgna`; did you mean `dcgan`?"),
+        (["experiments", "plain", "--objective", "huber"], "--objective knows no `huber`; there are: "),
         (["datasets", "--tag", "seed=1"], "choose experiments, not datasets"),
         (["--state", "done"], "--state knows no `done`"),
     ],

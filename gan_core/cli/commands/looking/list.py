@@ -3,7 +3,7 @@
 import fnmatch
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from gan_core.planning import Surveyor
 
 Row = dict[str, Any]
+# The key of an experiment that holds its tags, which decide nothing of its training.
+TAGS = "tags"
 
 
 def add(app: typer.Typer) -> None:
@@ -54,9 +56,9 @@ def list_things(
     tag: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="KEY=VALUE",
-            help="Experiments whose configuration has this value, such as seed=0 or "
-            "conditioning.name=acgan; may be given several times.",
+            metavar="TAG|KEY=VALUE",
+            help="Experiments that have this tag, a word of their `tags`, or this value in their "
+            "configuration, such as seed=0 or conditioning.name=acgan; may be given several times.",
         ),
     ] = None,
     state: Annotated[
@@ -74,45 +76,42 @@ def list_things(
     one_of("list", what, [*CONFIGURED, *REGISTERED])
     tags = {"dataset": dataset, "architecture.name": architecture, "objective.name": objective}
     wanted = [(key, value) for key, value in tags.items() if value is not None]
-    wanted += [_tag(text) for text in tag or ()]
+    wanted += [(key, value) if equals else (TAGS, key) for key, equals, value in _parted(tag)]
     if (wanted or state) and what not in (None, "experiments"):
         raise ConfigError(f"--dataset, --tag and the like choose experiments, not {what}: leave them out")
     if what is None and (wanted or state):
         what = "experiments"
-    found = _listed(what, wanted, state, store, configs)
-    chosen = {kind: _matching(rows, patterns) for kind, rows in found.items()}
+    found = _listed(what, patterns, wanted, state, store, configs)
     if as_json:
-        say_json(chosen if what is None else chosen[what])
+        say_json(found if what is None else found[what])
         return
-    _show(chosen)
+    _show(found)
 
 
-def _tag(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise ConfigError(f"--tag is `{text}`: give KEY=VALUE, such as seed=0")
-    return key, value
+def _parted(texts: list[str] | None) -> list[tuple[str, str, str]]:
+    return [text.partition("=") for text in texts or ()]
 
 
 def _listed(
     what: str | None,
+    patterns: list[str] | None,
     wanted: list[tuple[str, str]],
     state: str | None,
     store: str | None,
     configs: Path | None,
 ) -> dict[str, list[Row]]:
     if what in REGISTERED:
-        return {what: _registered(REGISTERED[what]())}
+        return {what: _matching(_registered(REGISTERED[what]()), patterns)}
     from gan_core.planning import State, Surveyor
 
     one_of("--state", state, [str(one) for one in State])
     known = read_configs(configs)
     survey = Surveyor(store_of(store), known)
     if what != "experiments" and what is not None:
-        return {what: CONFIGURED[what](known, survey)}
-    experiments = [
-        row for row in _experiments(known, survey, wanted) if state is None or row["state"] == state
-    ]
+        return {what: _matching(CONFIGURED[what](known, survey), patterns)}
+    names = set(known.matching(patterns)) if patterns else None
+    rows = _experiments(known, survey, wanted, names)
+    experiments = [row for row in rows if state is None or row["state"] == state]
     if what == "experiments":
         return {what: experiments}
     others = {kind: rows(known, survey) for kind, rows in CONFIGURED.items() if kind != "experiments"}
@@ -134,9 +133,19 @@ def _matching(rows: list[Row], patterns: list[str] | None) -> list[Row]:
 
 
 def _experiments(
-    configs: "Configs", survey: "Surveyor", wanted: list[tuple[str, str]] | None = None
+    configs: "Configs",
+    survey: "Surveyor",
+    wanted: Iterable[tuple[str, str]] = (),
+    names: set[str] | None = None,
 ) -> list[Row]:
-    chosen = [one for one in configs.experiments.values() if _has(one, configs, wanted or [])]
+    """`wanted`: values that the configuration has, by key; `names`: those that count, by default all."""
+    for key, value in wanted:
+        _refuse_unknown(key, value, configs)
+    chosen = [
+        one
+        for one in configs.experiments.values()
+        if (names is None or one.name in names) and all(_has(one, key, value) for key, value in wanted)
+    ]
     rows = []
     for experiment in chosen:
         found = survey.experiment(experiment.name)
@@ -148,6 +157,7 @@ def _experiments(
                 "objective": experiment.objective.name,
                 "conditioning": experiment.conditioning.name,
                 "seed": experiment.seed,
+                "tags": list(experiment.tags),
                 "state": str(found.state),
                 "in_words": found.in_words,
                 "images_seen": found.images_seen,
@@ -159,22 +169,39 @@ def _experiments(
     return rows
 
 
-def _has(experiment: "Experiment", configs: "Configs", wanted: list[tuple[str, str]]) -> bool:
-    """Whether the configuration has all these values. A key may be the end of a dotted one."""
-    keys = experiment.dotted()
-    for key, value in wanted:
-        matching = [dotted for dotted in keys if dotted == key or dotted.endswith(f".{key}")]
-        if not matching and not any(_ends(one, key) for one in configs.experiments.values()):
-            from gan_core.config import unknown
+def _refuse_unknown(key: str, value: str, configs: "Configs") -> None:
+    """Raise `ConfigError` for what no experiment could have: a word that none is tagged with, a key that none
+    has, the name of a dataset, an architecture or an objective that there is not."""
+    from gan_core.config import unknown
+    from gan_core.models.architectures import ARCHITECTURES
+    from gan_core.objectives import OBJECTIVES
 
-            raise ConfigError(unknown("no key of an experiment is named", key, keys))
-        if not any(_text(keys[dotted]) == value.lower() for dotted in matching):
-            return False
-    return True
+    experiments = configs.experiments.values()
+    if key == TAGS:
+        known = {tag for one in experiments for tag in one.tags}
+        if value not in known:
+            told = unknown("no experiment has the tag", value, known)
+            raise ConfigError(f"{told} (a value of a configuration is KEY=VALUE, such as seed=0)")
+        return
+    keys = {dotted for one in experiments for dotted in one.dotted()}
+    if experiments and not any(_ends(dotted, key) for dotted in keys):
+        raise ConfigError(unknown("no key of an experiment is named", key, keys))
+    names = {"dataset": configs.datasets, "architecture": ARCHITECTURES, "objective": OBJECTIVES}
+    one_of(f"--{key.removesuffix('.name')}", value, names.get(key.removesuffix(".name"), [value]))
 
 
-def _ends(experiment: "Experiment", key: str) -> bool:
-    return any(dotted == key or dotted.endswith(f".{key}") for dotted in experiment.dotted())
+def _has(experiment: "Experiment", key: str, value: str) -> bool:
+    """Whether an experiment has this tag, or its configuration this value. A key may be the end of a dotted
+    one."""
+    if key == TAGS:
+        return value in experiment.tags
+    return any(
+        _ends(dotted, key) and _text(found) == value.lower() for dotted, found in experiment.dotted().items()
+    )
+
+
+def _ends(dotted: str, key: str) -> bool:
+    return dotted == key or dotted.endswith(f".{key}")
 
 
 def _text(value: Any) -> str:
