@@ -20,6 +20,7 @@ from gan_core.evaluation.statistics.comparing import (
     ranks,
 )
 from gan_core.evaluation.statistics.intervals import seeds_interval
+from gan_core.leaderboard.candidates import candidate_of, middle_demotion
 from gan_core.leaderboard.rows import EXTERNAL, Entry
 from gan_core.leaderboard.training_figures import IN_TABLES
 
@@ -49,8 +50,7 @@ class Fold:
     @property
     def demotion(self) -> int:
         """How far it ranks below the others: as at least half of its seeds do, for whatever reason."""
-        levels = sorted(entry.demotion for entry in self.seeds)
-        return levels[len(levels) // 2]
+        return middle_demotion(entry.demotion for entry in self.seeds)
 
     @property
     def notes(self) -> list[str]:
@@ -184,18 +184,9 @@ def _name(members: list[Entry]) -> str:
 
 
 def _candidate(item: Fold, evidence: Mapping[str, dict[str, np.ndarray]]) -> Candidate:
-    first = item.seeds[0]
-    ends = [first.values.get(name) for name in interval_names(RANKED_BY)]
-    return Candidate(
-        values={
-            entry.values["seed"]: float(entry.values[RANKED_BY])
-            for entry in item.seeds
-            if not is_missing(entry.values.get(RANKED_BY))
-        },
-        interval=None if any(is_missing(end) for end in ends) else tuple(ends),
-        evidence=evidence.get(first.name) or None,
-        failed=item.demotion,
-    )
+    rows = [entry.values for entry in item.seeds]
+    found = evidence.get(item.seeds[0].name)
+    return candidate_of(RANKED_BY, rows, evidence=found, demotion=item.demotion)
 
 
 def _row(item: Fold, rank: int, notes: list[str]) -> dict[str, Any]:

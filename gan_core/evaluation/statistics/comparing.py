@@ -94,7 +94,8 @@ def pair_tests(candidates: Sequence[Candidate]) -> PairTests:
 
 
 def ranks(candidates: Sequence[Candidate], tests: PairTests | None = None) -> list[int]:
-    """1 + the number of candidates that are shown to be better: those that cannot be told apart share a rank.
+    """1 + the number of candidates that are shown to be better; those that none of these separates share a
+    rank.
 
     Shown: by `pair_tests`, of all pairs, corrected by Holm's procedure (1979), so that a table has a wrong
     order with a probability of at most `LEVEL`. Candidates stand behind all that fail less, and those without
@@ -194,28 +195,19 @@ def seed_difference(a: dict[int, float], b: dict[int, float]) -> SeedDifference 
     return SeedDifference(mean, float(np.sqrt(sum(parts))), float(degrees), p, False)
 
 
-def relative_mmd(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> float:
-    """The one-sided p-value of "a's samples are nearer to the real images than b's" (Bounliphone et al.
-    2016).
+def relative_mmd(evidence: Sequence[dict[str, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Of all pairs, the row's squared MMD to the real images less the column's, unbiased, (n, n), and its
+    first-order variance (Bounliphone et al. 2016).
 
-    The difference of two unbiased squared MMDs that share their real images is asymptotically normal. `own`
-    (n,) is mean_j!=i k(x_i, x_j), `cross` (n,) is mean_j k(x_i, z_j), `real` (m,) is mean_i k(x_i, z_j): the
-    evidence of KID, of the same real images z for both.
+    The difference of two MMDs that share their real images is asymptotically normal. `own` (n,) is
+    mean_j!=i k(x_i, x_j), `cross` (n,) is mean_j k(x_i, z_j), `real` (m,) is mean_i k(x_i, z_j): the evidence
+    of KID, of the same real images z for all.
     """
-    from scipy.stats import norm
-
-    difference, variance = relative_mmd_statistic(a, b)
-    if variance <= 0:
-        return 0.0 if difference < 0 else 1.0
-    return float(norm.cdf(difference / np.sqrt(variance)))
-
-
-def relative_mmd_statistic(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> tuple[float, float]:
-    """MMD^2(a, real) - MMD^2(b, real), unbiased, and its first-order variance."""
-    (first, first_variance), (second, second_variance) = (_of_own_samples(side) for side in (a, b))
-    variance = first_variance + second_variance
-    variance += 4 / len(a["real"]) * (a["real"] - b["real"]).var(ddof=1)
-    return first - second, float(variance)
+    of_samples = np.array([_of_own_samples(side) for side in evidence])
+    real = np.array([side["real"] for side in evidence], dtype=float)
+    variance = of_samples[:, 1, None] + of_samples[:, 1]
+    variance += 4 / real.shape[1] * _variances_of_differences(real)
+    return of_samples[:, 0, None] - of_samples[:, 0], variance
 
 
 def _of_own_samples(side: dict[str, np.ndarray]) -> tuple[float, float]:
@@ -275,10 +267,7 @@ def _by_samples(known: _Prepared) -> np.ndarray:
     sizes = {len(evidence["real"]) for evidence in known.evidence.values()}
     for size in sizes:
         rows = [i for i, evidence in known.evidence.items() if len(evidence["real"]) == size]
-        of_samples = np.array([_of_own_samples(known.evidence[i]) for i in rows])
-        real = np.array([known.evidence[i]["real"] for i in rows], dtype=float)
-        variance = of_samples[:, 1, None] + of_samples[:, 1] + 4 / size * _variances_of_differences(real)
-        difference = of_samples[:, 0, None] - of_samples[:, 0]
+        difference, variance = relative_mmd([known.evidence[i] for i in rows])
         with np.errstate(divide="ignore", invalid="ignore"):
             certain = np.where(difference < 0, 0.0, 1.0)
             p[np.ix_(rows, rows)] = np.where(variance > 0, ndtr(difference / np.sqrt(variance)), certain)

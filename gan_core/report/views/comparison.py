@@ -12,8 +12,9 @@ import pandas
 from gan_core.config import foreign_settings
 from gan_core.errors import StoreError
 from gan_core.evaluation.figures import FIGURES, is_missing, write_figure
-from gan_core.evaluation.metrics import interval_names, metric_of_figure
-from gan_core.evaluation.statistics.comparing import TESTS, Candidate, PairTests, pair_tests
+from gan_core.evaluation.metrics import metric_of_figure
+from gan_core.evaluation.statistics.comparing import TESTS, PairTests, pair_tests
+from gan_core.leaderboard.candidates import candidate_of
 from gan_core.leaderboard.folding import RANKED_BY
 from gan_core.leaderboard.tables import interval_text
 from gan_core.report.artefacts import Artefacts
@@ -162,7 +163,7 @@ def table_data(
     columns = [column for column in table_columns(frame) if _is_main(column.name)]
     by_row = {name: of.to_dict("records") for name, of in seeds.groupby("group")}
     found = {
-        column.name: pair_tests([_candidate(column.name, by_row.get(name, [])) for name in names])
+        column.name: pair_tests([candidate_of(column.name, by_row.get(name, [])) for name in names])
         for column in columns
         if column.name != RANKED_BY and _is_tested(column.name)
     }
@@ -201,20 +202,6 @@ def _is_main(name: str) -> bool:
 def _is_tested(name: str) -> bool:
     """Times depend on the machine, weights and images seen are chosen: nothing to test."""
     return metric_of_figure(name) is not None and FIGURES[name].better is not None
-
-
-def _candidate(figure: str, seeds: list[dict[str, Any]]) -> Candidate:
-    """A row by one figure, turned so that lower is better."""
-    sign = -1.0 if FIGURES[figure].better == "higher" else 1.0
-    by_seed: dict[int | None, dict[str, Any]] = {}
-    for row in seeds:  # the same training under two names counts once
-        if not is_missing(row[figure]):
-            by_seed.setdefault(None if is_missing(row["seed"]) else int(row["seed"]), row)
-    ends = [row.get(end) for row in by_seed.values() for end in interval_names(figure)]
-    interval = None
-    if len(by_seed) == 1 and not any(is_missing(end) for end in ends):
-        interval = tuple(sorted(sign * float(end) for end in ends))
-    return Candidate({seed: sign * float(row[figure]) for seed, row in by_seed.items()}, interval)
 
 
 def _encoded(tests: PairTests) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from gan_core.evaluation.figures import FIGURES, MISSING, is_missing, percent
 from gan_core.evaluation.judging.verdicts import demotion
 from gan_core.evaluation.metrics import interval_names
 from gan_core.evaluation.statistics.comparing import Candidate, holm, pair_tests
+from gan_core.leaderboard.candidates import candidate_of, middle_demotion
 from gan_core.leaderboard.folding import RANKED_BY, TESTED_BY
 from gan_core.leaderboard.tables import interval_text, shown_figures
 from gan_core.report.charts import (
@@ -192,23 +193,14 @@ def _notes(family: Family, results: list[Result]) -> list[str]:
 
 
 def _candidate(site: Site, result: Result, figure: str) -> Candidate:
-    """As the leaderboard ranks it; of a figure of which more is better with its sign turned."""
-    sign = -1.0 if FIGURES[figure].better == "higher" else 1.0
+    """As the leaderboard ranks it."""
     members = result.row["members"].split()
-    values = {
-        seed: sign * value
-        for name in members
-        if not is_missing(value := site.seed_rows[name].get(figure))
-        for seed in [site.seed_rows[name]["seed"]]
-    }
-    ends = [result.row.get(end) for end in interval_names(figure)]
     evaluations = [found for name in members if (found := site.artefacts.of("evaluation", name))]
-    levels = sorted(_demotion(found) for found in evaluations)
-    return Candidate(
-        values=values,
-        interval=None if any(is_missing(end) for end in ends) else tuple(sorted(sign * end for end in ends)),
+    return candidate_of(
+        figure,
+        [site.seed_rows[name] for name in members],
         evidence=_evidence(site, evaluations) if figure == RANKED_BY and len(members) == 1 else None,
-        failed=levels[len(levels) // 2] if levels else 0,
+        demotion=middle_demotion(_demotion(found) for found in evaluations),
     )
 
 

@@ -1,7 +1,7 @@
 """A group of experiments that differ in their seed only, as its page shows it."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from gan_core.report.views.experiments.recipe import Recipe, recipe
 from gan_core.report.views.experiments.run import RunView, run_view
 from gan_core.report.views.experiments.training import training_charts
 from gan_core.report.views.pictures import Picture
+from gan_core.store import Manifest
 from gan_core.store.reading import reading
 
 
@@ -106,7 +107,7 @@ def group_view(site: Site, group: Group) -> GroupView:
         confusion=problems.without(lambda: confusion_view(store, list(evaluations.values()), names)),
         shares=problems.without(lambda: shares_chart(store, list(evaluations.values()), names)),
         recipe=problems.without(
-            lambda: recipe(group.name, experiments, [artefacts.of("trained_gan", name) for name in whole]),
+            lambda: recipe(group.name, experiments, _by_name(site, whole)),
             manifests_of=what,
         )
         if whole
@@ -122,6 +123,10 @@ def group_view(site: Site, group: Group) -> GroupView:
 def _by_label(site: Site, asset: str, labels: dict[str, str]) -> dict[str, Any]:
     found = {label: site.artefacts.of(asset, name) for name, label in labels.items()}
     return {label: manifest for label, manifest in found.items() if manifest}
+
+
+def _by_name(site: Site, names: Iterable[str]) -> dict[str, Manifest]:
+    return {name: trained for name in names if (trained := site.artefacts.of("trained_gan", name))}
 
 
 def _classes_of_grid(samples: dict[str, Any]) -> list[int]:

@@ -1,6 +1,7 @@
 """How experiments are made again: their configuration, and the commands."""
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,7 @@ class Command:
 @dataclass(frozen=True)
 class Recipe:
     """`own` are the settings that differ from the defaults, `default` the others; `yaml` is a file for
-    `configs/experiments`, of all seeds; `commit` the one that the first of them was trained at."""
+    `configs/experiments`, of all seeds; `commit` the one of the training that is shown."""
 
     own: list[tuple[str, str]]
     default: list[tuple[str, str]]
@@ -35,9 +36,11 @@ class Recipe:
     commit: str | None
 
 
-def recipe(group: str, experiments: list[Experiment], trained: list[Manifest | None]) -> Recipe:
-    """Of experiments that differ in their seed only; `trained`: their trainings, in the same order."""
-    first, manifest = _as_trained(experiments[0], trained[0]), trained[0]
+def recipe(group: str, experiments: list[Experiment], trained: Mapping[str, Manifest]) -> Recipe:
+    """Of experiments that differ in their seed only; `trained`: by experiment, where there is one."""
+    shown = next((item for item in experiments if item.name in trained), experiments[0])
+    manifest = trained.get(shown.name)
+    first = _as_trained(shown, manifest)
     own, default = _settings(first)
     return Recipe(
         own,

@@ -250,7 +250,7 @@ def test_the_lineage_goes_down_to_the_inventory_of_the_images(page):
 )
 def test_the_configuration_as_yaml_is_a_file_of_the_same_experiments(tmp_path, values):
     experiments = [experiment_of(seed, **values) for seed in SEEDS]
-    text = recipe("acgan", experiments, [None] * 3).yaml
+    text = recipe("acgan", experiments, {}).yaml
     write_config(tmp_path, DATASET)
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments" / "acgan.yaml").write_text(text, encoding="utf-8")
@@ -261,12 +261,20 @@ def test_the_configuration_as_yaml_is_a_file_of_the_same_experiments(tmp_path, v
 
 def test_a_training_of_an_earlier_configuration_is_shown_as_it_was(workshop):
     trained = workshop.train(experiment_of(0, batch_size=32))
-    found = recipe("acgan-seed-0", [experiment_of(0)], [trained])
+    found = recipe("acgan-seed-0", [experiment_of(0)], {trained.partition: trained})
     assert "batch_size: 32" in found.yaml and ("Batch size", "32") in found.own
 
 
+def test_a_training_is_that_of_its_own_experiment(workshop):
+    """The first seed's is not in the store: what is shown is as the second one was trained."""
+    trained = workshop.train(experiment_of(1, batch_size=32))
+    found = recipe("acgan", [experiment_of(0), experiment_of(1)], {trained.partition: trained})
+    assert ("Batch size", "32") in found.own and ("Seed", "1") in found.own
+    assert "seed: [0, 1]" in found.yaml
+
+
 def test_settings_are_those_that_differ_and_the_rest_is_apart():
-    found = recipe("acgan-seed-1", [experiment_of(1, n_critic=3)], [None])
+    found = recipe("acgan-seed-1", [experiment_of(1, n_critic=3)], {})
     own, default = dict(found.own), dict(found.default)
     assert own["D steps per G step"] == "3" and own["Conditioning"].startswith("acgan") and own["Seed"] == "1"
     assert "Batch size" in default and not own.keys() & default.keys()
