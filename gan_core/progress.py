@@ -1,6 +1,7 @@
 """One way to report progress on long work: a throttled log line with rate and time left."""
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -26,6 +27,13 @@ def format_seconds(seconds: float) -> str:
     minutes, seconds = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def format_bytes(number: float) -> str:
+    """`1.4 MB`, in powers of a thousand."""
+    units = ("bytes", "kB", "MB", "GB", "TB")
+    power = min(len(units) - 1, max(0, int(math.log10(number) // 3))) if number >= 1 else 0
+    return f"{number:,.0f} {units[0]}" if power == 0 else f"{number / 1000**power:.1f} {units[power]}"
 
 
 def about(seconds: float) -> str:

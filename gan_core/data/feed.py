@@ -21,6 +21,7 @@ from gan_core.data.epoch_order import EpochOrder, Window
 from gan_core.data.loading import ShardFiles, free_memory, load_resident, submit_part
 from gan_core.data.shard_manifest import image_shape, split_of
 from gan_core.errors import ConfigError, StoreError
+from gan_core.progress import format_bytes
 from gan_core.store import Manifest, Store
 
 logger = logging.getLogger("gan_core")
@@ -341,11 +342,6 @@ def window_capacity(order: EpochOrder, batch_size: int, world_size: int) -> int:
         return largest
     batches = largest // batch_size + 2  # whole ones, and a part of one at each end
     return min(largest, batches * (batch_size // world_size))
-
-
-def format_bytes(count: int) -> str:
-    """Such as `154 MB` and `37.3 GB` (decimal units)."""
-    return f"{count / 1e9:.1f} GB" if count >= 10**9 else f"{count / 1e6:.3g} MB"
 
 
 def _require_two_windows(

@@ -1,6 +1,5 @@
 """The state of datasets and experiments in a store, by what their steps would reuse today."""
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,14 +10,13 @@ from gan_core import steps
 from gan_core.config import Configs, Dataset, Experiment, config_changes
 from gan_core.errors import DamagedError, GanError
 from gan_core.steps import Step
-from gan_core.store import CHECKPOINTS, Manifest, Store
+from gan_core.store import Manifest, Store
 from gan_core.store.attempts import LEASE, Holder
-from gan_core.training.task import TrainingTask
+from gan_core.training.task import TrainingTask, saved_at
 
 # A heartbeat that is older is of a process that stands still, or of one on a host whose clock is far off.
 SILENT_SECONDS = 120.0
 AGAIN = "begun again with force"
-CHECKPOINT = re.compile(r"(?P<name>checkpoint-(?P<images_seen>\d+))\.pt")
 
 
 class State(StrEnum):
@@ -226,7 +224,8 @@ class _ExperimentLook:
             state = State.EVALUATED if found["evaluation"].made else State.TRAINED
             seen = training.made.figures.get("images_seen") or 0
             return self._state(state, seen, found, running, self._why_not_evaluated(found))
-        seen = self._saved(training.step) if training.step and not self._shards_outdated else 0
+        goes_on = training.step if not self._shards_outdated else None
+        seen = (goes_on and saved_at(self.store, goes_on)) or 0
         if seen:
             return self._state(State.PARTLY, seen, found, running)
         if training.last:
@@ -330,13 +329,6 @@ class _ExperimentLook:
         if evaluation.problem:
             return (evaluation.problem,)
         return ("its evaluation is out of date",) if evaluation.last else ()
-
-    def _saved(self, step: Step) -> int:
-        """The images seen in the newest checkpoint that is whole; 0 where there is none."""
-        names = set(self.store.list_names(f"{_folder(step)}/{CHECKPOINTS}"))
-        found = (CHECKPOINT.fullmatch(name) for name in names)
-        whole = (match for match in found if match and f"{match['name']}.json" in names)
-        return max((int(match["images_seen"]) for match in whole), default=0)
 
 
 def _folder(step: Step) -> str:

@@ -3,7 +3,7 @@
 from rich.table import Table
 
 from gan_core.planning.plan import Plan, PlannedDataset, PlannedExperiment
-from gan_core.progress import about
+from gan_core.progress import about, format_bytes
 
 UNKNOWN = "unknown"
 VERBS = {
@@ -18,7 +18,6 @@ VERBS = {
     "analysis": "analyse",
 }
 NOTHING = "nothing"
-GIGABYTE = 1e9
 
 
 def text_table(*headings: str) -> Table:
@@ -64,7 +63,7 @@ def memory_of(planned: PlannedExperiment) -> str:
         return ""
     words = {"host": "", "gpu": " of the GPU"}
     known = {kind: planned.memory[kind] for kind in words if kind in planned.memory}
-    text = ", ".join(f"{gigabytes(one.value)}{words[kind]}" for kind, one in known.items())
+    text = ", ".join(f"{format_bytes(one.value)}{words[kind]}" for kind, one in known.items())
     of = list(dict.fromkeys(one.of for one in known.values() if one.of))
     return f"{text} (as {', '.join(of)})" if of else text or UNKNOWN
 
@@ -76,12 +75,8 @@ def total_text(plan: Plan) -> str:
     if any(item.made for item in (*plan.datasets, *plan.experiments)):
         parts.append(_total_time(plan))
     memory = [(plan.memory("host"), "memory"), (plan.memory("gpu"), "memory of the GPU")]
-    parts += [f"at most {gigabytes(most)} of {what}" for most, what in memory if most]
+    parts += [f"at most {format_bytes(most)} of {what}" for most, what in memory if most]
     return "; ".join(parts)
-
-
-def gigabytes(number: float) -> str:
-    return f"{number / GIGABYTE:.1f} GB"
 
 
 def _total_time(plan: Plan) -> str:

@@ -19,6 +19,17 @@ CHECKPOINT_FILE = re.compile(
 )
 
 
+def saved_at(store: Store, step: Step) -> int | None:
+    """Images seen by the newest checkpoint of a training that is whole, going by the names there are: the
+    JSON file beside it is written last. None where there is none."""
+    names = set(store.list_names(f"{step.asset}/{step.partition}/{step.fingerprint}/{CHECKPOINTS}"))
+    found = [match for name in names if (match := CHECKPOINT_FILE.fullmatch(name))]
+    whole = [
+        match for match in found if match[0] == f"{match['name']}.json" and f"{match['name']}.pt" in names
+    ]
+    return max((int(match["images"]) for match in whole), default=None)
+
+
 class TrainingTask(BaseModel):
     """Everything that a training is given and that can travel to other processes as JSON."""
 
@@ -65,12 +76,7 @@ class TrainingTask(BaseModel):
 
     def saved_at(self, store: Store) -> int | None:
         """Images seen by its newest checkpoint, going by the names there are; None where there is none."""
-        step = self.step
-        folder = f"{step.asset}/{step.partition}/{step.fingerprint}/{CHECKPOINTS}"
-        found = (CHECKPOINT_FILE.fullmatch(name) for name in store.list_names(folder))
-        # The JSON file is written last.
-        whole = [match for match in found if match and match[0] == f"{match['name']}.json"]
-        return max((int(match["images"]) for match in whole), default=None)
+        return saved_at(store, self.step)
 
     def check(self, processes: int = 1) -> None:
         """Raise `ConfigError` where its parts and the number of processes do not fit together."""

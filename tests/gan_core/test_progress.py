@@ -1,6 +1,6 @@
 import pytest
 
-from gan_core.progress import Progress, about
+from gan_core.progress import Progress, about, format_bytes
 
 
 def line(total, done, **options):
@@ -39,3 +39,11 @@ def test_nothing_to_do_is_done():
 )
 def test_a_time_that_nobody_knows_to_the_second(seconds, expected):
     assert about(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(0, "0 bytes"), (64, "64 bytes"), (999, "999 bytes"), (1_500, "1.5 kB"), (3.7e10, "37.0 GB")],
+)
+def test_bytes_in_words(number, expected):
+    assert format_bytes(number) == expected

@@ -8,12 +8,13 @@ from gan_core.config import Dataset
 from gan_core.errors import DamagedError, StoreError
 from gan_core.evaluation.figures import FIGURES, MISSING, count, is_missing, percent
 from gan_core.evaluation.metrics import METRICS
+from gan_core.progress import format_bytes
 from gan_core.report.artefacts import SHOWN
 from gan_core.report.charts import Bar, Chart
 from gan_core.report.site import Site
 from gan_core.report.views.experiments.lineage import Link, lineage
 from gan_core.report.views.pictures import Picture, stored_picture
-from gan_core.report.views.words import bytes_in_words, words
+from gan_core.report.views.words import words
 from gan_core.store import Manifest
 from gan_core.store.reading import reading
 
@@ -181,10 +182,10 @@ def _files(raw: Manifest | None, shards: Manifest | None) -> Iterator[tuple[str,
             yield f"Source of {split}", str(found.get("location") or MISSING)
         total = sum(found["images"] for found in raw.details.get("splits", {}).values())
         if total and not is_missing(size := raw.figures.get("bytes")):
-            mean = bytes_in_words(round(size / total))
-            yield "Original files", f"{bytes_in_words(size)} in {count(total)} images, {mean} each on average"
+            mean = format_bytes(round(size / total))
+            yield "Original files", f"{format_bytes(size)} in {count(total)} images, {mean} each on average"
     if shards and not is_missing(number := shards.figures.get("shards")):
-        yield "Shards", f"{count(number)}, {bytes_in_words(shards.figures['bytes'])} in all"
+        yield "Shards", f"{count(number)}, {format_bytes(shards.figures['bytes'])} in all"
     sizes = shards.details.get("original_sizes") if shards else None
     if sizes:
         yield "Sizes of the original images", _sizes_in_words(sizes)

@@ -1,6 +1,5 @@
 """Configurations and dates in words."""
 
-import math
 from typing import Any
 
 from pydantic import BaseModel
@@ -70,10 +69,3 @@ def date_in_words(created_at: str) -> str:
 
 def duration_in_words(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else format_seconds(seconds)
-
-
-def bytes_in_words(number: float) -> str:
-    """`1.4 MB`, in powers of a thousand."""
-    units = ("bytes", "kB", "MB", "GB", "TB")
-    power = min(len(units) - 1, max(0, int(math.log10(number) // 3))) if number >= 1 else 0
-    return f"{number:,.0f} {units[0]}" if power == 0 else f"{number / 1000**power:.1f} {units[power]}"

@@ -437,8 +437,8 @@ def test_what_fits_is_resident_and_what_does_not_is_streamed(store, shards):
             assert isinstance(part, StreamedFeed)
             assert same(whole.batch(77, 40), part.batch(77, 40))
     assert lines == [
-        "tiny train: resident on cpu, 100 images, 0.0768 MB",
-        "tiny train: streamed in windows of 30 images, 100 images, 0.0466 MB for two windows",
+        "tiny train: resident on cpu, 100 images, 76.8 kB",
+        "tiny train: streamed in windows of 30 images, 100 images, 46.6 kB for two windows",
         "tiny train: training begins when the first window is decoded",
     ]
 
@@ -466,7 +466,7 @@ def test_the_free_memory_is_a_limit_that_ranks_share(store, shards, monkeypatch)
 def test_a_limit_too_small_for_two_windows_says_which_value_would_do(store, shards):
     with pytest.raises(StoreError, match="set the experiment's `shuffle_window` to 29 or less") as error:
         opened(store, shards, memory_limit_bytes=48_000)
-    assert "train split of tiny does not fit into 0.048 MB of memory" in str(error.value)
+    assert "train split of tiny does not fit into 48.0 kB of memory" in str(error.value)
     with opened(store, shards, memory_limit_bytes=48_000, window=29) as feed:
         assert isinstance(feed, StreamedFeed)
 

@@ -221,11 +221,7 @@ def _datasets(configs: "Configs", survey: "Surveyor") -> list[Row]:
                 "image_size": dataset.image_size,
                 "channels": dataset.channels,
                 "experiments": len(configs.experiments_by_dataset[name]),
-                "state": "ready"
-                if found.ready
-                else "not prepared"
-                if len(missing) == len(found.found)
-                else "partly",
+                "state": found.state,
                 "missing": missing,
             }
         )

@@ -10,7 +10,6 @@ from gan_core.leaderboard.leaderboard import build_leaderboard
 from gan_core.report.artefacts import Artefacts
 from gan_core.report.pages import PAGES
 from gan_core.report.site import Site
-from gan_core.report.views.words import bytes_in_words
 from tests.gan_core.report.conftest import digits_png
 from tests.gan_core.report.pages.test_experiment import DATASET, experiment_of, shards_of
 
@@ -153,11 +152,3 @@ def test_what_is_damaged_is_named(datasets):
     assert "its manifest was edited" in datasets.text()
     datasets.put("duplicates", figures={}, details={"asked": True})
     assert "dataset digits cannot be read" in datasets.text()
-
-
-@pytest.mark.parametrize(
-    ("number", "words"),
-    [(0, "0 bytes"), (64, "64 bytes"), (999, "999 bytes"), (1_500, "1.5 kB"), (3.7e10, "37.0 GB")],
-)
-def test_bytes_in_words(number, words):
-    assert bytes_in_words(number) == words
