@@ -1,6 +1,6 @@
 """The report as a whole: what all of its pages are made from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -91,6 +91,17 @@ class Site:
     def real_images(self) -> RealImages:
         """Pictures of the datasets' own images."""
         return RealImages(self.store)
+
+    def other_names(self, members: Iterable[str]) -> dict[str, str]:
+        """Of experiments that differ in their seed only, those whose seed another one had before: by name,
+        that one. They are the same training under another name, which counts once."""
+        first: dict[int, str] = {}
+        found = {}
+        for name in members:
+            if name in self.configs.experiments:
+                other = first.setdefault(self.configs.experiments[name].seed, name)
+                found |= {name: other} if other != name else {}
+        return found
 
     def row_path(self, name: str) -> str | None:
         """The page of a row of the leaderboard, be it of samples from elsewhere; None where there is none."""

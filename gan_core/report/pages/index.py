@@ -9,7 +9,7 @@ from gan_core.leaderboard.training_figures import TRAINING_FIGURES
 from gan_core.report.page import Page
 from gan_core.report.pages import page_kind
 from gan_core.report.site import Site
-from gan_core.report.views.table import USUAL_WORDS, WORDS, TableView, table_view
+from gan_core.report.views.table import USUAL_WORDS, WORDS, TableView, table_views
 from gan_core.report.views.words import date_in_words
 
 # Figures of a training that the glossary explains; the others explain themselves beside these.
@@ -29,7 +29,7 @@ def pages(site: Site) -> Iterator[Page]:
 
 
 def _view(site: Site) -> dict[str, Any]:
-    tables = [table_view(site, number, *table) for number, table in enumerate(site.tables(), start=1)]
+    tables = table_views(site)
     return {
         "tables": tables,
         "column_groups": _column_groups(tables),

@@ -2,11 +2,13 @@
 and what is missing."""
 
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import pandas
 
+from gan_core.comparing.figures import has_failed
 from gan_core.errors import DamagedError, StoreError
 from gan_core.evaluation.evidence import read_evidence
 from gan_core.evaluation.figures import FIGURES, MISSING, is_missing, percent
@@ -31,6 +33,7 @@ from gan_core.report.charts import (
 )
 from gan_core.report.families import Family, Point, are_numbers
 from gan_core.report.site import Site
+from gan_core.report.views.table import Badge, badge_of
 from gan_core.report.views.words import words
 from gan_core.store import Manifest
 from gan_core.store.reading import reading
@@ -59,27 +62,31 @@ class Result:
 
 @dataclass(frozen=True)
 class SweepRow:
-    """A line of the table of one figure; `standing`: `best`, `not told apart` from it, or `worse`."""
+    """A line of the table of one figure; `standing`: `best`, `not told apart` from it, or `worse`; where none
+    is worse, `lowest` or `highest` instead of `best`. `of_one_seed`: its interval says nothing of others."""
 
     cells: list[str]
     name: str
     path: str | None
     value: str
     interval: str
+    of_one_seed: bool
     seeds: str
-    verdict: str
+    verdict: Badge
     standing: str
 
 
 @dataclass(frozen=True)
 class SweepFigure:
-    """One figure over the keys: its chart, its table, which configuration is best."""
+    """One figure over the keys: its chart, its table, which configuration is best, in a sentence; `first`:
+    what that one is called, `best`, or `lowest` or `highest` where none is shown to be worse."""
 
     name: str
     label: str
     chart: Drawing
     rows: list[SweepRow]
     best: str
+    first: str
 
 
 @dataclass(frozen=True)
@@ -194,7 +201,7 @@ def _notes(family: Family, results: list[Result]) -> list[str]:
 
 def _candidate(site: Site, result: Result, figure: str) -> Candidate:
     """As the leaderboard ranks it."""
-    members = result.row["members"].split()
+    members = _one_a_seed(site, result.row["members"].split())
     evaluations = [found for name in members if (found := site.artefacts.of("evaluation", name))]
     return candidate_of(
         figure,
@@ -202,6 +209,12 @@ def _candidate(site: Site, result: Result, figure: str) -> Candidate:
         evidence=_evidence(site, evaluations) if figure == RANKED_BY and len(members) == 1 else None,
         demotion=middle_demotion(_demotion(found) for found in evaluations),
     )
+
+
+def _one_a_seed(site: Site, names: Iterable[str]) -> list[str]:
+    """The same training under two names counts once."""
+    names = list(names)
+    return [name for name in names if name not in site.other_names(names)]
 
 
 def _demotion(evaluation: Manifest) -> int:
@@ -241,25 +254,45 @@ def _standings(site: Site, measured: list[Result], figure: str) -> list[str]:
     ]
 
 
+def _first(figure: str, standings: list[str]) -> str:
+    """What the first of the configurations is called: it is best only where another is shown to be worse."""
+    if "worse" in standings or "best" not in standings:
+        return "best"
+    return "lowest" if FIGURES[figure].better == "lower" else "highest"
+
+
 def _best_in_words(keys: list[str], measured: list[Result], standings: list[str], figure: str) -> str:
     label = FIGURES[figure].label
     if "best" not in standings:
         return f"Neither more nor less of the {label} is better." if len(measured) > 1 else ""
     best = measured[standings.index("best")]
+    told = f"**{_called(keys, best)}** with {_with_interval(figure, best.row)} ({_seeds_in_words(best.row)})"
+    told += _failure_in_words(best.row)
+    if "worse" not in standings:
+        return f"{label}: none is shown to be better; {_first(figure, standings)} is {told}."
     tied = [result for result, standing in zip(measured, standings, strict=True) if standing == "tied"]
-
-    def called(result: Result) -> str:
-        return ", ".join(f"{key} {label}" for key, label in zip(keys, result.labels, strict=True))
-
-    seeds = len(best.row["members"].split())
-    of_seeds = "one seed" if seeds == 1 else f"{seeds} seeds"
-    text = f"{label}: best is **{called(best)}** with {_with_interval(figure, best.row)} ({of_seeds}). "
+    text = f"{label}: best is {told}. "
     if not tied:
         return text + "Each of the others is shown to be worse."
-    if len(tied) == len(measured) - 1:
-        return text + "No test tells any of the others apart from it."
-    names = "; ".join(f"**{called(result)}**" for result in tied)
+    names = "; ".join(f"**{_called(keys, result)}**" for result in tied)
     return text + f"No test tells {names} apart from it; the others are shown to be worse."
+
+
+def _called(keys: list[str], result: Result) -> str:
+    return ", ".join(f"{key} {label}" for key, label in zip(keys, result.labels, strict=True))
+
+
+def _seeds_in_words(row: dict[str, Any]) -> str:
+    return "one seed" if row["seeds"] == 1 else f"{row['seeds']} seeds"
+
+
+def _failure_in_words(row: dict[str, Any]) -> str:
+    """What stands behind the name of a configuration that failed: the lowest of failures is one."""
+    verdict = row["verdict"]
+    if not has_failed(verdict):
+        return ""
+    every = all(has_failed(of_some) for of_some in verdict.split("; "))
+    return f", and {'it' if every else 'not every seed of it'} {'failed' if every else 'learned'}: {verdict}"
 
 
 def _with_interval(figure: str, row: dict[str, Any]) -> str:
@@ -273,13 +306,14 @@ def _figure(site: Site, family: Family, results: list[Result], figure: str) -> S
     measured = [result for result in results if result.row and not is_missing(result.row[figure])]
     standings = _standings(site, measured, figure)
     draw = {1: _line, 2: _heat}.get(len(family.keys), _parallel)
-    # Of a single configuration nothing is best.
+    # Where none is shown to be worse, that none is shown to be better marks none out.
     unbeaten = {
-        result.labels: standing in ("best", "tied")
+        result.labels: "worse" in standings and standing in ("best", "tied")
         for result, standing in zip(measured, standings, strict=True)
-        if standing
     }
-    rows = [_row(site, result, figure, of) for result, of in zip(measured, standings, strict=True)]
+    first = _first(figure, standings)
+    words = {"best": first, "tied": "not told apart", "worse": "worse", "": ""}
+    rows = [_row(site, result, figure, words[of]) for result, of in zip(measured, standings, strict=True)]
     if FIGURES[figure].better in ("lower", "higher"):
         order = sorted(
             range(len(rows)),
@@ -292,21 +326,24 @@ def _figure(site: Site, family: Family, results: list[Result], figure: str) -> S
         draw(family, results, figure, unbeaten),
         rows,
         _best_in_words([key_in_words(key) for key in family.keys], measured, standings, figure),
+        first,
     )
 
 
 def _row(site: Site, result: Result, figure: str, standing: str) -> SweepRow:
-    there = len(result.row["members"].split())
-    of_all = len(result.point.experiments)
+    there = len(_one_a_seed(site, result.row["members"].split()))
+    of_all = len(_one_a_seed(site, result.point.experiments))
+    interval = interval_text(figure, result.row)
     return SweepRow(
         cells=list(result.labels),
         name=result.row["experiment"],
         path=site.row_path(result.row["experiment"]),
         value=FIGURES[figure].write(result.row[figure]),
-        interval=interval_text(figure, result.row),
+        interval=interval,
+        of_one_seed=bool(interval) and there == 1,
         seeds=str(there) if there == of_all else f"{there} of {of_all}",
-        verdict=result.row["verdict"],
-        standing={"best": "best", "tied": "not told apart", "worse": "worse"}.get(standing, ""),
+        verdict=badge_of(result.row["verdict"]),
+        standing=standing,
     )
 
 
@@ -354,8 +391,16 @@ def _line(family: Family, results: list[Result], figure: str, unbeaten: dict[tup
         series=(series,),
         x_format="count" if numbers else "text",
         y_format=_format(figure),
-        x_scale="point" if not numbers else "log" if spans_decades(values) else "linear",
+        x_scale="point" if not numbers else "log" if spans_decades(values) or _doubles(values) else "linear",
         x_ticks=tuple(values) if numbers else None,
+    )
+
+
+def _doubles(values: list[float]) -> bool:
+    """Whether each value is at least twice the one before, over three doublings: 32, 64, 128, 256."""
+    pairs = zip(values, values[1:], strict=False)
+    return (
+        values[0] > 0 and values[-1] >= 8 * values[0] and all(after >= 2 * before for before, after in pairs)
     )
 
 

@@ -1,6 +1,7 @@
 """The tables of what compares: one for each dataset and protocol."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,20 +50,59 @@ class Cell:
 
 @dataclass(frozen=True)
 class Member:
-    """One seed of a row: its name, its FID, where it is shown, why it is out of date."""
+    """One experiment of a row: its name, its FID and its verdict, where it is shown, why it is out of date.
+    `same_as`: another name of the same training, which counts instead of it."""
 
     name: str
     fid: str
+    verdict: str
     place: str | None
     stale: str | None
+    same_as: str
 
 
 @dataclass(frozen=True)
 class Badge:
-    """The verdict on a training in a word or two; `level` is how bad it is."""
+    """The verdict on a training, or on several; `level` is how bad it is."""
 
     text: str
     level: Level
+
+    @property
+    def main(self) -> str:
+        """The worst of several verdicts, of equally bad ones that of most seeds, and of how many it is."""
+        name, (count, of) = min(self._each.items(), key=_worst_first)
+        return f"{name} ({count} of {of})" if of else name
+
+    @property
+    def others(self) -> int:
+        """How many verdicts there are besides."""
+        return len(self._each) - 1
+
+    @property
+    def _each(self) -> dict[str, tuple[int, int]]:
+        """By verdict, how many seeds of how many have it: of `a, b (2 of 3); a (1 of 3)`, 3 and 2 of 3. 0 of
+        0 where all have the same."""
+        found: dict[str, tuple[int, int]] = {}
+        for of_some in self.text.split("; "):
+            names, count, of = _COUNTED.fullmatch(of_some).groups("0")
+            for name in names.split(", "):
+                found[name] = (found.get(name, (0, 0))[0] + int(count), int(of))
+        return found
+
+
+_COUNTED = re.compile(r"(.*?)(?: \((\d+) of (\d+)\))?", re.DOTALL)
+_BY_LEVEL = ("stopped", "warned", "unknown", "healthy")
+
+
+def _worst_first(verdict: tuple[str, tuple[int, int]]) -> tuple[int, int]:
+    name, (count, _) = verdict
+    return _BY_LEVEL.index(verdict_level(name)), -count
+
+
+def badge_of(text: str) -> Badge:
+    """The badge of a text of `verdict_text`, or of several with how many seeds have each."""
+    return Badge(text, verdict_level(text))
 
 
 @dataclass(frozen=True)
@@ -85,10 +125,18 @@ class Row:
     members: list[Member]
     cells: list[Cell]
 
+    @property
+    def members_in_words(self) -> str:
+        """`3 seeds`, or `3 seeds, 4 names` where one of them has two."""
+        seeds = sum(not member.same_as for member in self.members)
+        text = f"{seeds} seed{'' if seeds == 1 else 's'}"
+        return text if seeds == len(self.members) else f"{text}, {len(self.members)} names"
+
 
 @dataclass(frozen=True)
 class TableView:
-    """Experiments that may be compared: one dataset, one protocol. `id` is its anchor."""
+    """Experiments that may be compared: one dataset, one protocol. `id` is its anchor; `apart`: what of its
+    protocol tells it from the other tables of its dataset."""
 
     id: str
     dataset: str
@@ -99,6 +147,7 @@ class TableView:
     rows: list[Row]
     floor: list[str] | None
     chart: Chart | None
+    apart: str = ""
     words: list[str] = field(default_factory=list)
     """The columns of words that have any: `conditioning` only where an experiment has one."""
 
@@ -121,7 +170,25 @@ WORDS = {
 USUAL_WORDS = ("objective", "conditioning")
 
 
-def table_view(site: Site, number: int, name: str, protocol: str, frame: pandas.DataFrame) -> TableView:
+def table_views(site: Site) -> list[TableView]:
+    """All tables of the leaderboard, in its order."""
+    tables = list(site.tables())
+    protocols = [(dataset, protocol) for dataset, protocol, _ in tables]
+    return [
+        table_view(site, number, *table, _told_apart(*table[:2], protocols))
+        for number, table in enumerate(tables, start=1)
+    ]
+
+
+def _told_apart(dataset: str, protocol: str, tables: list[tuple[str, str]]) -> str:
+    """The words of a protocol that not all protocols of its dataset have; nothing of a single one."""
+    others = [set(other.split()) for name, other in tables if name == dataset and other != protocol]
+    return " ".join(word for word in protocol.split() if not all(word in words for words in others))
+
+
+def table_view(
+    site: Site, number: int, name: str, protocol: str, frame: pandas.DataFrame, apart: str = ""
+) -> TableView:
     """The table and the chart of the rows of one dataset and protocol; the tables are numbered."""
     columns = table_columns(frame)
     records = frame.to_dict("records")
@@ -140,6 +207,7 @@ def table_view(site: Site, number: int, name: str, protocol: str, frame: pandas.
         rows=[_row(site, record, ranks, columns, best, fids) for record in records],
         floor=[floors.get(column.name, "") for column in columns] if RANKED_BY in floors else None,
         chart=_fid_chart(name, records),
+        apart=apart,
         words=[word for word in WORDS if (frame[word] != "").any()],
     )
 
@@ -193,9 +261,9 @@ def _row(
         tied=ranked and ranks.count(record["rank"]) > 1,
         path=site.row_path(record["experiment"]),
         seeds=record["seeds"],
-        badge=Badge(record["verdict"], verdict_level(record["verdict"])),
+        badge=badge_of(record["verdict"]),
         external=record["architecture"] == EXTERNAL,
-        members=[_member(site, member, fids) for member in record["members"].split()],
+        members=list(_members(site, record["members"].split(), fids)),
         cells=[_cell(column.name, record, best.get(column.name)) for column in columns],
     )
 
@@ -218,14 +286,18 @@ def _floors(columns: list[Column], rows: list[dict[str, Any]]) -> dict[str, str]
     return floors
 
 
-def _member(site: Site, name: str, fids: dict[str, float]) -> Member:
-    """A seed behind a row, with its own figure and where it is shown."""
-    return Member(
-        name,
-        write_figure(RANKED_BY, {RANKED_BY: fids.get(name)}),
-        site.place(name),
-        site.artefacts.leaderboard.details.get("stale", {}).get(name),
-    )
+def _members(site: Site, names: list[str], fids: dict[str, float]) -> Iterator[Member]:
+    """The experiments behind a row, each with its own figure and where it is shown."""
+    same, stale = site.other_names(names), site.artefacts.leaderboard.details.get("stale", {})
+    for name in names:
+        yield Member(
+            name,
+            write_figure(RANKED_BY, {RANKED_BY: fids.get(name)}),
+            site.seed_rows[name]["verdict"] if name in site.seed_rows else "",
+            site.place(name),
+            stale.get(name),
+            same.get(name, ""),
+        )
 
 
 def _best(column: str, rows: list[dict[str, Any]]) -> float | None:

@@ -298,14 +298,17 @@ def notices(page: Page) -> str:
 
 
 def badges(page: Page) -> list[tuple[str, str]]:
-    """(level, text) of every verdict, in the order of the page."""
-    return re.findall(r'<span class="verdict (\w+)">([^<]+)</span>', page.text)
+    """(level, text) of every verdict, in the order of the page; sweeps repeat them for each figure."""
+    text = re.sub(r'<section class="figure".*?</section>', "", page.text, flags=re.DOTALL)
+    return re.findall(r'<span class="verdict (\w+)">([^<]+)</span>', text)
 
 
 def test_a_finding_is_told_with_its_figure_and_what_helps(bench):
     bench.whole(experiment("one"), training={"found": [MODE_COLLAPSE, STAGNATION]})
     _, page = bench.report(configs_of(experiment("one")))
-    assert badges(page) == [("warned", "mode collapse, stagnation")] * 2  # in the table and the section
+    in_the_table, in_the_section = badges(page)
+    assert in_the_table == ("warned", "mode collapse") and "<summary>and 1 more</summary>" in page.text
+    assert in_the_section == ("warned", "mode collapse, stagnation")
     told = notices(page)
     assert f"Mode collapse: {MODE_COLLAPSE['text']}. (Diversity: 0.123, at 25,600 images seen.)" in told
     assert "lowered the FID: 0.00485, at 64,000 images seen.) What usually helps:" in told
@@ -620,7 +623,9 @@ def test_a_finding_of_the_guards_stays_beside_the_final_one(bench):
     training = {"found": [MODE_COLLAPSE], "stopped_by": "mode_collapse", "images_seen": 640}
     bench.whole(experiment("one"), training=training, fid=400.0)
     _, page = bench.report(configs_of(experiment("one")))
-    assert badges(page) == [("stopped", "mode collapse (stopped), no better than untrained")] * 2
+    in_the_table, in_the_section = badges(page)
+    assert in_the_table == ("stopped", "mode collapse (stopped)")
+    assert in_the_section == ("stopped", "mode collapse (stopped), no better than untrained")
     assert "too short" not in page.visible.partition("What the figures mean")[0]
 
 

@@ -8,12 +8,13 @@ const boards = [...document.querySelectorAll("table.sortable")].map((table) => (
 const form = document.querySelector("form.filters");
 const basket = document.querySelector(".basket");
 const CHOICES = ["architecture", "objective", "conditioning", "tags", "verdict"];
+const UNTAGGED = "(none)"; // which no tag can be called
 const MOST = 6;
 
 const indexOf = (board, key) => board.headings.findIndex((heading) => heading.dataset.key === key);
-const textOf = (row, index) => (index < 0 ? "" : row.cells[index].textContent.trim());
+const textOf = (row, index) => (index < 0 ? "" : (row.cells[index].dataset.words ?? row.cells[index].textContent.trim()));
 const wordsOf = {
-  tags: (text) => text.split(" ").filter(Boolean),
+  tags: (text) => (text ? text.split(" ") : [UNTAGGED]),
   // `healthy (2 of 3); mode collapse (1 of 3)` are two verdicts.
   verdict: (text) => [...new Set(text.split(/[;,]/).map((part) => part.replace(/\(\d+ of \d+\)/, "").trim()))],
 };
@@ -24,7 +25,7 @@ const valuesOf = (board, row, key) => (wordsOf[key] ?? ((text) => (text ? [text]
 function orderOf(cell, words) {
   if (cell.dataset.order) return Number(cell.dataset.order);
   const text = cell.firstChild?.textContent ?? "";
-  if (words) return cell.querySelector("a, .named")?.textContent ?? cell.textContent;
+  if (words) return cell.dataset.words ?? cell.querySelector("a, .named")?.textContent ?? cell.textContent;
   const number = parseFloat(text.replaceAll(",", ""));
   return Number.isNaN(number) ? null : number;
 }
@@ -77,7 +78,7 @@ function fillChoices() {
       counts.set(value, (counts.get(value) ?? 0) + 1))));
     const select = form.elements[key];
     [...counts].sort((a, b) => b[1] - a[1] || a[0].localeCompare(b[0])).forEach(([value, count]) =>
-      select.add(new Option(`${value} (${count})`, value)));
+      select.add(new Option(`${value === UNTAGGED ? "untagged" : value} (${count})`, value)));
     select.closest("label").hidden = counts.size < 2;
   });
 }

@@ -24,7 +24,9 @@ from gan_core.store.reading import reading
 @dataclass(frozen=True)
 class GroupView:
     """The page of a group. `kind`: (what, value) that say what it is; `dataset_page` where its dataset is
-    shown. `training` has a row (label, a value each run); `problems` are those that no single run has."""
+    shown. `training` has a row (label, a value each run); `problems` are those that no single run has.
+    `other_names`: (a name, that of the same training whose figures count). `averaged`: how many runs the
+    curves are of."""
 
     name: str
     description: str
@@ -32,6 +34,8 @@ class GroupView:
     dataset_page: str
     runs: list[RunView]
     problems: list[str]
+    other_names: list[tuple[str, str]] = field(default_factory=list)
+    averaged: int = 0
     key_figures: list[KeyFigure] = field(default_factory=list)
     measured: list[Measured] = field(default_factory=list)
     measured_runs: list[str] = field(default_factory=list)
@@ -80,11 +84,18 @@ class _Problems:
 def group_view(site: Site, group: Group) -> GroupView:
     """Everything that there is of a group; what cannot be read is said on it."""
     store, artefacts = site.store, site.artefacts
-    experiments = [site.configs.experiments[name] for name in group.members]
-    first = experiments[0]
-    runs = [run_view(store, artefacts, experiment) for experiment in experiments]
-    # Of a run with an edited manifest nothing else is to be trusted.
-    whole = {run.name: run.label for run in runs if not run.is_edited}
+    experiments = {name: site.configs.experiments[name] for name in group.members}
+    first = experiments[group.members[0]]
+    other_names = site.other_names(group.members)
+    runs = [
+        run_view(store, artefacts, item, f"seed {item.seed}, as {name}" if name in other_names else "")
+        for name, item in experiments.items()
+    ]
+    # Of a run with an edited manifest nothing else is to be trusted; of one training one name counts.
+    readable = [run for run in runs if not run.is_edited]
+    again = site.other_names(run.name for run in readable)
+    counted = [run for run in readable if run.name not in again]
+    whole = {run.name: run.label for run in counted}
     manifests = {asset: _by_label(site, asset, whole) for asset in ("trained_gan", "samples", "evaluation")}
     trained, evaluations = manifests["trained_gan"], manifests["evaluation"]
     shards = artefacts.of("image_shards", first.dataset)
@@ -98,16 +109,22 @@ def group_view(site: Site, group: Group) -> GroupView:
         dataset_page=dataset_path(first.dataset),
         runs=runs,
         problems=problems.found,
+        other_names=list(other_names.items()),
+        averaged=len(counted),
         key_figures=problems.without(lambda: key_figures(evaluations), [], manifests_of=what),
         measured=problems.without(lambda: measured(list(evaluations.values())), [], manifests_of=what),
         measured_runs=list(evaluations),
         real=problems.without(lambda: site.real_images.sheet(shards, _classes_of_grid(manifests["samples"]))),
-        curves=training_charts([run.tables for run in runs if run.tables]),
+        curves=training_charts([run.tables for run in counted if run.tables]),
         training=_training(runs),
         confusion=problems.without(lambda: confusion_view(store, list(evaluations.values()), names)),
         shares=problems.without(lambda: shares_chart(store, list(evaluations.values()), names)),
         recipe=problems.without(
-            lambda: recipe(group.name, experiments, _by_name(site, whole)),
+            lambda: recipe(
+                group.name,
+                [item for name, item in experiments.items() if name not in other_names],
+                _by_name(site, whole),
+            ),
             manifests_of=what,
         )
         if whole
@@ -136,7 +153,7 @@ def _classes_of_grid(samples: dict[str, Any]) -> list[int]:
 def _kind(site: Site, group: Group) -> list[tuple[str, str]]:
     first = site.configs.experiments[group.members[0]]
     conditioning = first.conditioning.name
-    seeds = [str(site.configs.experiments[name].seed) for name in group.members]
+    seeds = list(dict.fromkeys(str(site.configs.experiments[name].seed) for name in group.members))
     return [
         ("architecture", first.architecture.name),
         ("objective", objective_name(first.objective.model_dump(mode="json"))),

@@ -71,9 +71,10 @@ class RunView:
     is_edited: bool = False
 
 
-def run_view(store: Store, artefacts: Artefacts, experiment: Experiment) -> RunView:
-    """One experiment; where one of its manifests was edited, that and what to do."""
-    label = f"seed {experiment.seed}"
+def run_view(store: Store, artefacts: Artefacts, experiment: Experiment, label: str = "") -> RunView:
+    """One experiment, labelled by its seed unless told otherwise; where one of its manifests was edited, that
+    and what to do."""
+    label = label or f"seed {experiment.seed}"
     try:
         with reading(f"experiment {experiment.name}"):
             return _whole_view(store, artefacts, experiment, label)

@@ -106,6 +106,28 @@ def test_of_a_share_the_highest_is_best(sweep):
     assert recall.chart.y_format == "share"
 
 
+def test_where_none_is_shown_to_be_worse_none_is_best_and_a_failure_is_called_so(sweep):
+    made = sweep({"latent.size": [32, 64, 128, 256], "batch_size": 32})
+    for size in (32, 64, 128, 256):
+        ends = {"fid_low": 200.0, "fid_high": 320.0}  # of one seed each, and no evidence to test by
+        made.measure(f"swept-size-{size}", 250.0 + size / 10, **ends)
+    fid = figure_of(made.view(), "fid")
+    assert fid.best == (
+        "FID: none is shown to be better; lowest is **latent size 32** with 253.20 [200.00, 320.00] (one seed), "
+        "and it failed: no better than untrained."
+    )
+    assert fid.first == "lowest" and [row.standing for row in fid.rows] == ["lowest", *["not told apart"] * 3]
+    assert all(row.of_one_seed and row.verdict.main == "no better than untrained" for row in fid.rows)
+    assert fid.chart.x_scale == "log"
+
+
+def test_no_cell_is_marked_where_none_is_shown_to_be_worse(sweep):
+    made = sweep({"latent.size": [8, 64], "batch_size": [32, 64]})
+    for size in (8, 64):
+        made.measure(f"swept-size-{size}-batch-size-32", 20.0, fid_low=10.0, fid_high=30.0)
+    assert not any(cell.best for cell in figure_of(made.view(), "fid").chart.cells)
+
+
 def test_what_was_not_judged_is_not_best_however_low_its_fid(sweep):
     made = sweep({"batch_size": [32, 64]})
     made.measure("swept-batch-size-32", 5.0, distinct=None)
