@@ -106,9 +106,10 @@ def existing_store(place: str | None) -> "Store":
     """The store, where there is one: a command that reads it would make an empty one of a wrong name."""
     store = store_of(place)
     if not is_there(store):
+        found = store.reading.exists(store.root)
         raise StoreError(
-            f"there is no store at {store.url}: name another place with --store or GAN_STORE, "
-            "or make one with `python -m gan_core shard DATASET`"
+            f"{f'{store.url} holds no artefact yet' if found else f'there is no store at {store.url}'}: name "
+            "another place with --store or GAN_STORE, or make one with `python -m gan_core shard DATASET`"
         )
     return store
 

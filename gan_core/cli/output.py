@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,30 @@ def say(text: str) -> None:
     """Print it on standard output, which may be a file on a full disk, or closed."""
     try:
         print(text, flush=True)
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        # What is left of it would fail once more, at the end of the process.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         raise StoreError(
             f"standard output cannot be written: {error.strerror}; what was made is in its place: send the "
             "output of the same command elsewhere to read it"
         ) from error
+
+
+def drop_output() -> None:
+    """What is left of standard output would fail once more, at the end of the process."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def is_unread() -> bool:
+    """Whether standard output is a pipe whose reader has gone, as `head` does when it has enough."""
+    try:
+        output = sys.stdout.fileno()
+    except (OSError, ValueError):  # not a file
+        return False
+    poll = select.poll()
+    poll.register(output, select.POLLOUT)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def say_json(content: Any) -> None:

@@ -6,6 +6,7 @@ by `app()`: that would end the process itself, and answer an interrupt before it
 
 import contextlib
 import os
+import signal
 import sys
 from typing import Any
 
@@ -13,9 +14,11 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from gan_core.cli.output import drop_output, is_unread
 from gan_core.errors import UsageError
 
 PLAIN_WIDTH = 110  # of help that goes to no terminal
+UNREAD = 128 + signal.SIGPIPE
 
 
 def make_app(help_text: str, **options: Any) -> typer.Typer:
@@ -35,7 +38,8 @@ def make_app(help_text: str, **options: Any) -> typer.Typer:
 def run_app(app: typer.Typer, program: str, arguments: list[str] | None, meta: dict[str, Any]) -> int:
     """Run the command that `arguments` (default: those of the process) name; its exit status.
 
-    `meta` takes what commands leave in their context. Raises `UsageError`, and whatever the command raises.
+    `meta` takes what commands leave in their context. Where the reader of its output has gone, the status is
+    that of a process that SIGPIPE ended. Raises `UsageError`, and whatever the command raises.
     """
     group: TyperGroup = typer.main.get_command(app)
     if f"_{program}_COMPLETE".replace("-", "_").upper() in os.environ:
@@ -43,13 +47,20 @@ def run_app(app: typer.Typer, program: str, arguments: list[str] | None, meta: d
     try:
         with group.make_context(program, list(sys.argv[1:] if arguments is None else arguments)) as context:
             try:
-                return group.invoke(context) or 0
+                status = group.invoke(context) or 0
+                sys.stdout.flush()
+                return status
             finally:
                 meta |= context.meta
     except typer.Exit as done:
         return done.exit_code
     except TyperException as error:
         raise UsageError(_explained(error)) from error
+    except BrokenPipeError:
+        if not is_unread():
+            raise
+        drop_output()
+        return UNREAD
 
 
 def last_line(line: str) -> None:

@@ -124,7 +124,7 @@ def test_a_command_that_reads_makes_no_store(run, tmp_path):
         run(line, status=2)
     assert not (tmp_path / "store").exists()
     (tmp_path / "store" / "photos").mkdir(parents=True)  # a folder, but no store
-    assert "there is no store at" in run("report", status=2)
+    assert f"{tmp_path}/store holds no artefact yet" in run("report", status=2)
     assert [path.name for path in (tmp_path / "store").iterdir()] == ["photos"]
 
 

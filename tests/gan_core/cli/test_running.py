@@ -1,6 +1,7 @@
 """What every command has in common: one line for a mistake, a start without PyTorch, completion."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,16 @@ COMPLETION = "_GAN_CORE_COMPLETE"
 def test_a_wrong_command_line_is_one_line_and_status_2(run, line, expected):
     out, err = run(*line.split(), status=2)
     assert expected in err and len(err.splitlines()) == 1 and out == ""
+
+
+@pytest.mark.parametrize("line", ["list objectives --json", "--help"])
+def test_a_reader_that_has_gone_is_no_error(project, line):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "gan_core", *line.split()]
+    ran = subprocess.run(command, cwd=REPOSITORY, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (ran.returncode, ran.stderr) == (128 + signal.SIGPIPE, "")
 
 
 def test_help_is_plain_where_it_is_no_terminal_and_names_every_command(run):
