@@ -18,8 +18,7 @@ from gan_core.sampling import generate
 from gan_core.store import Manifest, Store
 
 BATCH_SIZE = 128
-# Nearest neighbours are sought among so many images, by features or at so many pixels: milliseconds at
-# every size.
+# Nearest neighbours are sought among so many images, by features or at so many pixels.
 COMPARED_IMAGES = 1_000
 COMPARED_SIDE = 32
 # The figures that the extractor decides.
@@ -49,10 +48,12 @@ class InTrainingEvaluation:
     def __init__(self, real: Tensor, extractor: FeatureExtractor | None, seed: int):
         self.extractor, self.seed, self.count = extractor, seed, len(real)
         self.real_distance = nearest_neighbour_distance(real)
-        self.reference = self.real_features = None
+        self.reference = self.real_features = self.real_radii = None
         if extractor:
             gaussian, self.real_features = self._features(real.split(BATCH_SIZE))
             self.reference = FrechetReference.of(gaussian)
+            enough = len(self.real_features) > K
+            self.real_radii = squared_radii(self.real_features) if enough else None
 
     def measure(self, sampler: nn.Module) -> dict[str, float]:
         """`fid`, `precision` and `recall` (where there is an extractor) and `diversity`: the samples' mean
@@ -65,7 +66,7 @@ class InTrainingEvaluation:
         if self.reference:
             gaussian, features = self._features(batches)
             row["fid"] = frechet_distance(self.reference, gaussian)
-            row |= precision_and_recall(features, self.real_features)
+            row |= precision_and_recall(features, self.real_features, self.real_radii)
         distance = nearest_neighbour_distance(torch.cat(batches))
         # Real images that are all the same leave nothing to be less diverse than.
         row["diversity"] = distance / self.real_distance if self.real_distance else 1.0
@@ -82,29 +83,45 @@ class InTrainingEvaluation:
         return moments.gaussian(), torch.cat(kept)[:COMPARED_IMAGES]
 
 
-def precision_and_recall(generated: Tensor, real: Tensor) -> dict[str, float]:
+def precision_and_recall(
+    generated: Tensor, real: Tensor, real_radii: Tensor | None = None
+) -> dict[str, float]:
     """`precision` and `recall` (0..1) of features (m, D) and (n, D), by balls to the `K`-th neighbour, as the
-    metrics of these names have them; empty for fewer images than that takes."""
+    metrics of these names have them; empty for fewer images than that takes.
+
+    `real_radii`: `squared_radii` of the real ones, where they are known.
+    """
     if min(len(generated), len(real)) <= K:
         return {}
-    across = _distances(generated, real)
-    in_real = across < _radii(real)
-    reached = across < _radii(generated)[:, None]
+    of_real = squared_radii(real) if real_radii is None else real_radii
+    centre = real.double().mean(dim=0)
+    across, rounding = _squared_distances(generated.double() - centre, real.double() - centre)
+    of_generated = squared_radii(generated)[:, None]
+    in_real = across < of_real - rounding
+    reached = across < of_generated - rounding
     return {
         "precision": float(in_real.any(dim=1).double().mean()),
         "recall": float(reached.any(dim=0).double().mean()),
     }
 
 
-def _radii(features: Tensor) -> Tensor:
-    """The distance of each of the rows (n, D) to its `K`-th nearest other one, (n,)."""
-    others = _distances(features, features).fill_diagonal_(torch.inf)
+def squared_radii(features: Tensor) -> Tensor:
+    """The squared distance of each of more than `K` rows (n, D) to its `K`-th nearest other one, (n,)."""
+    centred = features.double() - features.double().mean(dim=0)
+    others = _squared_distances(centred, centred)[0].fill_diagonal_(torch.inf)
     return others.topk(K, dim=1, largest=False).values[:, -1]
 
 
-def _distances(left: Tensor, right: Tensor) -> Tensor:
-    """By one product of matrices, which is many times faster and loses digits that float64 has to spare."""
-    return torch.cdist(left.double(), right.double(), compute_mode="use_mm_for_euclid_dist")
+def _squared_distances(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """Those of rows (m, D) and (n, D), float64, by one product of matrices, which is many times faster than
+    their differences, and how far rounding may have moved two of them against each other, both (m, n).
+
+    Rows that are equal have a distance of rounding, not 0: what differs by no more than that is equal.
+    """
+    norms = left.square().sum(dim=1)[:, None] + right.square().sum(dim=1)
+    # A sum of D products (Higham 2002, section 3.1), for the two that are compared.
+    rounding = 4 * (left.shape[1] + 16) * torch.finfo(left.dtype).eps * norms
+    return torch.addmm(norms, left, right.T, alpha=-2), rounding
 
 
 def nearest_neighbour_distance(images: Tensor) -> float:

@@ -13,6 +13,7 @@ from gan_core.evaluation.in_training import (
     nearest_neighbour_distance,
     precision_and_recall,
     read_real_images,
+    squared_radii,
 )
 from gan_core.evaluation.metrics.neighbourhoods import K, neighbourhoods, real_balls
 from gan_core.store import Store
@@ -128,6 +129,24 @@ def test_precision_and_recall_are_those_of_the_metrics():
     expected = {"precision": (found.in_real > 0).mean(), "recall": (found.reached > 0).mean()}
     assert 0.2 < expected["recall"] < 0.9
     assert precision_and_recall(generated, real) == pytest.approx(expected)
+
+
+def test_radii_that_are_known_change_nothing():
+    numbers = torch.Generator().manual_seed(1)
+    real, generated = (torch.randn(120, 6, generator=numbers) for _ in range(2))
+    known = squared_radii(real)
+    assert precision_and_recall(generated, real, known) == precision_and_recall(generated, real)
+
+
+def test_images_that_are_repeated_are_in_no_ball_of_rounding():
+    """Every real image ten times: the balls have no width, and nothing is nearer than that."""
+    numbers = torch.Generator().manual_seed(0)
+    once = torch.rand(97, 512, generator=numbers)
+    real = once.repeat(10, 1)
+    assert precision_and_recall(real, real) == {"precision": 0.0, "recall": 0.0}
+    # A ball of rounding is none, and a narrow one is.
+    narrow = once + 1e-4 * torch.randn(10, *once.shape, generator=numbers)
+    assert precision_and_recall(once, narrow.flatten(0, 1))["precision"] == 1.0
 
 
 def test_too_few_images_have_neither_precision_nor_recall():
