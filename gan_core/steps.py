@@ -106,11 +106,19 @@ def duplicates(dataset: Dataset, raw: Manifest) -> Step:
     return Step("duplicates", dataset.name, config, {"raw_images": raw})
 
 
+# What of a dataset's configuration decides its shards.
+OF_SHARDS = {"image_size", "channels", "crop", "max_shard_mb"}
+
+
+def shards_config(dataset: Dataset) -> dict[str, Any]:
+    """The `config` of the step `image_shards`."""
+    return dataset.model_dump(mode="json", include=OF_SHARDS)
+
+
 def image_shards(dataset: Dataset, raw: Manifest, found: Manifest | None = None) -> Step:
     """`found`: the duplicates, which count only where they are left out. Raises `StoreError` where these are
     not found yet."""
-    keys = {"image_size", "channels", "crop", "max_shard_mb"}
-    config, identity = dataset.model_dump(mode="json", include=keys), dataset.identity(include=keys)
+    config, identity = shards_config(dataset), dataset.identity(include=OF_SHARDS)
     inputs = {"raw_images": raw}
     if dataset.removes_duplicates:
         if found is None or found.fingerprint != duplicates(dataset, raw).fingerprint:
@@ -144,8 +152,12 @@ def classifier_task(dataset: Dataset) -> str:
 
 
 def classifier(dataset: Dataset, shards: Manifest) -> Step:
-    config = {"task": classifier_task(dataset), "seed": dataset.evaluation.seed, **CLASSIFIER_TRAINING}
-    return Step("classifier", dataset.name, config, {"image_shards": shards})
+    return Step("classifier", dataset.name, classifier_config(dataset), {"image_shards": shards})
+
+
+def classifier_config(dataset: Dataset) -> dict[str, Any]:
+    """The `config` of the step `classifier`."""
+    return {"task": classifier_task(dataset), "seed": dataset.evaluation.seed, **CLASSIFIER_TRAINING}
 
 
 # How many images are drawn where a dataset does not say: as many as it has to compare with. More cost time
@@ -167,7 +179,7 @@ def reference_statistics(dataset: Dataset, shards: Manifest, classifier: Manifes
     fingerprints = _extractor_fingerprints(dataset, classifier)
     config = {
         "extractors": fingerprints,
-        "metrics": _metric_versions(dataset),
+        "metrics": metric_versions(dataset),
         "samples": sample_count(dataset, shards),
         "seed": dataset.evaluation.seed,
     }
@@ -193,16 +205,21 @@ GRID_ROWS, GRID_COLUMNS = 10, 10
 
 
 def samples(experiment: Experiment, dataset: Dataset, trained: Manifest, shards: Manifest) -> Step:
+    config = samples_config(experiment, dataset, shards)
+    identity = {key: value for key, value in config.items() if key != "labels"}
+    if experiment.conditional:
+        identity |= label_identity(dataset, shards)
+    return Step("samples", experiment.name, config, {"trained_gan": trained}, identity)
+
+
+def samples_config(experiment: Experiment, dataset: Dataset, shards: Manifest) -> dict[str, Any]:
+    """The `config` of the step `samples`."""
     config = {
         "count": sample_count(dataset, shards),
         "seed": dataset.evaluation.seed,
         "grid": {"rows": GRID_ROWS, "columns": GRID_COLUMNS},
     }
-    inputs = {"trained_gan": trained}
-    identity = config | label_identity(dataset, shards) if experiment.conditional else config
-    if experiment.conditional:
-        config = config | {"labels": dataset.evaluation.labels}
-    return Step("samples", experiment.name, config, inputs, identity)
+    return config | {"labels": dataset.evaluation.labels} if experiment.conditional else config
 
 
 def label_identity(dataset: Dataset, shards: Manifest) -> dict[str, Any]:
@@ -234,7 +251,7 @@ def evaluation_config(dataset: Dataset, classifier: Manifest | None) -> dict[str
     """How the images of a generator are measured. Raises `EvaluationError` where weights are missing."""
     return {
         "extractors": _extractor_fingerprints(dataset, classifier),
-        "metrics": _metric_versions(dataset),
+        "metrics": metric_versions(dataset),
         "seed": dataset.evaluation.seed,
     }
 
@@ -261,7 +278,7 @@ def untrained(
         "generator": generator,
         "count": count,
         "extractors": _extractor_fingerprints(dataset, classifier),
-        "metrics": _metric_versions(dataset),
+        "metrics": metric_versions(dataset),
         "seed": dataset.evaluation.seed,
     }
     if generator["n_classes"]:
@@ -282,16 +299,20 @@ def analysis(
 ) -> Step:
     """All analyses of a training; or those that `only` names, or told something by `settings` (by analysis):
     these are the artefact `chosen_analysis`, so that what is shown of an experiment stays whole."""
-    chosen = chosen_analyses(only)
-    config: dict[str, Any] = {
-        "analyses": {name: one.version for name, one in chosen.items()},
-        "seed": dataset.evaluation.seed,
-    }
+    config = analysis_config(dataset, only)
     if settings:
         config["settings"] = dict(settings)
     asset = "chosen_analysis" if only is not None or settings else "analysis"
     inputs = {"trained_gan": trained, "image_shards": shards, "classifier": classifier}
     return Step(asset, experiment.name, config, inputs)
+
+
+def analysis_config(dataset: Dataset, only: Iterable[str] | None = None) -> dict[str, Any]:
+    """The `config` of the step `analysis`; or of one that makes those that `only` names."""
+    return {
+        "analyses": {name: one.version for name, one in chosen_analyses(only).items()},
+        "seed": dataset.evaluation.seed,
+    }
 
 
 def _extractor_fingerprints(dataset: Dataset, classifier: Manifest | None) -> dict[str, str]:
@@ -306,6 +327,6 @@ def classifier_input(dataset: Dataset, classifier: Manifest | None) -> dict[str,
     return {"classifier": classifier} if needed else {}
 
 
-def _metric_versions(dataset: Dataset) -> dict[str, str]:
+def metric_versions(dataset: Dataset) -> dict[str, str]:
     """What is measured: another metric is another evaluation, but no other training."""
     return {name: metric.identity() for name, metric in chosen_metrics(dataset.evaluation.metrics).items()}

@@ -5,15 +5,14 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from gan_core.config import Configs
+from gan_core.config import Configs, Experiment
 from gan_core.planning.records import Estimate, Records
+from gan_core.planning.settings import planned_settings
 from gan_core.planning.states import DatasetState, ExperimentState, Found, State, Surveyor
-from gan_core.store import Store
+from gan_core.store import Manifest, Store
 
 Action = Literal["make", "resume", "reuse"]
-# What follows a training, and how its steps are known to take as long as another's: by what the generator is,
-# or by the dataset alone, whose file says what is measured.
-AFTER_TRAINING = {"samples": "generator", "evaluation": "dataset", "analysis": "generator"}
+AFTER_TRAINING = ("samples", "evaluation", "analysis")
 
 
 @dataclass(frozen=True)
@@ -106,6 +105,10 @@ class Plan:
 
     datasets: tuple[PlannedDataset, ...]
     experiments: tuple[PlannedExperiment, ...]
+    device: str | None
+    """Where trainings are taken to run; None where none was made on this machine in as many processes."""
+
+    processes: int
 
     @property
     def seconds(self) -> float:
@@ -121,20 +124,34 @@ class Plan:
         """How many trainings are made, resumed or reused."""
         return sum(item.training.action == action for item in self.experiments)
 
+    @property
+    def tells_time(self) -> bool:
+        """Whether the sum of what is known says something: not of the steps around trainings that are unknown
+        themselves."""
+        trainings = [item.training for item in self.trained]
+        return self.seconds > 0 and (not trainings or any(one.seconds is not None for one in trainings))
+
+    @property
+    def trained(self) -> tuple[PlannedExperiment, ...]:
+        """The experiments that are trained or gone on with."""
+        return tuple(item for item in self.experiments if item.training.action != "reuse")
+
     def memory(self, kind: str) -> float | None:
-        """The most that one of the trainings needs, of those that it is known of and that are made."""
-        known = [
-            item.memory[kind].value
-            for item in self.experiments
-            if kind in item.memory and item.training.action != "reuse"
-        ]
-        return max(known, default=None)
+        """The most that one of the trainings needs, of those that it is known of."""
+        return max((one.memory[kind].value for one in self.trained if kind in one.memory), default=None)
+
+    @property
+    def memory_unknown(self) -> tuple[str, ...]:
+        """The experiments that are trained and of whose memory nothing was recorded."""
+        return tuple(item.name for item in self.trained if not item.memory)
 
     def record(self) -> dict[str, Any]:
         """For JSON."""
         return {
             "datasets": [item.record() for item in self.datasets],
             "experiments": [item.record() for item in self.experiments],
+            "device": self.device,
+            "processes": self.processes,
             "total": {
                 "seconds": self.seconds,
                 "seconds_unknown_of": list(self.unknown),
@@ -142,6 +159,7 @@ class Plan:
                 "to_resume": self.count("resume"),
                 "to_reuse": self.count("reuse"),
                 "memory_bytes": {kind: self.memory(kind) for kind in ("host", "gpu")},
+                "memory_unknown_of": list(self.memory_unknown),
             },
         }
 
@@ -151,13 +169,14 @@ def make_plan(store: Store, configs: Configs, names: Iterable[str], *, force: bo
     survey, records = Surveyor(store, configs), Records(store, configs)
     states = [survey.experiment(name) for name in names]
     datasets = [survey.dataset(name) for name in dict.fromkeys(one.experiment.dataset for one in states)]
-    fresh = {one.dataset.name for one in datasets if one.found["image_shards"].made is None}
     return Plan(
         tuple(_planned_dataset(one, records) for one in datasets),
         tuple(
-            _planned_experiment(one, records, force=force, fresh=one.experiment.dataset in fresh)
+            _planned_experiment(one, survey.dataset(one.experiment.dataset), records, force=force)
             for one in states
         ),
+        records.device,
+        records.processes,
     )
 
 
@@ -166,47 +185,45 @@ def make_plan(store: Store, configs: Configs, names: Iterable[str], *, force: bo
 
 def _planned_dataset(state: DatasetState, records: Records) -> PlannedDataset:
     name = state.dataset.name
-    return PlannedDataset(name, tuple(_step(one, records, name) for one in state.found.values()))
+    return PlannedDataset(name, tuple(_step(one, name, state, records) for one in state.found.values()))
 
 
-def _step(found: Found, records: Records, name: str, like: Iterable[str] = ()) -> PlannedStep:
+def _step(
+    found: Found, name: str, dataset: DatasetState, records: Records, experiment: Experiment | None = None
+) -> PlannedStep:
     if found.made:
         return PlannedStep(found.asset, "reuse", 0.0)
-    known = records.seconds(found.asset, name, like)
+    settings = planned_settings(found.asset, dataset, experiment)
+    known = records.seconds(found.asset, name, dataset.dataset.name, settings)
     return PlannedStep(found.asset, "make", known and known.value, known and known.of)
 
 
 def _planned_experiment(
-    state: ExperimentState, records: Records, *, force: bool, fresh: bool
+    state: ExperimentState, dataset: DatasetState, records: Records, *, force: bool
 ) -> PlannedExperiment:
-    """`fresh`: its dataset's shards are to be made, so that nothing that stands on them is reused."""
-    name = state.experiment.name
-    memory = {
-        kind: known for kind in ("host", "gpu") if (known := records.memory_bytes(state.experiment, kind))
-    }
-    training = _training(state, records, force=force)
-    again = fresh or training.action != "reuse"
+    experiment, shards = state.experiment, dataset.manifest("image_shards")
+    estimates = {kind: records.memory_bytes(experiment, shards, kind) for kind in ("host", "gpu")}
+    memory = {kind: known for kind, known in estimates.items() if known}
+    training = _training(state, shards, records, force=force)
+    # Where its shards are to be made, nothing that stands on them is reused.
+    again = dataset.found["image_shards"].made is None or training.action != "reuse"
     steps = [training]
-    for asset, alike_by in AFTER_TRAINING.items():
+    for asset in AFTER_TRAINING:
         found = Found(asset) if again else state.found[asset]
-        steps.append(_step(found, records, name, _alike(asset, alike_by, state, records)))
-    return PlannedExperiment(name, tuple(steps), state, memory)
+        steps.append(_step(found, experiment.name, dataset, records, experiment))
+    return PlannedExperiment(experiment.name, tuple(steps), state, memory)
 
 
-def _alike(asset: str, alike_by: str, state: ExperimentState, records: Records) -> list[str]:
-    """The experiments whose step takes as long, those with the same generator first."""
-    made = records.made_of(state.experiment.dataset, asset)
-    alike = [name for name in records.alike(state.experiment) if name in made]
-    return alike if alike_by == "generator" else [*alike, *made]
-
-
-def _training(state: ExperimentState, records: Records, *, force: bool) -> PlannedStep:
+def _training(
+    state: ExperimentState, shards: Manifest | None, records: Records, *, force: bool
+) -> PlannedStep:
     done = state.state in (State.TRAINED, State.EVALUATED)
     if done and not force:
         return PlannedStep("trained_gan", "reuse", 0.0)
     resumes = state.state is State.PARTLY and not force
     step = state.found["trained_gan"].step
-    rate = records.images_per_second(state.experiment, step.fingerprint if resumes and step else None)
+    begun = step.fingerprint if resumes and step else None
+    rate = records.images_per_second(state.experiment, shards, begun)
     seconds = None
     if rate and state.total_images is not None:
         left = state.total_images - (state.images_seen if resumes else 0)

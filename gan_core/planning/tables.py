@@ -69,21 +69,34 @@ def memory_of(planned: PlannedExperiment) -> str:
 
 
 def total_text(plan: Plan) -> str:
-    """`2 to train, 1 to resume, 6 to reuse; about 40 min on this machine; at most 1.2 GB of memory`."""
+    """`2 to train, 1 to resume, 6 to reuse; about 40 min on this machine, on cpu (2 threads) as the newest
+    training here; at most 1.2 GB of memory`."""
     counts = [(plan.count("make"), "train"), (plan.count("resume"), "resume"), (plan.count("reuse"), "reuse")]
     parts = [", ".join(f"{count:,} to {verb}" for count, verb in counts if count) or "nothing to train"]
     if any(item.made for item in (*plan.datasets, *plan.experiments)):
         parts.append(_total_time(plan))
-    memory = [(plan.memory("host"), "memory"), (plan.memory("gpu"), "memory of the GPU")]
-    parts += [f"at most {format_bytes(most)} of {what}" for most, what in memory if most]
-    return "; ".join(parts)
+    return "; ".join([*parts, *_total_memory(plan)])
 
 
 def _total_time(plan: Plan) -> str:
+    trained = any(item.training.seconds for item in plan.trained)
+    device = f", on {plan.device} as the newest training here" if trained else ""
     if not plan.unknown:
-        return f"about {about(plan.seconds)} on this machine"
+        return f"about {about(plan.seconds)} on this machine{device}"
     unknown = f"nothing like it was recorded here of {_few(plan.unknown)}"
-    return f"at least {about(plan.seconds)}: {unknown}" if plan.seconds else f"time unknown: {unknown}"
+    if not plan.tells_time or round(plan.seconds) == 0:
+        return f"time unknown: {unknown}"
+    return f"at least {about(plan.seconds)} on this machine{device}: {unknown}"
+
+
+def _total_memory(plan: Plan) -> list[str]:
+    """The most of what is known is no bound where something is not."""
+    most = {"memory": plan.memory("host"), "memory of the GPU": plan.memory("gpu")}
+    unknown = len(plan.memory_unknown)
+    if unknown and not any(most.values()):
+        return ["memory unknown"]
+    bound, of = ("at least", f": unknown of {unknown:,}") if unknown else ("at most", "")
+    return [f"{bound} {format_bytes(known)} of {what}{of}" for what, known in most.items() if known]
 
 
 def _few(names: tuple[str, ...], most: int = 3) -> str:

@@ -22,6 +22,7 @@ from gan_core.training.checkpoints import Checkpoints
 from gan_core.training.engine import Engine
 from gan_core.training.noise import stream_seed
 from gan_core.training.processes.ranks import Ranks
+from gan_core.training.records.conditions import CONDITIONS, conditions
 from gan_core.training.records.listeners import Listeners, TrainingSnapshot, silent
 from gan_core.training.records.memory import MEMORY, PeakMemory
 from gan_core.training.records.results import weights_of, write_results
@@ -80,8 +81,8 @@ def run_training(
     evaluations.parquet, progress.png, and of a run of more than an epoch first_epoch.png. Figures: verdict,
     images_seen, images_per_second, d_loss, g_loss, seconds_training, parameters_generator,
     parameters_discriminator, and of the in-training evaluation fid_in_training, fid_best, images_seen_best,
-    diversity. Details: verdicts, stopped_by, published, first_epoch, peak_memory_bytes, progress (see
-    `describe_strip`).
+    diversity. Details: verdicts, stopped_by, published, first_epoch, peak_memory_bytes, conditions,
+    progress (see `describe_strip`).
 
     Raises `ConfigError` where the task and `ranks` do not fit together, and `TrainingError` for a loss that
     is not finite where there is no best to keep, for a checkpoint of another configuration, and where one of
@@ -187,6 +188,12 @@ class Training:
             write_results(engine, self._published(engine), self.task.shards, work)
             work.details |= {"data": data, MEMORY: memory.bytes()}
             classifier = self.task.classifier
+            work.details[CONDITIONS] = conditions(
+                self.experiment,
+                self.task.shards,
+                classifier=classifier is not None,
+                memory_limit_bytes=self.task.memory_limit_bytes,
+            )
             work.details["in_training_classifier"] = classifier and classifier.version
 
     def _published(self, engine: Engine) -> dict:

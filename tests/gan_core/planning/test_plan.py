@@ -1,15 +1,18 @@
 """What a plan says of a store: states, what is made or reused, times and memory that were recorded."""
 
 import json
+import shutil
 
 import pytest
 
-from gan_core.planning import State
+from gan_core.config import load_configs
+from gan_core.planning import State, make_plan
 from gan_core.planning import records as records_module
+from gan_core.planning.records import Records
 from gan_core.planning.tables import total_text
 from gan_core.store.lease import Lease
 from gan_core.store.provenance import provenance
-from tests.small_project import EXPERIMENT
+from tests.small_project import EXPERIMENT, write_config
 from tests.small_store import DATASET, SEED
 
 
@@ -23,8 +26,8 @@ def test_of_an_empty_store_everything_is_made_and_nothing_is_known(empty):
     assert set(actions(dataset).values()) == set(actions(plain).values()) == {"make"}
     assert plain.state.state is State.NEVER and plain.memory == {}
     assert plan.seconds == 0 and plan.unknown == ("few-digits", "plain")
-    assert (
-        total_text(plan) == "1 to train; time unknown: nothing like it was recorded here of few-digits, plain"
+    assert total_text(plan) == (
+        "1 to train; time unknown: nothing like it was recorded here of few-digits, plain; memory unknown"
     )
     assert not (empty.folder / "store").exists()
 
@@ -49,7 +52,80 @@ def test_times_and_memory_of_a_training_are_those_of_one_that_does_the_same_work
     # How long an evaluation takes is decided by the dataset's file.
     assert set(wide.unknown) == {"trained_gan", "samples", "analysis"}
     assert plan.unknown == ("wide",) and plan.count("make") == 2
-    assert "at least" in total_text(plan) and "recorded here of wide" in total_text(plan)
+    told = total_text(plan)
+    assert f"on {recorded.details['device']} as the newest training here: nothing like it" in told
+    assert told.endswith("was recorded here of wide; at least " + told.rpartition("at least ")[2])
+    assert told.endswith(" of memory: unknown of 1") and "2 to train; at least " in told
+    assert total_text(whole.plan("seed")).count("at most ") == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "known"),
+    [
+        ({"learning_rate_decay": "linear"}, True),
+        ({"optimizers": {"generator": {"learning_rate": 1e-5}}}, True),
+        ({"optimizers": {"generator": {"name": "sgd"}}}, False),
+        ({"evaluate_every": 500}, False),
+        ({"evaluation_samples": 100}, False),
+        ({"sample_every": 100}, False),
+        ({"checkpoint_every": 500}, False),
+        ({"log_every": 6}, False),
+        ({"shuffle_window": 100}, False),
+        ({"ema_decay": 0.9}, False),
+    ],
+)
+def test_a_training_of_other_conditions_says_nothing(whole, tmp_path, changed, known):
+    shutil.copytree(whole.folder / "configs", tmp_path / "configs")
+    write_config(tmp_path / "configs", {**SEED, **changed})
+    (seed,) = make_plan(whole.store, load_configs(tmp_path / "configs"), ["seed"]).experiments
+    assert (seed.training.seconds is not None) == known == bool(seed.memory)
+
+
+@pytest.mark.parametrize("name", ["GAN_PROCESSES", "GAN_DECODERS", "GAN_MEMORY_LIMIT"])
+def test_a_training_of_another_environment_says_nothing(whole, monkeypatch, name):
+    monkeypatch.setenv(name, "2")
+    plan = whole.plan("seed")
+    assert plan.experiments[0].training.seconds is None and plan.experiments[0].memory == {}
+    assert total_text(plan).startswith("1 to train; time unknown: nothing like it was recorded here of seed")
+    assert total_text(plan).endswith("; memory unknown")
+
+
+def test_a_training_on_fewer_images_says_nothing(whole):
+    records, seed = Records(whole.store, whole.configs), whole.configs.experiments["seed"]
+    shards = whole.store.require("image_shards", "few-digits")
+    splits = shards.details["splits"]
+    more = {**splits, "train": {**splits["train"], "images": 3_000_000}}
+    larger = shards.model_copy(update={"details": {**shards.details, "splits": more}})
+    assert records.memory_bytes(seed, shards, "host") and records.images_per_second(seed, shards)
+    assert not records.memory_bytes(seed, larger, "host") and not records.images_per_second(seed, larger)
+
+
+def recorded_as(project, name: str, **changed) -> None:
+    """Note the training of `plain` as one of `name` with other details, made later."""
+    made = project.store.require("trained_gan", "plain")
+    details = {key: value for key, value in {**made.details, **changed}.items() if value is not None}
+    other = made.model_copy(update={"partition": name, "details": details, "created_at": "2999-01-01"})
+    folder = project.folder / "store" / "trained_gan" / name
+    if name != "plain":
+        shutil.copytree(folder.with_name("plain"), folder)
+    for file in ("manifest.json", "manifest-copy.json"):
+        (folder / made.fingerprint / file).write_bytes(other.to_json())
+
+
+def test_the_device_is_that_of_the_newest_training_here(project):
+    recorded_as(project, "wide", device="another GPU", peak_memory_bytes={"gpu": 2_500_000_000})
+    plan = project.plan("seed")
+    (seed,) = plan.experiments
+    assert seed.recorded_of == ("wide", "plain") and seed.training.recorded_of == "wide"
+    assert plan.device == plan.record()["device"] == "another GPU" and set(seed.memory) == {"gpu"}
+    told = total_text(plan)
+    assert told.endswith("on another GPU as the newest training here; at most 2.5 GB of memory of the GPU")
+
+
+def test_a_training_from_before_its_conditions_were_recorded_says_nothing(project):
+    recorded_as(project, "plain", conditions=None)
+    (plain,) = project.plan("plain", force=True).experiments
+    assert plain.training.seconds is None and plain.memory == {} and "samples" not in plain.unknown
 
 
 def test_a_record_of_another_machine_says_nothing_of_this_one(whole, monkeypatch):
@@ -76,7 +152,8 @@ def test_a_changed_dataset_is_made_again_with_all_that_stands_on_it(project):
     plan = project.plan("plain")
     (dataset,), (plain,) = plan.datasets, plan.experiments
     made = {name for name, action in actions(dataset).items() if action == "make"}
-    assert made == {"image_shards", "classifier", "reference_statistics"} and not dataset.unknown
+    assert made == {"image_shards", "classifier", "reference_statistics"}
+    assert dataset.unknown == ("image_shards",) and dataset.seconds > 0  # it was never cropped like this
     assert plain.state.why == ("dataset few-digits has changed",)
     assert set(actions(plain).values()) == {"make"}
 
@@ -91,13 +168,15 @@ def test_only_what_is_missing_after_a_training_is_made(project):
         "evaluation": "make",
         "analysis": "reuse",
     }
+    # Half as many images were never drawn or measured.
+    assert plain.unknown == ("samples", "evaluation")
 
 
 def test_an_interrupted_training_is_resumed_where_its_checkpoint_is(project):
     def interrupt(snapshot):
         raise KeyboardInterrupt
 
-    project.write({**SEED, "length": {"images": 10**6}, "checkpoint_every": 10**6})
+    project.write({**SEED, "length": {"images": 10**6}})
     with pytest.raises(KeyboardInterrupt):
         project.train("seed", observe=interrupt, observe_interval=0.0)
     plan = project.plan("seed")
