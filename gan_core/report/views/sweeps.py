@@ -133,7 +133,7 @@ def results_of(site: Site, family: Family) -> list[Result]:
 def sweep_view(site: Site, family: Family) -> SweepView:
     results = results_of(site, family)
     measured = [result for result in results if result.row]
-    frame = pandas.DataFrame([result.row for result in measured])
+    frame = pandas.DataFrame([result.row for result in measured], columns=list(site.table.columns))
     keys = [key_in_words(key) for key in family.keys]
     absent = [name for result in results for name in result.absent]
     return SweepView(
