@@ -10,13 +10,17 @@ const Charts = (() => {
   const number = (options) => (value) => new Intl.NumberFormat("en", options).format(value);
   const formats = {
     count: (value) => (typeof value === "number" ? value.toLocaleString("en") : String(value)),
-    share: (value) => `${number({ maximumFractionDigits: 1 })(100 * value)}%`,
+    share: (value) => `${number({ minimumFractionDigits: 1, maximumFractionDigits: 1 })(100 * value)}%`,
     figure: number({ maximumSignificantDigits: 4 }),
     seconds: (value) => `${number({ maximumSignificantDigits: 3 })(value)} s`,
     text: String,
   };
   const short = number({ notation: "compact", maximumSignificantDigits: 3 });
-  const onAxis = (name) => (name === "count" ? (value) => (typeof value === "number" ? short(value) : value) : formats[name]);
+  const ofAxis = {
+    count: (value) => (typeof value === "number" ? short(value) : value),
+    share: (value) => `${number({ maximumFractionDigits: 1 })(100 * value)}%`,
+  };
+  const onAxis = (name) => ofAxis[name] ?? formats[name];
   const within = (write, { low, high }) => (low == null || high == null ? "" : ` [${write(low)}, ${write(high)}]`);
 
   const ruler = document.createElement("canvas").getContext("2d");

@@ -72,11 +72,12 @@ def shares_chart(store: Store, evaluations: Sequence[Manifest], names: list[str]
         Bar(name, float(share), tick=float(of_real))
         for name, share, of_real in zip(names, generated, real, strict=True)
     )
+    of_seeds = f", mean of {len(found)} seeds" if len(found) > 1 else ""
     least = min(bars, key=lambda bar: bar.value / bar.tick if bar.tick else 1.0)
     return Chart(
-        "Classes among the samples",
-        f"Bars of the share of each class among the samples, as the classifier recognises them, with that "
-        f"among real images; least often drawn, compared with real images: {least.label}, "
+        f"Classes among the samples{of_seeds}",
+        f"Bars of the share of each class among the samples{of_seeds}, as the classifier recognises them, "
+        f"with that among real images; least often drawn, compared with real images: {least.label}, "
         f"{percent(least.value)} instead of {percent(least.tick)}.",
         "share of the samples",
         bars=bars,

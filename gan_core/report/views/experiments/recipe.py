@@ -92,12 +92,18 @@ def _written(experiment: Experiment) -> dict[str, Any]:
 def _commands(names: list[str]) -> list[Command]:
     each = " ".join(names)
     bundle = f"{names[0]}-bundle"
+    pack = "Pack it for a stranger" if len(names) == 1 else "Pack the first for a stranger"
     return [
         Command("All of it through Dagster", f'make backfill EXPERIMENTS="{each}"'),
-        *(Command("Train", f"python -m gan_core train {name}") for name in names),
-        Command("Draw samples", f"python -m gan_core sample {names[0]}"),
-        Command("Measure them", f"python -m gan_core evaluate {names[0]}"),
-        Command("Pack it for a stranger", f"python -m gan_core export {names[0]}"),
+        Command("Train", _for_each(names, "train")),
+        Command("Draw samples", _for_each(names, "sample")),
+        Command("Measure them", _for_each(names, "evaluate")),
+        Command(pack, f"python -m gan_core export {names[0]}"),
         Command("Draw and measure again, as a stranger", f"python -m gan_core verify {bundle}"),
         Command("Draw from the bundle", f"python -m gan_core sample {bundle} --out walk.gif"),
     ]
+
+
+def _for_each(names: list[str], step: str) -> str:
+    """A step of every seed, a line each."""
+    return "\n".join(f"python -m gan_core {step} {name}" for name in names)

@@ -107,14 +107,14 @@ def test_of_a_share_the_highest_is_best(sweep):
 
 
 def test_where_none_is_shown_to_be_worse_none_is_best_and_a_failure_is_called_so(sweep):
-    made = sweep({"latent.size": [32, 64, 128, 256], "batch_size": 32})
+    made = sweep({"latent.size": [32, 64, 128, 256]})
     for size in (32, 64, 128, 256):
         ends = {"fid_low": 200.0, "fid_high": 320.0}  # of one seed each, and no evidence to test by
         made.measure(f"swept-size-{size}", 250.0 + size / 10, **ends)
     fid = figure_of(made.view(), "fid")
     assert fid.best == (
-        "FID: none is shown to be better; lowest is **latent size 32** with 253.20 [200.00, 320.00] (one seed), "
-        "and it failed: no better than untrained."
+        "FID: none is shown to be better; lowest is **latent size 32** with 253.20 [200.00, 320.00] "
+        "(one seed), and it failed: no better than untrained."
     )
     assert fid.first == "lowest" and [row.standing for row in fid.rows] == ["lowest", *["not told apart"] * 3]
     assert all(row.of_one_seed and row.verdict.main == "no better than untrained" for row in fid.rows)
