@@ -145,12 +145,12 @@ def _plan(configs: "Configs", names: list[str], force: bool) -> "Plan":
 
 
 def _print_plan(plan: "Plan", as_json: bool) -> int:
-    from gan_core.planning.tables import plan_table, total_text
+    from gan_core.planning.tables import plan_parts
 
     if as_json:
         say_json(plan.record())
     else:
-        show(plan_table(plan), "", total_text(plan))
+        show(*plan_parts(plan))
     return 0
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from gan_core.comparing.differences import Difference, differences
 from gan_core.comparing.figures import COMPARED
-from gan_core.comparing.groups import Table, tables_of
+from gan_core.comparing.groups import SEED, Table, tables_of
 from gan_core.comparing.pictures import figures_png, samples_png
 from gan_core.comparing.runs import Found, find_runs
 from gan_core.comparing.sentences import apart, beside, conclusions, failures
@@ -161,6 +161,7 @@ def asked(configs: Configs, words: list[str], **keys: Any) -> Question:
         "name": f"comparison-{digest}",
         "question": f"What differs among {', '.join(words)}?",
         "experiments": tuple(words),
+        "labels": _labels(configs, words),
         **keys,
     }
     try:
@@ -173,6 +174,14 @@ def asked(configs: Configs, words: list[str], **keys: Any) -> Question:
             configs.left_out(pattern) or unknown("no question or experiment is named", pattern, known)
         )
     return question
+
+
+def _labels(configs: Configs, words: list[str]) -> dict[str, str]:
+    """The names that were given, as what their configurations are called; seeds of one configuration are
+    called what they have in common."""
+    named = {word: configs.experiments[word].dotted() for word in words if word in configs.experiments}
+    same = [{key: value for key, value in values.items() if key != SEED} for values in named.values()]
+    return {word: word for word, config in zip(named, same, strict=True) if same.count(config) == 1}
 
 
 def _reason(item: Any) -> str:

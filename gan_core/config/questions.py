@@ -30,7 +30,7 @@ class Question(Config):
     question: Annotated[str, Field(min_length=1, max_length=500)]
     description: Description = ""
     experiments: Annotated[tuple[Pattern, ...], Field(min_length=1)]
-    labels: dict[Annotated[str, Field(min_length=1, max_length=40)], Pattern] = {}
+    labels: dict[Annotated[str, Field(min_length=1, max_length=100)], Pattern] = {}
     along: tuple[str, ...] = ()
     figures: Annotated[tuple[str, ...], Field(min_length=1)] = DEFAULT_FIGURES
     fid_to_reach: Annotated[float, Field(gt=0)] | None = None

@@ -20,7 +20,8 @@ OF_A_RUN = ("step", "seconds", "images_per_second")
 class Moment:
     """One look at a training.
 
-    `losses` are the means of the last recorded row. `verdict` is None where it is too early to judge;
+    `losses` are the means of the last recorded row, `images_per_second` is that row's. `seconds_left` is None
+    where nobody trains it. `verdict` is None where it is too early to judge;
     `advice` says what was found, and what usually helps. `running` says who trains it, None where nobody
     does.
     """
@@ -77,7 +78,7 @@ class Watch:
         seen = state.images_seen if done else max(state.images_seen, int(last.get("images_seen", 0)))
         rate = last.get("images_per_second")
         left = None
-        if rate and state.total_images is not None:
+        if holder and rate and state.total_images is not None:
             left = max(state.total_images - seen, 0) / rate
         fids = [row["fid"] for row in evaluations if "fid" in row]
         names = [name for name in last if name not in OF_A_RUN and name != "images_seen"]

@@ -88,13 +88,23 @@ class ExperimentState:
     @property
     def in_words(self) -> str:
         """`partly trained (1,200 of 6,400 images)`, `out of date (batch_size 64 → 128)`."""
-        more = ""
+        reason = "; ".join(self.why)
         if self.state is State.PARTLY:
             of_total = f" of {self.total_images:,}" if self.total_images else ""
-            more = f" ({self.images_seen:,}{of_total} images)"
-        elif self.why:
-            more = f" ({'; '.join(self.why)})"
-        return f"{self.state}{more}{', running' if self.running else ''}"
+            reason = f"{self.images_seen:,}{of_total} images"
+        return f"{self.state}{reason and f' ({reason})'}{self._now}"
+
+    @property
+    def in_short(self) -> str:
+        """`partly trained (19%)`, `out of date`."""
+        share = ""
+        if self.state is State.PARTLY and self.total_images:
+            share = f" ({self.images_seen / self.total_images:.0%})"
+        return f"{self.state}{share}{self._now}"
+
+    @property
+    def _now(self) -> str:
+        return ", running" if self.running else ""
 
 
 class Surveyor:

@@ -1,5 +1,6 @@
 """States and plans as tables for a terminal, and the sentence that sums a plan up."""
 
+from rich.console import RenderableType
 from rich.table import Table
 
 from gan_core.planning.plan import Plan, PlannedDataset, PlannedExperiment
@@ -28,44 +29,72 @@ def text_table(*headings: str) -> Table:
     return table
 
 
-def plan_table(plan: Plan) -> Table:
-    """A row for each dataset that is not ready, and for each experiment."""
+def plan_parts(plan: Plan) -> list[RenderableType]:
+    """A table with a row for each dataset that is not ready and for each experiment; what its numbered notes
+    say; the sentence that sums it up."""
+    notes = Notes()
     table = text_table("", "state", "to do", "time", "memory")
     for dataset in plan.datasets:
         if dataset.made:
-            table.add_row(f"dataset {dataset.name}", "", to_do(dataset), time_of(dataset), "")
+            table.add_row(f"dataset {dataset.name}", "", to_do(dataset), time_of(dataset, notes), "")
     for one in plan.experiments:
-        table.add_row(one.name, one.state.in_words, to_do(one), time_of(one), memory_of(one))
-    return table
+        state = notes.marked(one.state.in_short, "; ".join(one.state.why))
+        table.add_row(one.name, state, to_do(one), time_of(one, notes), memory_of(one, notes))
+    return [table, "", *([*notes.lines, ""] if notes.lines else []), total_text(plan)]
+
+
+class Notes:
+    """What is said of cells below a table, each note once."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def marked(self, text: str, note: str) -> str:
+        """The text of a cell with the number of its note; without one where the note is empty."""
+        return f"{text} [{self._numbers.setdefault(note, len(self._numbers) + 1)}]" if note else text
+
+    @property
+    def lines(self) -> list[str]:
+        return [f"[{number}] {note}" for note, number in self._numbers.items()]
 
 
 def to_do(planned: PlannedDataset | PlannedExperiment) -> str:
-    """`resume, sample, evaluate`, or `nothing`."""
+    """`resume, sample, evaluate`, `prepare` of a dataset of which there is nothing, or `nothing`."""
+    if isinstance(planned, PlannedDataset) and len(planned.made) == len(planned.steps):
+        return "prepare"
     words = ["resume" if step.action == "resume" else VERBS[step.asset] for step in planned.made]
     return ", ".join(words) or NOTHING
 
 
-def time_of(planned: PlannedDataset | PlannedExperiment) -> str:
-    """`4 min (as demo-dcgan)`, `at least 4 min: samples unknown`, `unknown`; empty where nothing is to do."""
+def time_of(planned: PlannedDataset | PlannedExperiment, notes: Notes) -> str:
+    """`4 min`, `at least 9 s [1]`, `unknown`; empty where nothing is to do. The notes say which other
+    experiments the time is known from, and of which steps it is not."""
     if not planned.made:
         return ""
-    if len(planned.unknown) == len(planned.made) or "trained_gan" in planned.unknown:
-        return UNKNOWN  # what follows a training says nothing of it
+    if len(planned.unknown) == len(planned.made):
+        return UNKNOWN
+    said = [_as_of(planned.recorded_of)] if planned.recorded_of else []
     text = about(planned.seconds)
     if planned.unknown:
-        text = f"at least {text}: {', '.join(VERBS[name] for name in planned.unknown)} {UNKNOWN}"
-    return f"{text} (as {', '.join(planned.recorded_of)})" if planned.recorded_of else text
+        text = f"at least {text}"
+        said.append(f"how long it takes to {', '.join(VERBS[name] for name in planned.unknown)} is {UNKNOWN}")
+    return notes.marked(text, "; ".join(said))
 
 
-def memory_of(planned: PlannedExperiment) -> str:
-    """`1.2 GB`, on a GPU `1.2 GB, 3.4 GB of the GPU`; empty where nothing is trained."""
+def memory_of(planned: PlannedExperiment, notes: Notes) -> str:
+    """`1.2 GB`, on a GPU `1.2 GB, 3.4 GB of the GPU`; empty where nothing is trained. A note says which other
+    experiments it was recorded of."""
     if planned.training.action == "reuse":
         return ""
     words = {"host": "", "gpu": " of the GPU"}
     known = {kind: planned.memory[kind] for kind in words if kind in planned.memory}
     text = ", ".join(f"{format_bytes(one.value)}{words[kind]}" for kind, one in known.items())
-    of = list(dict.fromkeys(one.of for one in known.values() if one.of))
-    return f"{text} (as {', '.join(of)})" if of else text or UNKNOWN
+    of = tuple(dict.fromkeys(one.of for one in known.values() if one.of))
+    return notes.marked(text or UNKNOWN, _as_of(of) if of else "")
+
+
+def _as_of(names: tuple[str, ...]) -> str:
+    return f"as recorded of {', '.join(names)}"
 
 
 def total_text(plan: Plan) -> str:
@@ -99,6 +128,6 @@ def _total_memory(plan: Plan) -> list[str]:
     return [f"{bound} {format_bytes(known)} of {what}{of}" for what, known in most.items() if known]
 
 
-def _few(names: tuple[str, ...], most: int = 3) -> str:
+def _few(names: tuple[str, ...], most: int = 2) -> str:
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")

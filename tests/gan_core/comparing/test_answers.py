@@ -38,6 +38,21 @@ def test_a_clear_difference_is_shown_with_the_p_value_of_the_paired_test(laborat
     assert "best is batch size 32 (20.18), which beats batch size 64 (60.67; p < 0.001)." in words(answer)
 
 
+def test_names_that_were_given_are_what_the_rows_are_called(laboratory):
+    long = "b" * 60
+    laboratory.add("a", fid=GOOD, settings={"batch_size": 32})
+    laboratory.add(long, fid=BAD, settings={"batch_size": 64})
+
+    def labels(*given):
+        answer = find_answer(laboratory.store, laboratory.configs, asked(laboratory.configs, list(given)))
+        return [group.label for group in answer.tables[0].groups]
+
+    assert labels("a-seed-0", f"{long}-seed-0") == ["a-seed-0", f"{long}-seed-0"]
+    assert labels(f"{long}-seed-0", "a-seed-*") == [f"{long}-seed-0", "batch size 32"]
+    assert labels("a-seed-0", "a-seed-1", f"{long}-seed-0") == [f"{long}-seed-0", "batch size 32"]
+    assert labels("a-*", f"{long}-*") == ["batch size 32", "batch size 64"]
+
+
 def test_the_winner_is_that_of_the_seeds_that_were_tested(laboratory):
     """The mean of all seeds is the other way round: the difficult seeds are those that one side lacks."""
     laboratory.add("a", fid=[50.0, 52.0, 51.0, 20.0, 21.0], settings={"batch_size": 32})

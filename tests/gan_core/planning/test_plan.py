@@ -1,15 +1,17 @@
 """What a plan says of a store: states, what is made or reused, times and memory that were recorded."""
 
 import json
+import re
 import shutil
 
 import pytest
+from rich.console import Console
 
 from gan_core.config import load_configs
 from gan_core.planning import State, make_plan
 from gan_core.planning import records as records_module
 from gan_core.planning.records import Records
-from gan_core.planning.tables import total_text
+from gan_core.planning.tables import plan_parts, total_text
 from gan_core.store.lease import Lease
 from gan_core.store.provenance import provenance
 from tests.small_project import EXPERIMENT, write_config
@@ -239,6 +241,33 @@ def test_a_length_in_epochs_is_counted_once_the_images_are(empty, project):
     for one, expected in ((empty, None), (project, 180)):
         one.write({**EXPERIMENT, "name": "epochs", "length": {"epochs": 1.5}})
         assert one.plan("epochs").experiments[0].state.total_images == expected
+
+
+def shown(plan) -> list[str]:
+    console = Console(width=1000, markup=False)
+    with console.capture() as captured:
+        console.print(*plan_parts(plan), sep="\n")
+    return [line.rstrip() for line in captured.get().splitlines()]
+
+
+def test_a_table_is_narrow_and_its_rows_are_as_long_as_its_sum(project):
+    project.write({**EXPERIMENT, "name": "demo-dcgan-seeds-seed-1", "length": {"images": 10**6}})
+    project.write({**EXPERIMENT, "batch_size": 25})
+    plan = project.plan("demo-dcgan-seeds-seed-1", "plain", "wide")
+    head, like, plain, wide, *said = shown(plan)
+    assert max(len(line) for line in (head, like, plain, wide)) <= 110
+    assert re.search(r"never trained +train, sample, evaluate, analyse +\d+ .*\[1\] +\d+\.\d GB \[1\]$", like)
+    assert re.search(r"^plain +out of date \[2\] +train, .* +at least \d+ s?(min)? \[3\] +unknown$", plain)
+    # Of what is not known in all the part that is known is counted, in its row as in the sum.
+    assert re.search(r"^wide +never trained +train, .* at least \d+ s?(min)? \[4\] +unknown$", wide)
+    assert said[:5] == [
+        "",
+        "[1] as recorded of plain",
+        "[2] batch_size 50 → 25",
+        "[3] how long it takes to train is unknown",
+        "[4] as recorded of plain; how long it takes to train, sample, analyse is unknown",
+    ]
+    assert "at least" in said[-1] and plan.seconds == sum(item.seconds for item in plan.experiments)
 
 
 def test_a_plan_is_json(whole):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gan_core.cli.commands.looking.watch import cells_of
 from gan_core.planning.running import Moment, Watch
 from tests.small_store import SEED
 
@@ -48,7 +49,10 @@ def test_what_a_killed_training_had_done_beyond_its_checkpoint_is_not_counted_tw
         watched_training(project, stop_at=1000)
     stopped = Watch(project.store, project.configs, "seed").look()
     assert stopped.running is None and stopped.state == "partly trained"
-    assert 1000 <= stopped.images_seen < LENGTH and stopped.seconds_left > 0
+    assert 1000 <= stopped.images_seen < LENGTH
+    assert stopped.images_per_second > 0 and stopped.seconds_left is None
+    assert "images/s when it last trained" in dict(cells_of(stopped))["speed"]
+    assert "time left" not in {name for name, value in cells_of(stopped) if value}
     watched_training(project)
     watch = Watch(project.store, project.configs, "seed")
     watch.look()
@@ -71,4 +75,5 @@ def test_of_a_stopped_training_its_own_speed_says_how_long_the_rest_takes(projec
     moment = Watch(project.store, project.configs, "seed").look()
     training = project.plan("seed").experiments[0].training
     assert training.action == "resume" and training.recorded_of is None
-    assert training.seconds == pytest.approx(moment.seconds_left)
+    left = (LENGTH - moment.images_seen) / moment.images_per_second
+    assert training.seconds == pytest.approx(left, rel=1e-3)

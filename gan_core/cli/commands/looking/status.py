@@ -27,11 +27,11 @@ def status(
 ) -> None:
     """Say what a backfill would make, resume or reuse, with times and memory as recorded on this machine."""
     from gan_core.planning import make_plan
-    from gan_core.planning.tables import plan_table, total_text
+    from gan_core.planning.tables import plan_parts
 
     known = read_configs(configs)
     plan = make_plan(store_of(store), known, known.matching(names or ["*"]))
     if as_json:
         say_json(plan.record())
         return
-    show(plan_table(plan), "", total_text(plan))
+    show(*plan_parts(plan))

@@ -109,7 +109,7 @@ def cells_of(moment: "Moment") -> list[tuple[str, str]]:
         ("experiment", moment.experiment),
         ("state", f"running, {moment.running}" if moment.running else moment.state),
         ("images seen", f"{moment.images_seen:,}{share}"),
-        ("speed", f"{moment.images_per_second:,.0f} images/s" if moment.images_per_second else ""),
+        ("speed", _speed(moment)),
         ("time left", about(moment.seconds_left) if moment.seconds_left else ""),
         (
             "losses",
@@ -118,6 +118,12 @@ def cells_of(moment: "Moment") -> list[tuple[str, str]]:
         ("FID while training", _fid(moment)),
         ("verdict", moment.verdict or ("too early to judge" if moment.running else "")),
     ]
+
+
+def _speed(moment: "Moment") -> str:
+    if not moment.images_per_second:
+        return ""
+    return f"{moment.images_per_second:,.0f} images/s{'' if moment.running else ' when it last trained'}"
 
 
 def _fid(moment: "Moment") -> str:
