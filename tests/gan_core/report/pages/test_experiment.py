@@ -32,6 +32,7 @@ DATASET = {
     "classes": ["zero", "one", "two"],
 }
 SEEDS = (0, 1, 2)
+NEAR = "How far from real images"
 
 
 def experiment_of(seed: int, **values) -> Experiment:
@@ -153,8 +154,34 @@ def test_seeds_are_one_page_with_their_mean_and_each_of_them(three_seeds):
     assert [item.get_text(" ", strip=True) for item in first.select(".each li")] == [
         f"seed {seed} {fid}" for seed, fid in zip(SEEDS, ("10.00", "12.00", "14.00"), strict=True)
     ]
-    table = page.find("caption", string="How far from real images").find_parent("table")
+    table = page.find("caption", string=NEAR).find_parent("table")
     assert cells(table)["FID ↓"] == ["12.00 [7.03, 16.97]", "10.00", "12.00", "14.00"]
+
+
+def test_figures_of_different_protocols_have_no_mean(page):
+    for seed, protocol in enumerate(("one n=2000", "one n=2000", "two n=500", "two n=500")):
+        page.add(experiment_of(seed), fid=10.0 + 2 * seed, protocol=protocol)
+    found = page.only()
+    values = [item.get_text(" ", strip=True) for item in found.select(".key-figures > div:first-child dd")]
+    assert [value.split()[0] for value in values] == ["11.00", "15.00"]
+    assert all("(2 of 4 seeds)" in value for value in values)
+    tables = [caption.find_parent("table") for caption in found.find_all("caption", string=NEAR)]
+    assert [cells(table)["FID ↓"] for table in tables] == [
+        ["11.00 [0.0000, 23.71] (2 of 4 seeds)", "10.00", "12.00"],
+        ["15.00 [2.29, 27.71] (2 of 4 seeds)", "14.00", "16.00"],
+    ]
+    text = found.select_one("#part_figures").find_parent().get_text(" ")
+    assert "seed 0, seed 1, by the protocol one n=2000" in " ".join(text.split())
+    assert "different protocols" in found.select_one(".verdicts ~ .notice").get_text()
+
+
+def test_a_mean_of_fewer_seeds_says_of_how_many(page):
+    for seed in SEEDS:
+        page.add(experiment_of(seed), fid=10.0 + seed, recall=None if seed == 1 else 0.8)
+    (table,) = (caption.find_parent("table") for caption in page.only().find_all("caption", string=NEAR))
+    assert cells(table)["FID ↓"][0].endswith("]")
+    found = {name: row for table in page.only().select("table.figures") for name, row in cells(table).items()}
+    assert found["Recall ↑"] == ["80.0% (2 of 3 seeds)", "80.0%", "—", "80.0%"]
 
 
 def test_every_seed_can_be_linked_to_and_has_its_samples(three_seeds):
