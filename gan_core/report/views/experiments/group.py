@@ -118,7 +118,7 @@ def group_view(site: Site, group: Group) -> GroupView:
             for part in problems.without(lambda: by_protocol(evaluations), [], manifests_of=what)
         ],
         real=problems.without(lambda: site.real_images.sheet(shards, _classes_of_grid(manifests["samples"]))),
-        curves=training_charts([run.tables for run in runs if run.tables]),
+        curves=training_charts({run.label: run.tables for run in runs if run.tables}, several=len(runs) > 1),
         training=_training(runs),
         recipe=problems.without(
             lambda: recipe(group.name, experiments, _by_name(site, whole)),

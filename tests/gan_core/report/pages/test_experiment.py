@@ -4,6 +4,7 @@ import io
 import json
 
 import numpy
+import pandas
 import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
@@ -19,9 +20,10 @@ from gan_core.report.pages import PAGES
 from gan_core.report.site import Site
 from gan_core.report.views.experiments.lineage import lineage
 from gan_core.report.views.experiments.recipe import recipe
+from gan_core.report.views.experiments.training import training_charts
 from gan_core.report.views.real_images import MOST_READ, RealImages
 from gan_core.store import Store
-from tests.gan_core.report.conftest import digits_png
+from tests.gan_core.report.conftest import digits_png, training_history
 from tests.small_project import write_config
 
 DATASET = {
@@ -206,10 +208,26 @@ def test_curves_of_seeds_are_a_mean_with_a_band_around_it(three_seeds):
     losses = next(chart for chart in charts if chart["title"] == "Losses")
     line = losses["series"][0]
     assert len(line["x"]) == 40 == len(line["low"])
+    assert losses["note"] == "mean; band: lowest to highest of 3 seeds"
     assert all(
         low <= mean <= high for low, mean, high in zip(line["low"], line["y"], line["high"], strict=True)
     )
     assert max(high - low for low, high in zip(line["low"], line["high"], strict=True)) > 0.01
+
+
+def test_curves_of_other_moments_are_a_line_for_each_seed():
+    empty = pandas.DataFrame()
+    tables = {"seed 0": (training_history(40), empty), "seed 1": (training_history(25), empty)}
+    losses = training_charts(tables)[0]
+    assert [(line.label, line.part_of, len(line.x)) for line in losses.series] == [
+        ("discriminator, seed 0", "discriminator", 40),
+        ("generator, seed 0", "generator", 40),
+        ("discriminator, seed 1", "discriminator", 25),
+        ("generator, seed 1", "generator", 25),
+    ]
+    assert losses.note == "a line for each of 2 seeds" and all(line.low is None for line in losses.series)
+    alone = training_charts({"seed 1": tables["seed 1"]}, several=True)[0]
+    assert alone.note == "of seed 1"
 
 
 def test_one_seed_has_its_own_curves_without_a_band(page):
