@@ -21,7 +21,7 @@ class Series:
 
     `low` and `high` bound its interval, drawn as a band or, of few points, as bars. `connected`: between its
     points lie others, so a line may join them. `part_of`: the label of the line of which this is one run: it
-    is drawn thin in that one's colour and has no place in the legend.
+    is drawn thin in that one's colour and has no place of its own in the legend.
     """
 
     label: str
@@ -84,7 +84,8 @@ class Drawing:
 @dataclass(frozen=True)
 class Chart(Drawing):
     """Lines over x, or horizontal bars; `tick_label` says what a bar's tick is. `x_scale` is `point` where x
-    is words or values that stand equally far apart; `x_ticks`: the only values that the x axis names."""
+    is words or values that stand equally far apart; `x_ticks`: the only values that the x axis names. `note`:
+    what has to stand behind the title."""
 
     x_label: str
     y_label: str = ""
@@ -99,6 +100,7 @@ class Chart(Drawing):
     x_ticks: tuple[Any, ...] | None = None
     from_zero: bool = False
     tick_label: str = ""
+    note: str = ""
 
     @property
     def kind(self) -> str:

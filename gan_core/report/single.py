@@ -70,10 +70,12 @@ def _over_each_other(views: list[GroupView]) -> list[Chart]:
         for chart in view.curves:
             lines = charts.setdefault(chart.title, (chart, []))[1]
             for line in chart.series:
-                alone = len(chart.series) == 1
-                lines.append(replace(line, label=view.name if alone else f"{view.name}, {line.label}"))
+                alone = len({line.part_of or line.label for line in chart.series}) == 1
+                of = view.name if alone else f"{view.name}, {line.part_of or line.label}"
+                label = f"{view.name}, {line.label}" if line.part_of else of
+                lines.append(replace(line, label=label, part_of=of if line.part_of else ""))
     return [
-        replace(chart, alt=over_images_seen(lines, chart.title), series=tuple(lines), marks=())
+        replace(chart, alt=over_images_seen(lines, chart.title), note="", series=tuple(lines), marks=())
         for chart, lines in charts.values()
     ]
 

@@ -260,7 +260,9 @@ const Charts = (() => {
 
   function lineLegend(chart) {
     const look = styles(chart.series);
-    const entries = chart.series.map((line, index) => [line, look[index]]).filter(([line]) => !line.part_of);
+    const called = (line) => line.part_of || line.label;
+    const entries = chart.series.map((line, index) => [line, look[index]])
+      .filter(([line], index) => chart.series.findIndex((other) => called(other) === called(line)) === index);
     return entries.length < 2 ? [] : entries.map(([line, style]) => {
       const entry = document.createElement("li");
       const sample = Plot.plot({
@@ -271,7 +273,7 @@ const Charts = (() => {
         ],
       });
       sample.setAttribute("aria-hidden", "true");
-      entry.append(sample, line.label);
+      entry.append(sample, called(line));
       return entry;
     });
   }

@@ -1,6 +1,6 @@
 """The figures of a group of experiments, by the question that they answer, a column for each seed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,8 @@ class Measured:
 
 @dataclass(frozen=True)
 class KeyFigure:
-    """A figure of the head of a page: its value and interval, and (seed, value) of each of several."""
+    """A figure of the head of a page: its value with its interval and of how many seeds it is, where not of
+    all, and (seed, value) of each of several."""
 
     heading: str
     explanation: str
@@ -53,8 +54,24 @@ class KeyFigure:
     seeds: list[tuple[str, str]]
 
 
-def measured(evaluations: Sequence[Manifest]) -> list[Measured]:
-    """The leaderboard's extractor with all its figures, then any others with those that they have."""
+def by_protocol(evaluations: Mapping[str, Manifest]) -> list[dict[str, Manifest]]:
+    """The evaluations by seed, those apart that measured a figure by different protocols: their figures have
+    no mean."""
+    found: list[tuple[dict[tuple[str, str], str], dict[str, Manifest]]] = []
+    for seed, evaluation in evaluations.items():
+        own = _every_protocol(evaluation)
+        alike = (group for group in found if all(group[0].get(key, own[key]) == own[key] for key in own))
+        known, members = next(alike, ({}, {}))
+        if not members:
+            found.append((known, members))
+        known |= own
+        members[seed] = evaluation
+    return [members for _, members in found]
+
+
+def measured(evaluations: Sequence[Manifest], seeds: int = 1) -> list[Measured]:
+    """The leaderboard's extractor with all its figures, then any others with those that they have. They are
+    of one protocol, and of some of so many `seeds`."""
     for evaluation in evaluations:
         for name in evaluation.figures:
             figure_of(evaluation, name)
@@ -63,17 +80,18 @@ def measured(evaluations: Sequence[Manifest]) -> list[Measured]:
     extractors = [dict(evaluation.details.get("extractors", {})) for evaluation in evaluations]
     others = list(dict.fromkeys(name for found in extractors for name in list(found)[1:]))
     own = [evaluation.figures for evaluation in evaluations]
-    found = [Measured(None, _answers(own, empty=True), _protocol_rows(_protocols(evaluations[0])))]
+    found = [Measured(None, _answers(own, seeds, empty=True), _protocol_rows(_protocols(evaluations[0])))]
     for name in others:
         values = [of.get(name, {}) for of in extractors]
         protocols = next(of for of in values if of)
         protocols = protocols.get("protocols") or {RANKED_BY: protocols.get("protocol", MISSING)}
-        found.append(Measured(name, _answers(values, empty=False), _protocol_rows(protocols)))
+        found.append(Measured(name, _answers(values, seeds, empty=False), _protocol_rows(protocols)))
     return found
 
 
-def key_figures(evaluations: Mapping[str, Manifest]) -> list[KeyFigure]:
-    """To each question the first figure that was measured and that tables show; `evaluations` by seed."""
+def key_figures(evaluations: Mapping[str, Manifest], seeds: int = 1) -> list[KeyFigure]:
+    """To each question the first figure that was measured and that tables show; `evaluations` by seed, of one
+    protocol, and of some of so many `seeds`."""
     figures = {seed: evaluation.figures for seed, evaluation in evaluations.items()}
     found = []
     for question in QUESTIONS:
@@ -84,34 +102,42 @@ def key_figures(evaluations: Mapping[str, Manifest]) -> list[KeyFigure]:
         )
         name = next((main for main in mains if _values(main, figures.values())), None)
         if name is not None:
-            found.append(_key_figure(name, figures))
+            found.append(_key_figure(name, figures, seeds))
     return found
 
 
 # --- inside -----------------------------------------------------------------------------------------------
 
 
-def _key_figure(name: str, figures: Mapping[str, Figures]) -> KeyFigure:
+def _key_figure(name: str, figures: Mapping[str, Figures], seeds: int) -> KeyFigure:
     text, _, interval = _over_seeds(name, list(figures.values())).partition(" [")
     each = [(seed, write_figure(name, of)) for seed, of in figures.items()] if len(figures) > 1 else []
-    return KeyFigure(
-        FIGURES[name].heading, FIGURES[name].explanation, text, f"[{interval}" if interval else "", each
-    )
+    behind = [f"[{interval}"] if interval else []
+    if fewer := _of_fewer(name, figures.values(), seeds):
+        behind.append(fewer)
+    return KeyFigure(FIGURES[name].heading, FIGURES[name].explanation, text, " ".join(behind), each)
 
 
-def _answers(figures: list[Figures], *, empty: bool) -> list[Answer]:
+def _of_fewer(name: str, figures: Iterable[Figures], seeds: int) -> str:
+    """`(2 of 3 seeds)`, which a mean of fewer than all has to say of itself."""
+    there = len(_values(name, figures))
+    return f"({there} of {seeds} seeds)" if 0 < there < seeds else ""
+
+
+def _answers(figures: list[Figures], seeds: int, *, empty: bool) -> list[Answer]:
     """`empty`: a figure that was looked for and not found has a row too."""
     rows: dict[str, list[Row]] = {question: [] for question in QUESTIONS}
     for name in _shown_figures(figures):
         if empty or _values(name, figures):
-            rows[metric_of_figure(name).question].append(_row(name, figures))
+            rows[metric_of_figure(name).question].append(_row(name, figures, seeds))
     return [Answer(QUESTIONS[question], found) for question, found in rows.items() if found]
 
 
-def _row(name: str, figures: list[Figures]) -> Row:
+def _row(name: str, figures: list[Figures], seeds: int) -> Row:
     figure = FIGURES[name]
     each = [write_figure(name, of) for of in figures] if len(figures) > 1 else []
-    cells = [_over_seeds(name, figures), *each]
+    mean = f"{_over_seeds(name, figures)} {_of_fewer(name, figures, seeds)}".rstrip()
+    cells = [mean, *each]
     return Row(figure.heading, figure.explanation, cells, name == metric_of_figure(name).main)
 
 
@@ -152,6 +178,15 @@ def _metric_figures() -> list[str]:
 def _protocols(evaluation: Manifest) -> Mapping[str, str]:
     first = next(iter(evaluation.details.get("extractors", {}).values()), {})
     return first.get("protocols") or {RANKED_BY: evaluation.details["protocol"]}
+
+
+def _every_protocol(evaluation: Manifest) -> dict[tuple[str, str], str]:
+    """By (extractor, figure); that of the table by ("", "")."""
+    found = {("", ""): evaluation.details["protocol"]}
+    for extractor, values in evaluation.details.get("extractors", {}).items():
+        protocols = values.get("protocols") or {RANKED_BY: values.get("protocol", MISSING)}
+        found |= {(extractor, figure): protocol for figure, protocol in protocols.items()}
+    return found
 
 
 def _protocol_rows(protocols: Mapping[str, str]) -> list[tuple[str, str]]:

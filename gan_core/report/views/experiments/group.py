@@ -11,22 +11,39 @@ from gan_core.objectives import objective_name
 from gan_core.report.charts import Chart
 from gan_core.report.site import Group, Site, dataset_path
 from gan_core.report.views.experiments.classes import ConfusionView, confusion_view, shares_chart
-from gan_core.report.views.experiments.figures import KeyFigure, Measured, key_figures, measured
+from gan_core.report.views.experiments.figures import (
+    KeyFigure,
+    Measured,
+    by_protocol,
+    key_figures,
+    measured,
+)
 from gan_core.report.views.experiments.lineage import Link, lineage, surroundings
 from gan_core.report.views.experiments.recipe import Recipe, recipe
 from gan_core.report.views.experiments.run import RunView, run_view
 from gan_core.report.views.experiments.training import training_charts
 from gan_core.report.views.pictures import Picture
-from gan_core.store import Manifest
+from gan_core.store import Manifest, Store
 from gan_core.store.reading import reading
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What was measured of some seeds (`runs`: their labels) by one `protocol`."""
+
+    protocol: str
+    runs: list[str]
+    key_figures: list[KeyFigure] = field(default_factory=list)
+    measured: list[Measured] = field(default_factory=list)
+    confusion: ConfusionView | None = None
+    shares: Chart | None = None
 
 
 @dataclass(frozen=True)
 class GroupView:
     """The page of a group. `kind`: (what, value) that say what it is; `dataset_page` where its dataset is
-    shown. `training` has a row (label, a value each run); `problems` are those that no single run has.
-    `other_names`: (a name, that of the same training whose figures count). `averaged`: how many runs the
-    curves are of."""
+    shown. `evaluated`: by protocol. `training` has a row (label, a value each run); `problems` are those
+    that no single run has. `other_names`: (a name, that of the same training whose figures count)."""
 
     name: str
     description: str
@@ -35,15 +52,10 @@ class GroupView:
     runs: list[RunView]
     problems: list[str]
     other_names: list[tuple[str, str]] = field(default_factory=list)
-    averaged: int = 0
-    key_figures: list[KeyFigure] = field(default_factory=list)
-    measured: list[Measured] = field(default_factory=list)
-    measured_runs: list[str] = field(default_factory=list)
+    evaluated: list[Evaluated] = field(default_factory=list)
     real: Picture | None = None
     curves: list[Chart] = field(default_factory=list)
     training: list[tuple[str, list[str]]] = field(default_factory=list)
-    confusion: ConfusionView | None = None
-    shares: Chart | None = None
     recipe: Recipe | None = None
     lineage: list[Link] = field(default_factory=list)
     surroundings: list[tuple[str, str]] = field(default_factory=list)
@@ -110,15 +122,15 @@ def group_view(site: Site, group: Group) -> GroupView:
         runs=runs,
         problems=problems.found,
         other_names=list(other_names.items()),
-        averaged=len(counted),
-        key_figures=problems.without(lambda: key_figures(evaluations), [], manifests_of=what),
-        measured=problems.without(lambda: measured(list(evaluations.values())), [], manifests_of=what),
-        measured_runs=list(evaluations),
+        evaluated=[
+            _evaluated(store, part, len(counted), names, problems, what)
+            for part in problems.without(lambda: by_protocol(evaluations), [], manifests_of=what)
+        ],
         real=problems.without(lambda: site.real_images.sheet(shards, _classes_of_grid(manifests["samples"]))),
-        curves=training_charts([run.tables for run in counted if run.tables]),
+        curves=training_charts(
+            {run.label: run.tables for run in counted if run.tables}, several=len(counted) > 1
+        ),
         training=_training(runs),
-        confusion=problems.without(lambda: confusion_view(store, list(evaluations.values()), names)),
-        shares=problems.without(lambda: shares_chart(store, list(evaluations.values()), names)),
         recipe=problems.without(
             lambda: recipe(
                 group.name,
@@ -135,6 +147,26 @@ def group_view(site: Site, group: Group) -> GroupView:
     said = {problem for run in runs for problem in run.problems}
     problems.found[:] = [problem for problem in problems.found if problem not in said]
     return view
+
+
+def _evaluated(
+    store: Store,
+    evaluations: dict[str, Manifest],
+    seeds: int,
+    classes: list[str],
+    problems: _Problems,
+    what: str,
+) -> Evaluated:
+    """`evaluations`: by the label of their run, of one protocol, and of some of so many `seeds`."""
+    all_of_them = list(evaluations.values())
+    return Evaluated(
+        protocol=all_of_them[0].details["protocol"],
+        runs=list(evaluations),
+        key_figures=problems.without(lambda: key_figures(evaluations, seeds), [], manifests_of=what),
+        measured=problems.without(lambda: measured(all_of_them, seeds), [], manifests_of=what),
+        confusion=problems.without(lambda: confusion_view(store, all_of_them, classes)),
+        shares=problems.without(lambda: shares_chart(store, all_of_them, classes)),
+    )
 
 
 def _by_label(site: Site, asset: str, labels: dict[str, str]) -> dict[str, Any]:

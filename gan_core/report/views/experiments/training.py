@@ -1,12 +1,12 @@
 """The course of a training: its curves, seeds folded, and its samples over time."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas
 
-from gan_core.report.charts import Chart
+from gan_core.report.charts import Chart, over_images_seen
 from gan_core.report.curves import PANELS, Panel, panel_chart
 from gan_core.report.views.pictures import Picture, stored_picture
 from gan_core.store import Manifest, Store
@@ -34,18 +34,44 @@ def strip_view(store: Store, trained: Manifest | None) -> StripView | None:
     return StripView(drawn, described if described and len(described["images_seen"]) > 1 else None)
 
 
-def training_charts(tables: Sequence[Tables]) -> list[Chart]:
-    """Every panel that there are rows for. Of several seeds the mean, and a band from the lowest to the
-    highest."""
+def training_charts(tables: Mapping[str, Tables], *, several: bool = False) -> list[Chart]:
+    """Every panel that there are rows for; `tables` by what each run is called.
+
+    Of several runs the mean, and a band from the lowest to the highest; where they were not measured at the
+    same moments, a line each: a mean would jump wherever one of them has no value. The chart's note says so,
+    and, where it is of one of `several` seeds, of which.
+    """
     charts = []
     for panel in PANELS:
-        rows = [_rows(panel, *table) for table in tables]
-        rows = [table for table in rows if table is not None]
-        if len(rows) == 1:
-            charts.append(panel_chart(panel, rows[0]))
+        found = {label: _rows(panel, *table) for label, table in tables.items()}
+        rows = {label: table for label, table in found.items() if table is not None}
+        if len(rows) == 1 and several:
+            charts.append(replace(_panel(panel, rows), note=f"of {next(iter(rows))}"))
         elif rows:
-            charts.append(panel_chart(panel, _mean(rows), _bounds(rows)))
+            charts.append(_panel(panel, rows))
     return charts
+
+
+def _panel(panel: Panel, rows: dict[str, pandas.DataFrame]) -> Chart:
+    first, *others = rows.values()
+    if not others:
+        return panel_chart(panel, first)
+    if all(first["images_seen"].tolist() == other["images_seen"].tolist() for other in others):
+        several = list(rows.values())
+        chart = panel_chart(panel, _mean(several), _bounds(several))
+        return replace(chart, note=f"mean; band: lowest to highest of {len(rows)} seeds")
+    lines = [
+        replace(line, label=f"{line.label}, {label}", part_of=line.label)
+        for label, table in rows.items()
+        for line in panel_chart(panel, table).series
+    ]
+    return replace(
+        panel_chart(panel, first),
+        alt=over_images_seen(lines, panel.title),
+        note=f"a line for each of {len(rows)} seeds",
+        series=tuple(lines),
+        marks=(),
+    )
 
 
 def _rows(panel: Panel, history: pandas.DataFrame, evaluations: pandas.DataFrame) -> pandas.DataFrame | None:

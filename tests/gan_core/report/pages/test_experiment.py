@@ -4,6 +4,7 @@ import io
 import json
 
 import numpy
+import pandas
 import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
@@ -19,9 +20,10 @@ from gan_core.report.pages import PAGES
 from gan_core.report.site import Site
 from gan_core.report.views.experiments.lineage import lineage
 from gan_core.report.views.experiments.recipe import recipe
+from gan_core.report.views.experiments.training import training_charts
 from gan_core.report.views.real_images import MOST_READ, RealImages
 from gan_core.store import Store
-from tests.gan_core.report.conftest import digits_png
+from tests.gan_core.report.conftest import digits_png, training_history
 from tests.small_project import write_config
 
 DATASET = {
@@ -32,6 +34,7 @@ DATASET = {
     "classes": ["zero", "one", "two"],
 }
 SEEDS = (0, 1, 2)
+NEAR = "How far from real images"
 
 
 def experiment_of(seed: int, **values) -> Experiment:
@@ -153,8 +156,34 @@ def test_seeds_are_one_page_with_their_mean_and_each_of_them(three_seeds):
     assert [item.get_text(" ", strip=True) for item in first.select(".each li")] == [
         f"seed {seed} {fid}" for seed, fid in zip(SEEDS, ("10.00", "12.00", "14.00"), strict=True)
     ]
-    table = page.find("caption", string="How far from real images").find_parent("table")
+    table = page.find("caption", string=NEAR).find_parent("table")
     assert cells(table)["FID ↓"] == ["12.00 [7.03, 16.97]", "10.00", "12.00", "14.00"]
+
+
+def test_figures_of_different_protocols_have_no_mean(page):
+    for seed, protocol in enumerate(("one n=2000", "one n=2000", "two n=500", "two n=500")):
+        page.add(experiment_of(seed), fid=10.0 + 2 * seed, protocol=protocol)
+    found = page.only()
+    values = [item.get_text(" ", strip=True) for item in found.select(".key-figures > div:first-child dd")]
+    assert [value.split()[0] for value in values] == ["11.00", "15.00"]
+    assert all("(2 of 4 seeds)" in value for value in values)
+    tables = [caption.find_parent("table") for caption in found.find_all("caption", string=NEAR)]
+    assert [cells(table)["FID ↓"] for table in tables] == [
+        ["11.00 [0.0000, 23.71] (2 of 4 seeds)", "10.00", "12.00"],
+        ["15.00 [2.29, 27.71] (2 of 4 seeds)", "14.00", "16.00"],
+    ]
+    text = found.select_one("#part_figures").find_parent().get_text(" ")
+    assert "seed 0, seed 1, by the protocol one n=2000" in " ".join(text.split())
+    assert "different protocols" in found.select_one(".verdicts ~ .notice").get_text()
+
+
+def test_a_mean_of_fewer_seeds_says_of_how_many(page):
+    for seed in SEEDS:
+        page.add(experiment_of(seed), fid=10.0 + seed, recall=None if seed == 1 else 0.8)
+    (table,) = (caption.find_parent("table") for caption in page.only().find_all("caption", string=NEAR))
+    assert cells(table)["FID ↓"][0].endswith("]")
+    found = {name: row for table in page.only().select("table.figures") for name, row in cells(table).items()}
+    assert found["Recall ↑"] == ["80.0% (2 of 3 seeds)", "80.0%", "—", "80.0%"]
 
 
 def test_every_seed_can_be_linked_to_and_has_its_samples(three_seeds):
@@ -179,10 +208,26 @@ def test_curves_of_seeds_are_a_mean_with_a_band_around_it(three_seeds):
     losses = next(chart for chart in charts if chart["title"] == "Losses")
     line = losses["series"][0]
     assert len(line["x"]) == 40 == len(line["low"])
+    assert losses["note"] == "mean; band: lowest to highest of 3 seeds"
     assert all(
         low <= mean <= high for low, mean, high in zip(line["low"], line["y"], line["high"], strict=True)
     )
     assert max(high - low for low, high in zip(line["low"], line["high"], strict=True)) > 0.01
+
+
+def test_curves_of_other_moments_are_a_line_for_each_seed():
+    empty = pandas.DataFrame()
+    tables = {"seed 0": (training_history(40), empty), "seed 1": (training_history(25), empty)}
+    losses = training_charts(tables)[0]
+    assert [(line.label, line.part_of, len(line.x)) for line in losses.series] == [
+        ("discriminator, seed 0", "discriminator", 40),
+        ("generator, seed 0", "generator", 40),
+        ("discriminator, seed 1", "discriminator", 25),
+        ("generator, seed 1", "generator", 25),
+    ]
+    assert losses.note == "a line for each of 2 seeds" and all(line.low is None for line in losses.series)
+    alone = training_charts({"seed 1": tables["seed 1"]}, several=True)[0]
+    assert alone.note == "of seed 1"
 
 
 def test_one_seed_has_its_own_curves_without_a_band(page):
