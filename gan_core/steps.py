@@ -95,6 +95,17 @@ class Step:
         return store.read_bytes(f"{self.asset}/{self.partition}/{self.fingerprint}/{MANIFEST}")
 
 
+# In the details of `raw_images`.
+CHOSEN = "chosen"
+
+
+def chosen_images(dataset: Dataset) -> dict[str, Any]:
+    """Which images of its source a dataset takes. The fingerprint of `raw_images` knows only their bytes."""
+    chosen = dataset.model_dump(mode="json", include={"splits", "test_fraction", "limit"})
+    stack = dataset.source.stack
+    return chosen | {"stack": stack and stack.model_dump(mode="json")}
+
+
 def duplicates(dataset: Dataset, raw: Manifest) -> Step:
     """Whether the duplicates are left out of the shards does not count: they are the same."""
     settings = dataset.deduplicate

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import joblib
 
+from gan_core import steps
 from gan_core.config import Dataset
 from gan_core.data.inventory import ROW_GROUP, HashedParts, InventoryFile, InventoryRow, batches, read_rows
 from gan_core.data.sources import Entry, Source, interleave, is_held_out, open_sources
@@ -97,6 +98,7 @@ def _collect(
             _describe(work, dataset, inventory(), sources, locations)
             still_ours()
 
+        chosen = steps.chosen_images(dataset)
         content = (None if force else _known_content(store, dataset, memory)) or inventory().content
         produce = functools.partial(
             store.produce,
@@ -107,7 +109,9 @@ def _collect(
             build=build,
         )
         manifest = produce(force=force)
-        if manifest.details["locations"] != locations:  # the same images, moved: later steps read them there
+        # The same images, moved or chosen otherwise: later steps read them there, and `status` goes by it.
+        details = manifest.details
+        if details["locations"] != locations or details.get(steps.CHOSEN, chosen) != chosen:
             manifest = produce(force=True)
         if inventory.cache_info().currsize:
             parts.remove()
@@ -322,6 +326,7 @@ def _describe(
         "splits": splits,
         "classes": _classes(dataset, inventory),
         "locations": locations,
+        steps.CHOSEN: steps.chosen_images(dataset),
         "left_out": left_out[:NAMED_LEFT_OUT],
     }
 

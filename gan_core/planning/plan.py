@@ -201,7 +201,7 @@ def _step(
 def _planned_experiment(
     state: ExperimentState, dataset: DatasetState, records: Records, *, force: bool
 ) -> PlannedExperiment:
-    experiment, shards = state.experiment, dataset.manifest("image_shards")
+    experiment, shards = state.experiment, dataset.counted_shards
     estimates = {kind: records.memory_bytes(experiment, shards, kind) for kind in ("host", "gpu")}
     memory = {kind: known for kind, known in estimates.items() if known}
     training = _training(state, shards, records, force=force)

@@ -29,16 +29,16 @@ def planned_settings(asset: str, state: DatasetState, experiment: Experiment | N
     """Of a dataset's step, or of one after the training of `experiment`. None where they are not known: the
     images, or the shards that it takes to count them, are yet to be made."""
     dataset, raw = state.dataset, state.found["raw_images"].made
-    if raw is None or asset == "raw_images":
+    if asset == "raw_images" or (raw is None and asset in LOOKS_AT_IMAGES):
         return None
-    shards = _shards(state, raw)
+    shards = state.counted_shards
     needs_shards = asset in COUNTS_IMAGES and dataset.evaluation.samples is None
     if shards is None and needs_shards:
         return None
     shape = {key: getattr(dataset, key) for key in OF_IMAGES}
-    images = (
-        [raw.fingerprint] if asset == "duplicates" else [raw.fingerprint, shape, dataset.removes_duplicates]
-    )
+    images = [raw and raw.fingerprint]
+    if asset != "duplicates":
+        images += [shape, dataset.removes_duplicates]
     networks = experiment and [_networks(experiment), shape]
     return _settings(asset, _planned_config(asset, state, raw, shards, experiment), images, networks)
 
@@ -113,7 +113,11 @@ def _settings(asset: str, config: dict[str, Any], images: Any, networks: Any) ->
 
 
 def _planned_config(
-    asset: str, state: DatasetState, raw: Manifest, shards: Manifest | None, experiment: Experiment | None
+    asset: str,
+    state: DatasetState,
+    raw: Manifest | None,
+    shards: Manifest | None,
+    experiment: Experiment | None,
 ) -> dict[str, Any]:
     """As `RecordedSettings` has it."""
     dataset = state.dataset
@@ -132,12 +136,6 @@ def _planned_config(
         "metrics": steps.metric_versions(dataset),
         "samples": steps.sample_count(dataset, shards),
     }
-
-
-def _shards(state: DatasetState, raw: Manifest) -> Manifest | None:
-    """Those that are there; others of the same images have as many."""
-    made = state.manifest("image_shards")
-    return made if made and made.inputs.get("raw_images") == raw.fingerprint else None
 
 
 def _networks(experiment: Experiment) -> dict[str, Any]:

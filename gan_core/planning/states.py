@@ -66,6 +66,19 @@ class DatasetState:
             return "ready"
         return "partly prepared" if any(one.made for one in self.found.values()) else "not prepared"
 
+    @property
+    def counted_shards(self) -> Manifest | None:
+        """Shards that hold as many images as today's do: of the same collected images, the same of them left
+        out. None where nobody has counted them."""
+        raw, shards = self.found["raw_images"].made, self.manifest("image_shards")
+        if raw is None or shards is None:
+            return None
+        inputs = {"raw_images": raw.fingerprint}
+        if self.dataset.removes_duplicates:
+            found = self.found["duplicates"].made
+            inputs["duplicates"] = found.fingerprint if found else ""
+        return shards if shards.inputs == inputs else None
+
     def manifest(self, asset: str) -> Manifest | None:
         """What a step would be given: today's artefact, else the one that is there."""
         one = self.found[asset]
@@ -189,6 +202,8 @@ class _DatasetLook:
         last = _current(self.store, "raw_images", self.dataset.name)
         same = last and last.config.get("kind") == self.dataset.source.kind
         same = same and last.config.get("classes") == self.dataset.model_dump(mode="json")["classes"]
+        chosen = steps.chosen_images(self.dataset)
+        same = same and last.details.get(steps.CHOSEN, chosen) == chosen  # before it was recorded: unknown
         return Found("raw_images", last if same else None, last)
 
     def _all(self) -> list[Found]:

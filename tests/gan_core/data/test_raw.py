@@ -133,6 +133,15 @@ def test_what_the_dataset_says_decides_the_fingerprint_too(store, given):
     assert len({one.fingerprint, other.fingerprint, unlabelled.fingerprint}) == 3
 
 
+def test_another_choice_of_the_same_images_is_noted(store, given):
+    all_of_them = collect(store, make_dataset(**LABELLED), given)
+    most = make_dataset(**LABELLED, limit=100)
+    for dataset, limit in ((most, 100), (most, 100), (make_dataset(**LABELLED), None)):
+        raw = collect(store, dataset, given)
+        assert raw.fingerprint == all_of_them.fingerprint and raw.details["chosen"]["limit"] == limit
+        assert store.current("raw_images", dataset.name).details == raw.details
+
+
 def test_a_limit_is_balanced_in_each_split(store, given):
     raw = collect(store, make_dataset(**LABELLED, limit=4), given)
     assert raw.details["splits"]["train"]["classes"] == {"cat": 2, "dog": 2}

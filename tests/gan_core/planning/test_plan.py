@@ -160,6 +160,17 @@ def test_a_changed_dataset_is_made_again_with_all_that_stands_on_it(project):
     assert set(actions(plain).values()) == {"make"}
 
 
+def test_of_another_choice_of_images_nothing_is_known(project):
+    project.write({**DATASET, "limit": 60})
+    plan = project.plan("plain")
+    (dataset,), (plain,) = plan.datasets, plan.experiments
+    assert set(actions(dataset).values()) == set(actions(plain).values()) == {"make"}
+    assert plain.state.why == ("dataset few-digits has changed",) and plain.memory == {}
+    assert set(dataset.unknown) == set(actions(dataset)) and plain.training.seconds is None
+    # Samples take as long of whatever images a generator has learned.
+    assert set(plain.unknown) == {"trained_gan", "evaluation", "analysis"}
+
+
 def test_only_what_is_missing_after_a_training_is_made(project):
     project.write({**DATASET, "evaluation": {"samples": 100}})
     (plain,) = project.plan("plain").experiments
