@@ -327,7 +327,7 @@ def test_settings_are_those_that_differ_and_the_rest_is_apart():
 
 
 def test_the_commands_train_sample_and_measure_every_seed():
-    found = recipe("acgan", [experiment_of(0), experiment_of(1)], [None, None])
+    found = recipe("acgan", [experiment_of(0), experiment_of(1)], {})
     lines = "\n".join(command.line for command in found.commands).splitlines()
     for step in ("train", "sample", "evaluate"):
         assert {f"python -m gan_core {step} acgan-seed-{seed}" for seed in (0, 1)} <= set(lines)
