@@ -29,7 +29,8 @@ class ConfusionCell:
 
 @dataclass(frozen=True)
 class ConfusionView:
-    """Asked for (rows) against recognised (columns), as shares of a row, over all samples of `experiments`.
+    """Asked for (rows) against recognised (columns), as shares of a row, over all `images` samples of
+    `seeds` seeds.
 
     `rows` are empty for many classes; `worst` are the most frequent mistakes: (asked, recognised, share).
     """
@@ -38,6 +39,7 @@ class ConfusionView:
     rows: list[tuple[str, list[ConfusionCell]]]
     worst: list[tuple[str, str, str]]
     images: int
+    seeds: int
 
 
 def confusion_view(store: Store, evaluations: Sequence[Manifest], names: list[str]) -> ConfusionView | None:
@@ -54,6 +56,7 @@ def confusion_view(store: Store, evaluations: Sequence[Manifest], names: list[st
         _rows(shares, names) if len(names) <= MOST_IN_TABLE else [],
         _worst(shares, names),
         int(counts.sum()),
+        len(found),
     )
 
 
