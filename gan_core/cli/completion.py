@@ -34,6 +34,11 @@ def questions_and_experiments(context: typer.Context, incomplete: str) -> list[s
     return _beginning([*names["questions"], *names["experiments"]], incomplete)
 
 
+def listed(context: typer.Context, incomplete: str) -> list[str]:
+    """The names of what `list` was asked for."""
+    return _beginning(_names(context).get(context.params.get("what") or "", []), incomplete)
+
+
 def extractors(incomplete: str) -> list[str]:
     from gan_core.evaluation.extractors import EXTRACTORS
 

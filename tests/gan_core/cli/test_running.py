@@ -96,7 +96,7 @@ def completed(line: str) -> list[str]:
 def test_a_shell_completes_commands_and_configured_names(project):
     assert {"train", "report", "list"} <= set(completed("gan-core "))
     assert completed("gan-core train p") == ["plain"]
-    assert completed("gan-core shard ") == ["few-digits"]
+    assert completed("gan-core list datasets f") == ["few-digits"]
     project.write({"name": "plainer", "dataset": "few-digits", "length": {"images": 100}})
     assert completed("gan-core train p") == ["plain", "plainer"]  # a new file is seen at once
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gan_core.cli import completion
 from gan_core.cli.options import (
     AsJson,
     ConfigsFolder,
@@ -48,9 +49,15 @@ def list_things(
         ),
     ] = None,
     patterns: Annotated[
-        list[str] | None, typer.Argument(help="Names or shell patterns such as 'demo-*' (default: all).")
+        list[str] | None,
+        typer.Argument(
+            help="Names or shell patterns such as 'demo-*' (default: all).", autocompletion=completion.listed
+        ),
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Experiments on this dataset.")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Experiments on this dataset.", autocompletion=completion.datasets),
+    ] = None,
     architecture: Annotated[str | None, typer.Option(help="Experiments with this architecture.")] = None,
     objective: Annotated[str | None, typer.Option(help="Experiments with this objective.")] = None,
     tag: Annotated[
