@@ -53,6 +53,12 @@ class Fold:
         return middle_demotion(entry.demotion for entry in self.seeds)
 
     @property
+    def demoted_for(self) -> list[str]:
+        """Why it does, each reason once."""
+        reasons = [entry.values.get("demoted_for") or "" for entry in self.seeds if self.demotion]
+        return list(dict.fromkeys(word for text in reasons for word in text.split(", ") if word))
+
+    @property
     def notes(self) -> list[str]:
         """What has to stand beside it, each once."""
         return list(dict.fromkeys(note for entry in self.seeds for note in entry.notes))
@@ -205,6 +211,8 @@ def _row(item: Fold, rank: int, notes: list[str]) -> dict[str, Any]:
         "seeds": len(item.values(RANKED_BY)) or len(item.seeds),
         "verdict": _verdict(item),
         "note": "; ".join(notes),
+        "demotion": item.demotion,
+        "demoted_for": ", ".join(item.demoted_for),
         **figures,
         **{name: item.mean(name) for name in IN_TABLES},
         "images_seen": first["images_seen"],

@@ -55,6 +55,8 @@ def seed_column_types() -> dict[str, str]:
         **_described(),
         "seed": "Int64",
         "verdict": "str",
+        "demotion": "int64",
+        "demoted_for": "str",
         **dict.fromkeys(_figures(), "float64"),
         "protocol": "str",
         **_of_training(),
@@ -63,7 +65,8 @@ def seed_column_types() -> dict[str, str]:
 
 
 def column_types() -> dict[str, str]:
-    """The columns of the leaderboard, with their types. Figures are means over `seeds`, `<figure>_low` and
+    """The columns of the leaderboard, with their types. `demotion`: how far a row ranks below what nothing
+    speaks against (0 to 2), `demoted_for` why. Figures are means over `seeds`, `<figure>_low` and
     `_high` the 95% interval of a metric's main figure: over the seeds or, of one seed, over its samples."""
     return {
         "rank": "Int64",
@@ -72,6 +75,8 @@ def column_types() -> dict[str, str]:
         "seeds": "int64",
         "verdict": "str",
         "note": "str",
+        "demotion": "int64",
+        "demoted_for": "str",
         **dict.fromkeys(_figures(), "float64"),
         "protocol": "str",
         **_of_training(),
@@ -189,14 +194,14 @@ def read_leaderboard(store: Store, leaderboard: Manifest) -> pandas.DataFrame:
         frame["verdict"] = UNKNOWN
     if "members" not in frame:  # made before seeds were folded
         frame["members"] = frame["experiment"]
-    return _typed(frame, column_types(), {"seeds": 1})
+    return _typed(frame, column_types(), {"seeds": 1, "demotion": 0})
 
 
 def read_seeds(store: Store, leaderboard: Manifest) -> pandas.DataFrame:
     """The table of seeds behind a published leaderboard; empty for one from before there was one."""
     if SEEDS_PARQUET not in leaderboard.files:
         return seeds_frame([])
-    return _typed(_read(store, leaderboard, SEEDS_PARQUET), seed_column_types(), {})
+    return _typed(_read(store, leaderboard, SEEDS_PARQUET), seed_column_types(), {"demotion": 0})
 
 
 def read_tests(store: Store, leaderboard: Manifest) -> pandas.DataFrame:

@@ -9,7 +9,7 @@ from gan_core.config import Experiment, config_changes, recorded_experiment
 from gan_core.errors import ConfigError, DamagedError, EvaluationError
 from gan_core.evaluation.figures import figure_of
 from gan_core.evaluation.judging.impostors import JUDGED_BY, is_judged
-from gan_core.evaluation.judging.verdicts import demotion, findings_of_evaluation
+from gan_core.evaluation.judging.verdicts import demoted_for, demotion, findings_of_evaluation
 from gan_core.evaluation.metrics import METRICS
 from gan_core.leaderboard.training_figures import IN_TABLES
 from gan_core.leaderboard.verdicts import verdict_text
@@ -141,6 +141,7 @@ def _entry(values: dict[str, Any], group: str, evaluation: Manifest, *notes: str
     if not is_judged(evaluation.figures):
         why.append(f"not judged: {', '.join(JUDGED_BY)} were not all measured")
     warnings = evaluation.details.get("warnings", [])
+    values = {**values, "demotion": level, "demoted_for": demoted_for(evaluation)}
     return Entry(values, group, level, (*notes, *why, *warnings), _spaces(evaluation), evaluation)
 
 

@@ -89,6 +89,13 @@ def demotion(evaluation: Manifest) -> int:
     return int(LITTLE in verdicts)
 
 
+def demoted_for(evaluation: Manifest) -> str:
+    """Why samples rank below others: `repeats images, drops classes`; empty where they do not."""
+    found = [finding["verdict"] for finding in findings_of_evaluation(evaluation)]
+    words = [in_words(verdict) for verdict in found if verdict in (*IMPOSTORS, LITTLE)]
+    return ", ".join(words if is_judged(evaluation.figures) else [*words, "not judged"])
+
+
 def final_findings(trained: Manifest, evaluation: Manifest | None) -> list[dict[str, Any]]:
     """What the guards could not see, as records like theirs.
 

@@ -6,7 +6,10 @@ from typing import Any
 
 import pandas
 
+from gan_core.errors import StoreError
+from gan_core.evaluation.evidence import read_evidence
 from gan_core.evaluation.statistics.comparing import TESTS
+from gan_core.leaderboard.folding import RANKED_BY, TESTED_BY
 from gan_core.leaderboard.leaderboard import read_tests
 from gan_core.report.page import Page
 from gan_core.report.pages import page_kind
@@ -35,6 +38,8 @@ def pages(site: Site) -> Iterator[Page]:
             "catalogue": catalogue,
             "curves": curve_titles(),
             "tests": {LETTERS[name]: text for name, text in TESTS.items()},
+            "by_samples": LETTERS["mmd"],
+            "ranked_by": RANKED_BY,
         },
     )
     for group in site.groups.values():
@@ -73,15 +78,24 @@ def _of_tables(site: Site) -> Iterator[Page]:
     tests = read_tests(site.store, site.artefacts.leaderboard)
     for dataset, protocol, rows in site.tables():
         frames = [rows, *(_of_table(frame, dataset, protocol) for frame in (site.seeds, tests))]
-        yield _of_one_table(dataset, protocol, frames)
+        yield _of_one_table(site, dataset, protocol, frames)
 
 
-def _of_one_table(dataset: str, protocol: str, frames: list[pandas.DataFrame]) -> Page:
+def _of_one_table(site: Site, dataset: str, protocol: str, frames: list[pandas.DataFrame]) -> Page:
     name = table_name(dataset, protocol)
+
+    def evidence(experiment: str) -> dict[str, Any] | None:
+        artefacts = site.artefacts
+        evaluation = artefacts.of("evaluation", experiment) or artefacts.external.get(experiment)
+        try:
+            return read_evidence(site.store, evaluation, TESTED_BY) if evaluation else None
+        except StoreError:  # what the leaderboard does without, too
+            return None
+
     return Page(
         f"data/tables/{name}.js",
         {"protocol": protocol, "frames": [_digest(frame) for frame in frames]},
-        lambda: script("tables", name, table_data(dataset, protocol, *frames)),
+        lambda: script("tables", name, table_data(dataset, protocol, *frames, evidence)),
     )
 
 

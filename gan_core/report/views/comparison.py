@@ -3,6 +3,7 @@ of each table its figures with the tests between its rows."""
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -13,9 +14,9 @@ from gan_core.config import foreign_settings
 from gan_core.errors import StoreError
 from gan_core.evaluation.figures import FIGURES, is_missing, write_figure
 from gan_core.evaluation.metrics import metric_of_figure
-from gan_core.evaluation.statistics.comparing import TESTS, PairTests, pair_tests
+from gan_core.evaluation.statistics.comparing import TESTS, Candidate, PairTests, pair_tests
 from gan_core.leaderboard.candidates import candidate_of
-from gan_core.leaderboard.folding import RANKED_BY
+from gan_core.leaderboard.folding import RANKED_BY, TESTED_BY
 from gan_core.leaderboard.tables import interval_text
 from gan_core.report.artefacts import Artefacts
 from gan_core.report.curves import PANELS, panel_chart, panels_of, read_curves
@@ -152,18 +153,24 @@ def table_name(dataset: str, protocol: str) -> str:
 
 
 def table_data(
-    dataset: str, protocol: str, frame: pandas.DataFrame, seeds: pandas.DataFrame, tests: pandas.DataFrame
+    dataset: str,
+    protocol: str,
+    frame: pandas.DataFrame,
+    seeds: pandas.DataFrame,
+    tests: pandas.DataFrame,
+    evidence: Callable[[str], dict[str, numpy.ndarray] | None],
 ) -> dict[str, Any]:
     """The rows of one table with their figures, and the tests between every two of them.
 
-    `seeds`: the rows of the table of seeds; `tests`: those that the ranks stand on.
+    `seeds`: the rows of the table of seeds; `tests`: those that the ranks stand on. `evidence`: of an
+    experiment, the arrays of KID, by which it is tested between configurations of one seed.
     """
     rows = frame.to_dict("records")
     names = [row["experiment"] for row in rows]
     columns = [column for column in table_columns(frame) if _is_main(column.name)]
     by_row = {name: of.to_dict("records") for name, of in seeds.groupby("group")}
     found = {
-        column.name: pair_tests([candidate_of(column.name, by_row.get(name, [])) for name in names])
+        column.name: pair_tests([_candidate(column.name, by_row.get(name, []), evidence) for name in names])
         for column in columns
         if column.name != RANKED_BY and _is_tested(column.name)
     }
@@ -175,7 +182,8 @@ def table_data(
             {
                 "rank": None if is_missing(row["rank"]) else int(row["rank"]),
                 "seeds": int(row["seeds"]),
-                **{key: row[key] for key in (*WORDS, "verdict", "note", "stale")},
+                "demotion": int(row["demotion"]),
+                **{key: row[key] for key in (*WORDS, "verdict", "note", "stale", "demoted_for")},
             }
             for row in rows
         ],
@@ -202,6 +210,15 @@ def _is_main(name: str) -> bool:
 def _is_tested(name: str) -> bool:
     """Times depend on the machine, weights and images seen are chosen: nothing to test."""
     return metric_of_figure(name) is not None and FIGURES[name].better is not None
+
+
+def _candidate(
+    figure: str,
+    seeds: list[dict[str, Any]],
+    evidence: Callable[[str], dict[str, numpy.ndarray] | None],
+) -> Candidate:
+    alone = figure == TESTED_BY and len({row["seed"] for row in seeds}) == 1
+    return candidate_of(figure, seeds, evidence=evidence(seeds[0]["experiment"]) if alone else None)
 
 
 def _encoded(tests: PairTests) -> dict[str, Any]:

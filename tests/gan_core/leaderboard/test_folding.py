@@ -73,6 +73,18 @@ def test_a_configuration_fails_where_half_of_its_seeds_do(failing, rank):
     assert rows["a"]["rank"] == rank
 
 
+def test_a_row_says_why_it_ranks_behind():
+    """Of its seeds only where the row itself is demoted."""
+    rows = rows_of(
+        entry("a-0", "a", 0, 2, fid=1.0, demoted_for="repeats images, drops classes"),
+        entry("a-1", "a", 1, 2, fid=1.0, demoted_for="drops classes"),
+        entry("b-0", "b", 0, 2, fid=2.0, demoted_for="repeats images"),
+        *(entry(f"b-{seed}", "b", seed, fid=2.0) for seed in (1, 2)),
+    )
+    found = {row["members"]: (row["demotion"], row["demoted_for"]) for row in rows.values()}
+    assert found == {"a-0 a-1": (2, "repeats images, drops classes"), "b-0 b-1 b-2": (0, "")}
+
+
 def test_another_space_that_disagrees_is_named():
     """Only where the table has an order: rows of one rank say nothing that could be disagreed with."""
     rows = rows_of(

@@ -129,9 +129,16 @@ function figuresOf(table, rows, names) {
   const found = shown.flatMap((item) => at.slice(1).map((row) => ({
     item, row, ...(table.tests[item.name] ? pairOf(table, table.tests[item.name], at[0], row) : { p: null, by: "" }),
   })));
-  const tested = found.filter((test) => test.p != null);
+  // The leaderboard's own tests are corrected for all rows of its table, whichever of them were picked here.
+  found.forEach((test) => {
+    test.refused = unlike(table, at[0], test.row);
+    if (test.refused) test.p = null;
+    else if (test.item.name === known.ranked_by) test.adjusted = test.corrected;
+  });
+  const everywhere = found.filter((test) => test.p != null && test.adjusted != null);
+  const tested = found.filter((test) => test.p != null && test.adjusted == null);
   holm(tested.map((test) => test.p)).forEach((p, index) => (tested[index].adjusted = p));
-  const letters = [...new Set(tested.map((test) => test.by))].sort();
+  const letters = [...new Set([...everywhere, ...tested].map((test) => test.by))].sort();
   const cellOf = (item, row, index) => {
     const [text, interval] = item.texts[row];
     const test = index && found.find((one) => one.item === item && one.row === row);
@@ -150,20 +157,29 @@ function figuresOf(table, rows, names) {
   return [
     make("p", { class: "soft" }, `On ${table.dataset}. Each is compared with ${rows[0]}; the order of the list above decides which is the first.`),
     scroller(`Figures on ${table.dataset}`, tableOf(headings, body, "wide-cells")),
-    make("p", { class: "small soft" }, tested.length
-      ? `In brackets 95% intervals. p-values are two-sided, by the test that the letter names, and corrected by Holm's procedure for the ${tested.length} comparisons of this table; a difference is said to be shown where the corrected one is at most ${LEVEL}. ${explained}. The rank stands on the first figure's tests alone, corrected for all pairs of the leaderboard's table.`
+    make("p", { class: "small soft" }, letters.length
+      ? `In brackets 95% intervals. p-values are two-sided, by the test that the letter names, and corrected by Holm's procedure: those of the FID for all pairs of the leaderboard's table, on which its ranks stand, the others for the ${tested.length} that are made here. A difference is said to be shown where the corrected one is at most ${LEVEL}. ${explained}. Rows that were picked after a look at the table are an exploration: but for the FID, train new seeds before you rely on a difference.`
       : "None of the differences can be tested."),
     make("p", { class: "small soft" }, "Protocol: ", make("code", {}, table.protocol)),
   ];
 }
 
+/** Why the figures of two rows are not tested: what one's samples are called ranks it behind whatever they are. */
+function unlike(table, first, second) {
+  const [a, b] = [table.rows[first], table.rows[second]];
+  if (a.demotion === b.demotion) return "";
+  const behind = a.demotion > b.demotion ? first : second;
+  return `samples of ${table.names[behind]}: ${table.rows[behind].demoted_for}`;
+}
+
 function testCell(table, item, first, test) {
   if (item.values[first] == null || item.values[test.row] == null || !table.tests[item.name]) return [];
+  if (test.refused) return [make("span", { class: "less" }, `not tested: ${test.refused}`)];
   if (test.p == null) return [make("span", { class: "less" }, "cannot be tested: nothing is known of its spread")];
   const shown = test.adjusted <= LEVEL;
   const parts = [`${test.by}: p ${told(test.p)}, corrected ${told(test.adjusted)}`];
   const cells = [make("span", { class: "less" }, ...parts), make("span", { class: `less${shown ? " differs" : ""}` }, shown ? "a difference is shown" : "no difference is shown")];
-  if (test.corrected != null) cells.push(make("span", { class: "less" }, `among all rows: corrected ${told(test.corrected)}`));
+  if (item.name === known.ranked_by && test.by === known.by_samples) cells.push(make("span", { class: "less" }, "ranked by KID's MMD test"));
   return cells;
 }
 

@@ -8,7 +8,8 @@ import pandas
 import pytest
 
 from gan_core.evaluation.statistics.comparing import Candidate, beats
-from gan_core.report.views.comparison import LETTERS, NO_TEST, script
+from gan_core.leaderboard.leaderboard import TEST_COLUMNS, leaderboard_frame, seeds_frame
+from gan_core.report.views.comparison import LETTERS, NO_TEST, script, table_data
 from tests.gan_core.report.browser import MARKS
 
 
@@ -62,6 +63,39 @@ def test_other_figures_are_tested_alike_and_higher_may_be_better(example_report,
     place = at(table, "plain", "collapsed")
     assert table["tests"]["recall"]["p"][place] is None
     assert table["tests"]["recall"]["by"][place] == NO_TEST
+
+
+def test_rows_say_why_they_are_not_compared(table):
+    rows = dict(zip(table["names"], table["rows"], strict=True))
+    assert (rows["plain"]["demotion"], rows["plain"]["demoted_for"]) == (0, "")
+    assert (rows["collapsed"]["demotion"], rows["collapsed"]["demoted_for"]) == (1, "covers too little")
+
+
+def test_kid_is_tested_by_the_samples_of_one_seed_each():
+    """Its own statistic, whatever the order of the FIDs."""
+    numbers = numpy.random.default_rng(0)
+    real = numbers.normal(0.0, 0.01, 50)
+
+    def evidence(name):
+        cross = 0.5 if name == "near" else 0.2
+        noise = numbers.normal(0.0, 0.01, (2, 50))
+        return {"own": 0.6 + noise[0], "cross": cross + noise[1], "real": real}
+
+    names = ["near", "far"]
+    seeds = seeds_frame(
+        [
+            {"experiment": name, "group": name, "dataset": "d", "protocol": "p", "seed": 0, "demotion": 0}
+            | {"kid": kid, "fid": fid}
+            for name, kid, fid in (("near", 0.01, 30.0), ("far", 0.07, 20.0))
+        ]
+    )
+    rows = [{"experiment": name, "seeds": 1, "demotion": 0, "kid": 0.1, "fid": 1.0} for name in names]
+    frame = leaderboard_frame(rows).fillna({"rank": 1})
+    tests = pandas.DataFrame([], columns=list(TEST_COLUMNS)).astype(TEST_COLUMNS)
+    found = table_data("d", "p", frame, seeds, tests, evidence)["tests"]["kid"]
+    assert found["by"] == LETTERS["mmd"] and found["p"][0] < 1e-6
+    without = table_data("d", "p", frame, seeds, tests, lambda name: None)["tests"]["kid"]
+    assert without["by"] == NO_TEST and without["p"] == [None]
 
 
 def test_a_configurations_file_has_settings_curves_and_pictures(example_report):
