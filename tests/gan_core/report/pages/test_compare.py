@@ -65,10 +65,19 @@ def test_other_figures_are_tested_alike_and_higher_may_be_better(example_report,
     assert table["tests"]["recall"]["by"][place] == NO_TEST
 
 
-def test_rows_say_why_they_are_not_compared(table):
-    rows = dict(zip(table["names"], table["rows"], strict=True))
-    assert (rows["plain"]["demotion"], rows["plain"]["demoted_for"]) == (0, "")
-    assert (rows["collapsed"]["demotion"], rows["collapsed"]["demoted_for"]) == (1, "covers too little")
+def test_rows_say_why_they_are_not_compared():
+    rows = [
+        {"experiment": "plain", "seeds": 1, "demotion": 0, "demoted_for": "", "fid": 9.0},
+        {"experiment": "same", "seeds": 1, "demotion": 2, "demoted_for": "repeats images", "fid": 5.0},
+    ]
+    frame = leaderboard_frame(rows).fillna({"rank": 1})
+    tests = pandas.DataFrame([], columns=list(TEST_COLUMNS)).astype(TEST_COLUMNS)
+    data = table_data("d", "p", frame, seeds_frame([]), tests, lambda name: {})
+    told = {
+        name: (row["demotion"], row["demoted_for"])
+        for name, row in zip(data["names"], data["rows"], strict=True)
+    }
+    assert told == {"plain": (0, ""), "same": (2, "repeats images")}
 
 
 def test_kid_is_tested_by_the_samples_of_one_seed_each():
