@@ -37,8 +37,8 @@ TRAINING_FIGURES = {
     "images_per_second": Figure(
         "Images/s",
         "higher",
-        "Real images that training went through in a second on the device named. Higher is faster, "
-        "and says nothing about quality.",
+        "Real images that training went through in a second, on whatever machine it was: each experiment's "
+        "page names the device. Higher is faster, and says nothing about quality.",
         count,
     ),
     "seconds_training": Figure(

@@ -304,13 +304,14 @@ def _best(column: str, rows: list[dict[str, Any]]) -> float | None:
     """The best value of a column that is shown to be the best: it is of the one row that ranks first, and its
     interval meets no other row's.
 
-    None where there is none. What a training began with is no achievement, so the best one of it is not
-    looked for.
+    None where there is none, and where intervals over seeds stand beside others over samples. What a training
+    began with is no achievement, so the best one of it is not looked for.
     """
     better, ends = FIGURES[column].better, interval_names(column)
     rows = [row for row in rows if not is_missing(row[column])]
     if (
         len(rows) < 2
+        or len({row["seeds"] > 1 for row in rows}) > 1
         or better in (None, "real")
         or any(is_missing(row.get(end)) for row in rows for end in ends)
     ):
@@ -367,6 +368,9 @@ def _fid_chart(dataset: str, rows: list[dict[str, Any]]) -> Chart | None:
 
 
 def _chart_label(row: dict[str, Any]) -> str:
+    """The name, with what puts its bar behind others whatever its length."""
+    if row["demoted_for"]:
+        return f"{row['experiment']}: {row['demoted_for'].partition(', ')[0]}"
     return (
         f"{row['experiment']} {STOPPED}" if verdict_level(row["verdict"]) == "stopped" else row["experiment"]
     )

@@ -217,6 +217,25 @@ def test_a_shared_first_rank_has_no_best_figure(bench):
     assert 'class="best"' not in page.text
 
 
+def test_a_bar_says_what_puts_it_behind_the_others(bench):
+    items = [experiment("one"), experiment("two")]
+    bench.whole(items[0], fid=5.0, recall=0.01, coverage=0.02)
+    bench.evaluations["one"].details |= {"samples": 2000, "real_images": 1437}
+    bench.whole(items[1], fid=50.0)
+    _, page = bench.report(configs_of(*items))
+    chart = next(a["aria-label"] for _, a in page.tags if a.get("class") == "drawing")
+    assert "two 50.00; one: covers too little 5.00" in chart
+
+
+def test_intervals_of_two_kinds_have_no_best(bench):
+    items = [experiment("one"), *(experiment("two", latent={"size": 99}, seed=seed) for seed in (0, 1))]
+    items[1:] = [item.model_copy(update={"name": f"two-seed-{item.seed}"}) for item in items[1:]]
+    for item, fid in zip(items, (5.0, 40.0, 41.0), strict=True):
+        bench.whole(item, fid=fid, fid_low=fid - 1, fid_high=fid + 1)
+    _, page = bench.report(configs_of(*items))
+    assert page.tables[0][1][0] == "1" and 'class="best"' not in page.text
+
+
 def test_floor_and_untrained_stand_beside_the_fids(bench):
     _, page = bench.report(demo(bench))
     heading, *rows, floor = page.tables[0]
