@@ -79,6 +79,9 @@ def test_the_graph_is_the_designed_one(repository):
             "evaluation",
             "reference_statistics",
             "classifier",
+            "raw_images",
+            "duplicates",
+            "image_shards",
             "analysis",
         },
     }
