@@ -81,7 +81,7 @@ def test_the_page_of_a_training_with_two_names_says_so_and_counts_it_once(folder
         "seed 1 22.00",
     ]
     assert "Samples, seed 0, as second" in text and page.find(id="second")
-    assert "Lines are means of the 2 seeds" in text
+    assert "of 2 seeds" in text and "of 3 seeds" not in text
     assert "seed: [0, 1]" in text
 
 
