@@ -6,12 +6,15 @@ Each is a data URI of at most so many characters, an SVG, so that whoever shows 
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from PIL import Image
-from torch import Tensor
 
-from gan_core.images import evenly_chosen, grid_array, picture
+from gan_core.spacing import evenly_chosen
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WIDTH, CURVES_HEIGHT = 448, 120
 NAMES_HEIGHT = 20  # above the curves
@@ -21,11 +24,13 @@ COLOURS = ("#1f77b4", "#d62728", "#2ca02c")
 MOST_POINTS = 36  # of a curve
 
 
-def images_at_a_glance(images: Tensor, longest: int) -> str:
+def images_at_a_glance(images: "Tensor", longest: int) -> str:
     """The first of these images (uint8 NCHW) in a row: as many, as large and as sharp as fit.
 
     Raises `ValueError` where not even the worst fits.
     """
+    from gan_core.images import grid_array, picture
+
     side = images.shape[-1]
     for count, shown_side in ((8, side), (4, side), *((4, small) for small in SMALLER_SIDES if small < side)):
         drawn = picture(grid_array(images[:count], count)).convert("RGB")

@@ -13,8 +13,8 @@ from gan_core.data.shard_manifest import split_of
 from gan_core.evaluation.extractors import FeatureExtractor
 from gan_core.evaluation.metrics.neighbourhoods import K
 from gan_core.evaluation.statistics.moments import FrechetReference, Gaussian, Moments, frechet_distance
-from gan_core.images import evenly_chosen
 from gan_core.sampling import generate
+from gan_core.spacing import evenly_chosen
 from gan_core.store import Manifest, Store
 
 BATCH_SIZE = 128

@@ -192,8 +192,7 @@ def test_a_bug_keeps_its_stack(project, journal):
     error = failed_step(result)
     assert error.cause.message == "ValueError: the palette is older than the configuration\n"
     assert "in swatch" in "".join(error.cause.stack)
-    (check,) = result.get_asset_check_evaluations()  # as it was: nothing was looked at
-    assert check.description == "1 of 1 do not pass: plain"
+    assert not result.get_asset_check_evaluations()  # as they were: nothing was looked at
 
 
 def test_a_step_that_is_interrupted_says_what_is_left(project, journal, monkeypatch):

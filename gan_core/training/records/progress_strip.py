@@ -4,7 +4,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from gan_core.images import BACKGROUND, GAP, encode_picture, enlargement, evenly_chosen, grid_array, picture
+from gan_core.images import BACKGROUND, GAP, encode_picture, enlargement, grid_array, picture
+from gan_core.spacing import evenly_chosen
 
 ROWS = 20
 LABEL_WIDTH = 96

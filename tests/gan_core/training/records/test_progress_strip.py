@@ -5,7 +5,7 @@ import io
 import torch
 from PIL import Image
 
-from gan_core.images import evenly_chosen
+from gan_core.spacing import evenly_chosen
 from gan_core.training.records.progress_strip import progress_png, strip_moments
 
 
