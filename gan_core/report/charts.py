@@ -2,6 +2,7 @@
 cannot see it. What is drawn can be read on hover, by touch and with the arrow keys."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
@@ -65,7 +66,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Drawing:
+class Drawing(ABC):
     """What every chart has: its title, and what it shows in words."""
 
     title: str
@@ -76,9 +77,9 @@ class Drawing:
         return {"kind": self.kind, **_rounded(self)}
 
     @property
+    @abstractmethod
     def kind(self) -> str:
         """How `charts.js` draws it."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
