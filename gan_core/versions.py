@@ -19,5 +19,5 @@ CODE_VERSIONS = {
     "leaderboard": "5",
     "answer": "2",
     "answers": "2",
-    "report": "6",
+    "report": "7",
 }

@@ -3,8 +3,10 @@
 What a panel shows is in `PANELS`; a new curve is an entry there.
 """
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy
@@ -144,9 +146,15 @@ def read_curves(store: Store, trained: Manifest) -> tuple[pandas.DataFrame, pand
     def read(name: str) -> pandas.DataFrame:
         if name not in trained.files:
             return pandas.DataFrame()
-        return pandas.read_parquet(store.local(trained, name))
+        return _table(store.local(trained, name), trained.files[name].sha256)
 
     return read("history.parquet"), read("evaluations.parquet")
+
+
+@functools.lru_cache(maxsize=32)  # pages that show the same curves are made one after the other
+def _table(path: Path, sha256: str) -> pandas.DataFrame:
+    """`sha256`: what the file at `path` holds, so that another one is another table."""
+    return pandas.read_parquet(path)
 
 
 def panels_of(history: pandas.DataFrame, evaluations: pandas.DataFrame) -> list[Panel]:
@@ -164,17 +172,18 @@ def panel_chart(
     panel: Panel, table: pandas.DataFrame, band: tuple[pandas.DataFrame, pandas.DataFrame] | None = None
 ) -> Chart:
     """One panel of one training, or of the mean of several with the `band` between their extremes."""
-    rows = _thin(table[["images_seen", *panel.lines]])
-    low, high = (_thin(bound) for bound in band) if band else ({}, {})
-    seen = [round(value) for value in rows["images_seen"]]
+    columns = ["images_seen", *panel.lines]
+    rows = _thin(table, columns)
+    low, high = (_thin(bound, columns) for bound in band) if band else ({}, {})
+    seen = rows["images_seen"].to_numpy().round().astype(int).tolist()
     dots = panel.source == "evaluations" or len(rows) == 1
     lines = tuple(
         Series(
             label,
             seen,
-            rows[column].tolist(),
-            low[column].tolist() if band else None,
-            high[column].tolist() if band else None,
+            _values(rows[column]),
+            _values(low[column]) if band else None,
+            _values(high[column]) if band else None,
             dots=dots,
         )
         for column, (_, label) in panel.lines.items()
@@ -215,8 +224,9 @@ def training_figure(
 
 
 def _draw(panel: Panel, table: pandas.DataFrame, axes: Axes) -> None:
-    table = table[["images_seen", *panel.lines]]
-    rows = _thin(table)
+    columns = ["images_seen", *panel.lines]
+    table = table[columns]
+    rows = _thin(table, columns)
     marker = "o" if panel.source == "evaluations" or len(rows) == 1 else None
     for column, (colour, label) in panel.lines.items():
         axes.plot(
@@ -240,10 +250,13 @@ def _draw(panel: Panel, table: pandas.DataFrame, axes: Axes) -> None:
         )
 
 
-def _thin(table: pandas.DataFrame) -> pandas.DataFrame:
-    """Means over equal runs of rows, so that at most `MAX_POINTS` remain."""
-    rows = table.astype("float64").reset_index(drop=True)
-    if len(rows) <= MAX_POINTS:
-        return rows
-    run = numpy.arange(len(rows)) * MAX_POINTS // len(rows)
-    return rows.groupby(run).mean()
+def _thin(table: pandas.DataFrame, columns: list[str]) -> pandas.DataFrame:
+    """Means over equal runs of rows, so that at most `MAX_POINTS` remain; of fewer rows all, as they are."""
+    if len(table) <= MAX_POINTS:
+        return table
+    run = numpy.arange(len(table)) * MAX_POINTS // len(table)
+    return table[columns].astype("float64").groupby(run).mean()
+
+
+def _values(column: pandas.Series) -> list[float]:
+    return column.to_numpy("float64", na_value=numpy.nan).tolist()

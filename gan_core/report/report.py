@@ -4,8 +4,10 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
 
 from gan_core.config import Configs
 from gan_core.leaderboard.publishing import produce_table, prune
@@ -20,6 +22,8 @@ ASSET, PARTITION = "report", "all"
 PAGE, LIST = "index.html", "pages.json"
 # Between two lines that say how far it has come.
 SECONDS_BETWEEN_LINES = 10
+# Threads: while one writes text another decodes pictures or waits for the disk; more wait for each other.
+WRITERS = 2
 
 logger = logging.getLogger("gan_core")
 
@@ -79,22 +83,39 @@ def build_report(
     return manifest
 
 
+def _by_what_they_show(pages: Iterable[Page]) -> list[list[Page]]:
+    """Pages of one thing together: what was read for one is still at hand for the next."""
+    found: dict[str, list[Page]] = {}
+    for page in pages:
+        found.setdefault(PurePosixPath(page.path).stem, []).append(page)
+    return list(found.values())
+
+
 def _publish(
     store: Store, pages: list[Page], earlier: Mapping[str, Written], emit: Callable[[str], None]
 ) -> dict[str, Written]:
     began = said = time.monotonic()
     written: dict[str, Written] = {}
-    made = 0
-    for page in pages:
-        kept = _kept(store, page, earlier.get(page.path))
-        made += kept is None
-        written[page.path] = kept or _write(store, page)
-        if time.monotonic() - said > SECONDS_BETWEEN_LINES:
-            said = time.monotonic()
-            left = (said - began) / len(written) * (len(pages) - len(written))
-            emit(f"report: {len(written):,} of {len(pages):,} pages, {format_seconds(left)} left")
+    pool = ThreadPoolExecutor(WRITERS, thread_name_prefix="page")
+    try:
+        started = [
+            pool.submit(_publish_together, store, together, earlier) for together in _by_what_they_show(pages)
+        ]
+        for done in as_completed(started):
+            written |= done.result()
+            if time.monotonic() - said > SECONDS_BETWEEN_LINES:
+                said = time.monotonic()
+                left = (said - began) / len(written) * (len(pages) - len(written))
+                emit(f"report: {len(written):,} of {len(pages):,} pages, {format_seconds(left)} left")
+    finally:
+        pool.shutdown(cancel_futures=True)
+    made = sum(item is not earlier.get(path) for path, item in written.items())
     emit(f"report: {made:,} of {len(pages):,} pages made, the others are as they were")
-    return written
+    return {page.path: written[page.path] for page in pages}
+
+
+def _publish_together(store: Store, pages: list[Page], earlier: Mapping[str, Written]) -> dict[str, Written]:
+    return {page.path: _kept(store, page, earlier.get(page.path)) or _write(store, page) for page in pages}
 
 
 def _kept(store: Store, page: Page, earlier: Written | None) -> Written | None:

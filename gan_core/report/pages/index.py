@@ -33,6 +33,7 @@ def _view(site: Site) -> dict[str, Any]:
     return {
         "tables": tables,
         "column_groups": _column_groups(tables),
+        "hidden_places": _hidden_places(tables),
         "WORDS": WORDS,
         "USUAL_WORDS": USUAL_WORDS,
         "without_row": [
@@ -52,6 +53,15 @@ def _column_groups(tables: list[TableView]) -> dict[str, dict[str, str]]:
     for column in (column for table in tables for column in table.columns):
         groups.setdefault(column.group, {})[column.name] = column.heading
     return groups
+
+
+def _hidden_places(tables: list[TableView]) -> dict[int, list[str]]:
+    """By the place of a column, from 1 on: the tables that do not show it before a reader chose any."""
+    found: dict[int, list[str]] = {}
+    for table in tables:
+        for place in table.hidden_places:
+            found.setdefault(place, []).append(f"#{table.id}")
+    return dict(sorted(found.items()))
 
 
 def _newest(site: Site) -> str:

@@ -416,8 +416,7 @@ const Charts = (() => {
     if (explained) place.before(explained);
     drawn.set(place, { chart, teller: drawn.get(place)?.teller ?? new Teller(place) });
     delete place.dataset.width;
-    widths.observe(place);
-    refresh(place);
+    widths.observe(place); // which tells the width at once, or when the place comes near
   }
 
   // Paper has another width: `--print-width` in pixels, of places that are narrower than a sheet.

@@ -168,9 +168,11 @@ def table_data(
     rows = frame.to_dict("records")
     names = [row["experiment"] for row in rows]
     columns = [column for column in table_columns(frame) if _is_main(column.name)]
-    by_row = {name: of.to_dict("records") for name, of in seeds.groupby("group")}
+    seeds_of: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    for seed in seeds.to_dict("records"):
+        seeds_of.setdefault(seed["group"], []).append(seed)
     found = {
-        column.name: pair_tests([_candidate(column.name, by_row.get(name, []), evidence) for name in names])
+        column.name: pair_tests([_candidate(column.name, seeds_of[name], evidence) for name in names])
         for column in columns
         if column.name != RANKED_BY and _is_tested(column.name)
     }
@@ -235,9 +237,10 @@ def _ranked_by(names: list[str], tests: pandas.DataFrame) -> dict[str, Any]:
     size, number = len(names), {name: i for i, name in enumerate(names)}
     p, corrected = (numpy.full((size, size), numpy.nan) for _ in range(2))
     by = numpy.full((size, size), "", dtype=object)
-    for row in tests.itertuples():
-        i, j = sorted((number[row.experiment], number[row.other]))
-        p[i, j], corrected[i, j], by[i, j] = row.p, row.p_corrected, row.test
+    columns = [tests[name].tolist() for name in ("experiment", "other", "p", "p_corrected", "test")]
+    for one, other, *test in zip(*columns, strict=True):
+        i, j = sorted((number[one], number[other]))
+        p[i, j], corrected[i, j], by[i, j] = test
     pairs = numpy.triu_indices(size, k=1)
     return {**_encoded(PairTests(p, by)), "corrected": [_short(value, DIGITS) for value in corrected[pairs]]}
 

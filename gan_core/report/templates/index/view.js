@@ -91,10 +91,16 @@ const usual = new Set(boards.flatMap((board) =>
 
 function showColumns() {
   const chosen = new Map(boxes().map((box) => [box.value, box.checked]));
-  const hidden = boards.flatMap((board) => board.headings.flatMap((heading, index) =>
-    chosen.get(heading.dataset.key) === false ? [`#${board.section.id} tr > :nth-child(${index + 1})`] : []));
-  // One rule instead of thousands of cells.
-  document.getElementById("columns").textContent = hidden.length ? `${hidden.join(", ")} { display: none; }` : "";
+  const hidden = new Map();
+  boards.forEach((board) => board.headings.forEach((heading, index) => {
+    if (chosen.get(heading.dataset.key) !== false) return;
+    hidden.set(index + 1, [...(hidden.get(index + 1) ?? []), `#${board.section.id}`]);
+  }));
+  const selectors = [...hidden].sort(([a], [b]) => a - b).map(([place, ids]) => `:is(${ids.join(", ")}) tr > :nth-child(${place})`);
+  // One rule instead of thousands of cells; written only where it changes, since every cell is looked at then.
+  const rule = selectors.length ? `${selectors.join(", ")} { display: none; }` : "";
+  const style = document.getElementById("columns");
+  if (style.textContent !== rule) style.textContent = rule;
 }
 
 // --- comparing

@@ -57,7 +57,7 @@ def _panel(panel: Panel, rows: dict[str, pandas.DataFrame]) -> Chart:
     if not others:
         return panel_chart(panel, first)
     if all(first["images_seen"].tolist() == other["images_seen"].tolist() for other in others):
-        several = list(rows.values())
+        several = [table[["images_seen", *panel.lines]] for table in rows.values()]
         chart = panel_chart(panel, _mean(several), _bounds(several))
         return replace(chart, note=f"mean; band: lowest to highest of {len(rows)} seeds")
     lines = [
@@ -76,9 +76,8 @@ def _panel(panel: Panel, rows: dict[str, pandas.DataFrame]) -> Chart:
 
 def _rows(panel: Panel, history: pandas.DataFrame, evaluations: pandas.DataFrame) -> pandas.DataFrame | None:
     table = history if panel.source == "history" else evaluations
-    columns = ["images_seen", *panel.lines]
-    there = len(table) and all(column in table for column in columns)
-    return table[columns] if there and not table[list(panel.lines)].isna().all(axis=None) else None
+    there = len(table) and all(column in table for column in ("images_seen", *panel.lines))
+    return table if there and not all(table[line].isna().all() for line in panel.lines) else None
 
 
 def _mean(tables: list[pandas.DataFrame]) -> pandas.DataFrame:
