@@ -18,7 +18,7 @@ class Objective(Config):
     `label_smoothing` s makes D's target for real images 1 - s, one-sided (Salimans et al. 2016).
     `instance_noise` is the standard deviation of the noise on D's input at the start of the run; it falls
     linearly to 0 (Sønderby et al. 2017). `differentiable_augmentation` names the transformations of Zhao et
-    al. 2020 that real and generated images go through before D.
+    al. 2020 that real and generated images go through before D, each with `augmentation_probability`.
     """
 
     model_config = ConfigDict(extra="allow")  # the penalties' weights
@@ -29,6 +29,7 @@ class Objective(Config):
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     instance_noise: Annotated[float, Field(ge=0, le=100)] = 0.0
     differentiable_augmentation: tuple[Annotated[str, registered_in(AUGMENTATIONS)], ...] = ()
+    augmentation_probability: Annotated[float, Field(ge=0, le=1)] = 1.0
     gradients_at: Literal["augmented", "original"] = "augmented"
 
     @classmethod
@@ -83,6 +84,11 @@ class Objective(Config):
             )
         if len(set(self.differentiable_augmentation)) != len(self.differentiable_augmentation):
             raise Contradiction("differentiable_augmentation", "differentiable_augmentation names one twice")
+        if self.augmentation_probability != 1 and not self.differentiable_augmentation:
+            raise Contradiction(
+                "augmentation_probability",
+                "there is nothing to apply: set differentiable_augmentation, or remove it",
+            )
         if self.gradients_at != "augmented" and not any(PENALTIES[name].at_images for name in self.penalties):
             at_images = " or ".join(name for name, penalty in PENALTIES.items() if penalty.at_images)
             raise Contradiction(

@@ -12,17 +12,21 @@ WARM_UP = 11  # steps before a recording: libraries choose their kernels, optimi
 
 
 def may_capture(state: TrainingState) -> bool:
-    """Whether steps are recorded: on a GPU, in one process, where GAN_CUDA_GRAPHS is 1."""
-    return graphs_wanted(state.device) and state.ranks.size == 1
+    """Whether steps are recorded: on a GPU, in one process, where GAN_CUDA_GRAPHS is 1.
+
+    Not where `beta2` moves: a recording has Adam's betas as the numbers that they were.
+    """
+    moves_betas = state.experiment.schedules.beta2 is not None
+    return graphs_wanted(state.device) and state.ranks.size == 1 and not moves_betas
 
 
 class CapturedStep:
     """Does what `train_step` does, on a stream of its own.
 
     Steps with and without an update of G are recorded apart, each when it first comes after the warm-up.
-    Rates, the noise level and the random state are read from the device at every replay; the images are
-    copied to where the recording found them. A step after which gradients are looked at must not be a
-    replay: `plain` runs it as it is.
+    Rates, schedules, the noise level and the random state are read from the device at every replay; the
+    images are copied to where the recording found them. A step after which gradients are looked at must not
+    be a replay: `plain` runs it as it is.
     """
 
     def __init__(self, state: TrainingState):

@@ -19,6 +19,7 @@ from gan_core.training.noise import Noise, stream_seed
 from gan_core.training.optimizers import build_optimizer, load_optimizer
 from gan_core.training.processes.ranks import Ranks
 from gan_core.training.records.history import LossMeter, Row
+from gan_core.training.schedules import AUGMENTATION_PROBABILITY, EMA_DECAY, device_values
 
 FIXED_SAMPLES = 16
 
@@ -59,8 +60,10 @@ class TrainingState:
             name: build_optimizer(getattr(self, name), getattr(experiment.optimizers, name), device)
             for name in ("generator", "discriminator")
         }
-        self.ema = GeneratorEMA(self.generator, experiment.ema_decay) if experiment.ema_decay else None
         self.noise_level = torch.zeros((), device=device)
+        self.scheduled = device_values(experiment, device)
+        self.augmentation_probability = self._augmentation_probability()
+        self.ema = self._average()
         self.images_seen = 0
         self.step = 0
         self.seconds = 0.0
@@ -173,6 +176,17 @@ class TrainingState:
         self.samples = [(seen, images) for seen, images in state["samples"]]
         self.best, self.measure = state["best"], state["measure"]
         self.first_epoch = state.get("first_epoch")  # checkpoints of earlier versions have none
+
+    def _average(self) -> GeneratorEMA | None:
+        decay = self.experiment.averaging_decay
+        return None if decay is None else GeneratorEMA(self.generator, self.scheduled.get(EMA_DECAY, decay))
+
+    def _augmentation_probability(self) -> Tensor | None:
+        """A scalar on the device, or None where every image is augmented."""
+        probability = self.experiment.objective.augmentation_probability
+        if AUGMENTATION_PROBABILITY in self.scheduled:
+            return self.scheduled[AUGMENTATION_PROBABILITY]
+        return None if probability == 1 else torch.full((), probability, device=self.device)
 
     def _on_device(self, network: nn.Module) -> nn.Module:
         for module in network.modules():

@@ -13,6 +13,7 @@ from gan_core.objectives import PENALTIES, class_loss, clip_weights
 from gan_core.objectives.penalties import Judged
 from gan_core.training.augmentation import as_seen, real_batch
 from gan_core.training.optimizers import learning_rate_factor, set_learning_rates, share_left
+from gan_core.training.schedules import apply_schedules
 from gan_core.training.state import TrainingState
 
 
@@ -37,9 +38,10 @@ def train_step(
 
 
 def prepare_step(state: TrainingState, total_images: int) -> bool:
-    """Set what the next step reads from outside: rates and the noise level. Whether it updates G."""
+    """Set what the next step reads from outside: rates, schedules, the noise level. Whether it updates G."""
     factor = learning_rate_factor(state.experiment, state.images_seen, total_images)
     set_learning_rates(state.optimizers, state.experiment, factor)
+    apply_schedules(state.experiment, state.optimizers, state.scheduled, state.images_seen, total_images)
     state.noise_level.fill_(share_left(state.images_seen, total_images))
     return generator_is_due(state)
 
@@ -87,7 +89,7 @@ def _make_fakes(state: TrainingState, count: int) -> tuple[Tensor, Tensor | None
 
 
 def _as_seen(state: TrainingState, images: Tensor) -> Tensor:
-    return as_seen(images, state.experiment, state.noise, state.noise_level)
+    return as_seen(images, state.experiment, state.noise, state.noise_level, state.augmentation_probability)
 
 
 def _update_discriminator(
@@ -155,6 +157,7 @@ def _penalties(state: TrainingState, judged: Judged) -> tuple[Tensor | float, di
     for name, weight in state.experiment.objective.penalties.items():
         penalty = PENALTIES[name]
         penalties[name] = penalty.measure(judged)
+        weight = state.scheduled.get(name, weight)
         total = total + weight * penalty.factor * penalties[name]
     return total, penalties
 
