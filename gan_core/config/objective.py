@@ -12,13 +12,14 @@ class Objective(Config):
     """The adversarial loss, its penalties, and what is done to D's input and targets.
 
     The weight of each penalty in `gan_core.objectives.penalties` is a key, 0 by default: `gradient_penalty`
-    is WGAN-GP's lambda, `r1` and `r2` the gammas of R1 and R2 (Mescheder et al. 2018). `gradients_at` says
-    where R1 and R2 are taken: at the `augmented` images, or through the augmentation at the `original` ones,
-    as in R3GAN (arXiv 2501.05441). `weight_clip` is the bound of every weight of a Wasserstein critic.
-    `label_smoothing` s makes D's target for real images 1 - s, one-sided (Salimans et al. 2016).
-    `instance_noise` is the standard deviation of the noise on D's input at the start of the run; it falls
-    linearly to 0 (Sønderby et al. 2017). `differentiable_augmentation` names the transformations of Zhao et
-    al. 2020 that real and generated images go through before D, each with `augmentation_probability`.
+    is WGAN-GP's lambda, `r1` and `r2` the gammas of R1 and R2 (Mescheder et al. 2018), `lecam` the lambda of
+    LeCam (Tseng et al. 2021). `gradients_at` says where R1 and R2 are taken: at the `augmented` images, or
+    through the augmentation at the `original` ones, as in R3GAN (arXiv 2501.05441). `weight_clip` is the
+    bound of every weight of a Wasserstein critic. `label_smoothing` s makes D's target for real images 1 - s,
+    one-sided (Salimans et al. 2016). `instance_noise` is the standard deviation of the noise on D's input at
+    the start of the run; it falls linearly to 0 (Sønderby et al. 2017). `differentiable_augmentation` names
+    the transformations of Zhao et al. 2020 that real and generated images go through before D, each with
+    `augmentation_probability`.
     """
 
     model_config = ConfigDict(extra="allow")  # the penalties' weights

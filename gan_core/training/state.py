@@ -13,13 +13,14 @@ from gan_core.images import to_uint8
 from gan_core.models import build_discriminator, build_generator
 from gan_core.models.common import draw_latents
 from gan_core.models.layers import Dropout, MinibatchDiscrimination, MinibatchStddev
-from gan_core.objectives import build_objective
+from gan_core.objectives import PENALTIES, build_objective
 from gan_core.training.ema import GeneratorEMA
 from gan_core.training.noise import Noise, stream_seed
 from gan_core.training.optimizers import build_optimizer, load_optimizer
 from gan_core.training.processes.ranks import Ranks
 from gan_core.training.records.history import LossMeter, Row
 from gan_core.training.schedules import AUGMENTATION_PROBABILITY, EMA_DECAY, device_values
+from gan_core.training.score_averages import ScoreAverages
 
 FIXED_SAMPLES = 16
 
@@ -64,6 +65,8 @@ class TrainingState:
         self.scheduled = device_values(experiment, device)
         self.augmentation_probability = self._augmentation_probability()
         self.ema = self._average()
+        follows = any(PENALTIES[name].follows_scores for name in experiment.objective.penalties)
+        self.score_averages = ScoreAverages(device) if follows else None
         self.images_seen = 0
         self.step = 0
         self.seconds = 0.0
@@ -133,6 +136,7 @@ class TrainingState:
             "discriminator": self.discriminator.state_dict(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "ema": self.ema.module.state_dict() if self.ema else None,
+            "score_averages": self.score_averages.state_dict() if self.score_averages else None,
             "noise": self.noise.generator.get_state(),
             "noise_device": self.device.type,
             "images_seen": self.images_seen,
@@ -163,6 +167,8 @@ class TrainingState:
             load_optimizer(optimizer, state["optimizers"][name])
         if self.ema:
             self.ema.module.load_state_dict(state["ema"])
+        if self.score_averages:
+            self.score_averages.load_state_dict(state["score_averages"])
         if state["noise_device"] == self.device.type:
             self.noise.generator.set_state(state["noise"].cpu())
         else:

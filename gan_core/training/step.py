@@ -42,6 +42,8 @@ def prepare_step(state: TrainingState, total_images: int) -> bool:
     factor = learning_rate_factor(state.experiment, state.images_seen, total_images)
     set_learning_rates(state.optimizers, state.experiment, factor)
     apply_schedules(state.experiment, state.optimizers, state.scheduled, state.images_seen, total_images)
+    if state.score_averages:
+        state.score_averages.prepare(state.step // state.experiment.n_critic + 1)
     state.noise_level.fill_(share_left(state.images_seen, total_images))
     return generator_is_due(state)
 
@@ -103,6 +105,8 @@ def _update_discriminator(
         of_real, of_fake = _discriminate(state, real.detach(), labels, fake.detach(), fake_labels)
     real_scores, fake_scores = of_real.score.float(), of_fake.score.float()
     adversarial = state.objective.d_loss(real_scores, fake_scores)
+    if state.score_averages:
+        state.score_averages.update(real_scores.detach(), fake_scores.detach(), state.ranks)
     score_as = functools.partial(_score_as, state)
     judged = Judged(
         real,
@@ -114,6 +118,7 @@ def _update_discriminator(
         state.noise,
         real_points,
         fake_points,
+        state.score_averages,
     )
     penalty, penalties = _penalties(state, judged)
     loss, losses = adversarial + penalty, {"d_loss": adversarial, **penalties}

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gan_core.training.noise import Noise
+    from gan_core.training.score_averages import ScoreAverages
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Judged:
     images (B, C, H, W), under the labels of the real or of the generated ones. `noise` is the run's source of
     random numbers. `real_points` and `fake_points` are the images that `real` and `fake` were made of by
     augmentation, where a gradient is asked for there: `real` and `fake` then hold that graph.
+    `score_averages` are there for a penalty that `follows_scores`.
     """
 
     real: Tensor
@@ -34,6 +36,7 @@ class Judged:
     noise: Noise
     real_points: Tensor | None = None
     fake_points: Tensor | None = None
+    score_averages: ScoreAverages | None = None
 
 
 class Penalty(ABC):
@@ -45,7 +48,8 @@ class Penalty(ABC):
     in the paper. What the configuration's checks read: `bounds_critic`: it makes D Lipschitz, as Wasserstein
     needs. `per_image`: it looks at each image by itself, which has no meaning through batch norm.
     `forbids_minibatch`: nor has it through D's minibatch layers. `at_images`: it is taken at real or at
-    generated images, and so may be taken before augmentation (`objective.gradients_at`).
+    generated images, and so may be taken before augmentation (`objective.gradients_at`). `follows_scores`: it
+    compares D's scores with their moving averages.
     """
 
     label: ClassVar[str]
@@ -55,6 +59,7 @@ class Penalty(ABC):
     per_image: ClassVar[bool] = True
     forbids_minibatch: ClassVar[bool] = False
     at_images: ClassVar[bool] = False
+    follows_scores: ClassVar[bool] = False
 
     @staticmethod
     @abstractmethod

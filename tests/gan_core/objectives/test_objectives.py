@@ -220,7 +220,7 @@ def test_flags_that_the_checks_read():
     }
     assert {name for name, loss in OBJECTIVES.items() if loss.needs_bound} == {"wasserstein"}
     assert {name for name, loss in OBJECTIVES.items() if loss.compares_pairs} == {"relativistic"}
-    assert list(PENALTIES) == ["gradient_penalty", "r1", "r2"]
+    assert list(PENALTIES) == ["gradient_penalty", "lecam", "r1", "r2"]
     assert {name for name, penalty in PENALTIES.items() if penalty.at_images} == {"r1", "r2"}
     assert PENALTIES["gradient_penalty"].bounds_critic and not PENALTIES["r1"].bounds_critic
     assert PENALTIES["gradient_penalty"].forbids_minibatch and not PENALTIES["r1"].forbids_minibatch
