@@ -309,6 +309,11 @@ def _scheduled_augmentation(experiment: Experiment) -> None:
             "schedules.augmentation_probability",
             "there is nothing to apply: set objective.differentiable_augmentation, or remove the schedule",
         )
+    if schedule and objective.augmentation_target is not None:
+        raise Contradiction(
+            "schedules.augmentation_probability",
+            "objective.augmentation_target moves the probability too: remove one of them",
+        )
     if schedule and schedule.to > 1:
         raise Contradiction(
             "schedules.augmentation_probability.to", f"a probability is at most 1, not {schedule.to:g}"

@@ -19,7 +19,9 @@ class Objective(Config):
     one-sided (Salimans et al. 2016). `instance_noise` is the standard deviation of the noise on D's input at
     the start of the run; it falls linearly to 0 (Sønderby et al. 2017). `differentiable_augmentation` names
     the transformations of Zhao et al. 2020 that real and generated images go through before D, each with
-    `augmentation_probability`.
+    `augmentation_probability`. With an `augmentation_target` (0.6 in StyleGAN2-ADA) that is where it begins,
+    and it follows how surely D recognises real images: the share that it takes for real minus the share that
+    it does not is held at the target.
     """
 
     model_config = ConfigDict(extra="allow")  # the penalties' weights
@@ -31,6 +33,7 @@ class Objective(Config):
     instance_noise: Annotated[float, Field(ge=0, le=100)] = 0.0
     differentiable_augmentation: tuple[Annotated[str, registered_in(AUGMENTATIONS)], ...] = ()
     augmentation_probability: Annotated[float, Field(ge=0, le=1)] = 1.0
+    augmentation_target: Annotated[float, Field(gt=-1, lt=1)] | None = None
     gradients_at: Literal["augmented", "original"] = "augmented"
 
     @classmethod
@@ -85,6 +88,11 @@ class Objective(Config):
             )
         if len(set(self.differentiable_augmentation)) != len(self.differentiable_augmentation):
             raise Contradiction("differentiable_augmentation", "differentiable_augmentation names one twice")
+        if self.augmentation_target is not None and self.augmentation_probability == 1:
+            raise Contradiction(
+                "augmentation_target",
+                "augmentation_target raises augmentation_probability, which is 1 already: set it to 0",
+            )
         if self.augmentation_probability != 1 and not self.differentiable_augmentation:
             raise Contradiction(
                 "augmentation_probability",

@@ -42,6 +42,8 @@ def prepare_step(state: TrainingState, total_images: int) -> bool:
     factor = learning_rate_factor(state.experiment, state.images_seen, total_images)
     set_learning_rates(state.optimizers, state.experiment, factor)
     apply_schedules(state.experiment, state.optimizers, state.scheduled, state.images_seen, total_images)
+    if state.adaptive_augmentation:
+        state.adaptive_augmentation.adjust(state.step, state.experiment.batch_size)
     if state.score_averages:
         state.score_averages.prepare(state.step // state.experiment.n_critic + 1)
     state.noise_level.fill_(share_left(state.images_seen, total_images))
@@ -187,15 +189,21 @@ def _discriminator_class_loss(
 
 
 def _scores(state: TrainingState, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-    """D's mean scores, and the shares of the real and of the generated images that it gets right."""
+    """D's mean scores, and the shares of the real and of the generated images that it gets right; where the
+    augmentation follows them, its probability."""
     boundary = state.objective.boundary(real, fake)
     if isinstance(boundary, Tensor) and boundary.dim() == 0:  # a pair's own is not for other ranks
         state.ranks.average([boundary])
+    measured = {}
+    if state.adaptive_augmentation:
+        state.adaptive_augmentation.update(real, boundary, state.ranks)
+        measured["augmentation_probability"] = state.adaptive_augmentation.probability.clone()
     return {
         "d_real_score": real.mean(),
         "d_fake_score": fake.mean(),
         "d_real_accuracy": (real > boundary).float().mean(),
         "d_fake_accuracy": (fake < boundary).float().mean(),
+        **measured,
     }
 
 

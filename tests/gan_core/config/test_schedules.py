@@ -61,6 +61,17 @@ def read(tmp_path):
             "a probability is at most 1, not 1.5",
         ),
         ("objective: {augmentation_probability: 0.5}", 4, "set differentiable_augmentation, or remove it"),
+        (
+            "objective: {differentiable_augmentation: [color], augmentation_target: 0.6}",
+            4,
+            "augmentation_target raises augmentation_probability, which is 1 already: set it to 0",
+        ),
+        (
+            "objective:\n  {differentiable_augmentation: [color], augmentation_target: 0.6, "
+            "augmentation_probability: 0}\nschedules: {augmentation_probability: {to: 0.5}}",
+            6,
+            "objective.augmentation_target moves the probability too: remove one of them",
+        ),
         ("objective: {gradients_at: original}", 4, "gradients_at is for r1 or r2: set the weight of one"),
         ("objective: {gradients_at: both, r1: 1}", 4, "`objective.gradients_at` is 'both'"),
     ],
