@@ -53,7 +53,8 @@ architecture:
   width: 32
 # latent: {{size: 100, distribution: normal}}
 objective:
-  # non_saturating, minimax, least_squares, hinge, or wasserstein, which needs `gradient_penalty: 10` as well.
+  # non_saturating, minimax, least_squares, hinge; wasserstein, which needs `gradient_penalty: 10` as well;
+  # relativistic, which wants `r1: 1` and `r2: 1`.
   name: non_saturating
 # conditioning:
 #   none, acgan or projection: the last two need a dataset with classes.

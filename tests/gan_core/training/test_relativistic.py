@@ -146,7 +146,7 @@ def test_a_training_that_was_interrupted_ends_with_the_same_bytes(
 ):
     from gan_core.store import Store
 
-    values = {"objective": OBJECTIVE, "length": {"images": 160}, "horizontal_flips": True}
+    values = {"objective": OBJECTIVE, "length": {"images": 120}, "horizontal_flips": True}
     shards = make_shards(store)
     whole = train_gan(store, make_experiment(**values), dataset, shards)
     advance, steps = Engine._advance, []
@@ -166,6 +166,22 @@ def test_a_training_that_was_interrupted_ends_with_the_same_bytes(
     assert steps.count(80) >= 2 and steps.count(0) == 1  # it went on from its checkpoint
     for file in ("generator.safetensors", "discriminator.safetensors"):
         assert resumed.files[file].sha256 == whole.files[file].sha256
+
+
+def test_a_streamed_feed_gives_the_same_bytes(make_experiment, make_shards, dataset, store, tmp_path):
+    """Of 50 images, 16 at a time: batches cross windows and epochs, and nothing is read twice."""
+    from gan_core.store import Store
+
+    values = {"objective": OBJECTIVE, "length": {"images": 160}, "shuffle_window": 16}
+    resident = train_gan(store, make_experiment(**values), dataset, make_shards(store, count=5))
+    other, lines = Store(tmp_path / "other"), []
+    shards = make_shards(other, count=5)
+    streamed = train_gan(
+        other, make_experiment(**values), dataset, shards, memory_limit_bytes=12_000, emit=lines.append
+    )
+    assert any("streamed in windows of 16 images" in line for line in lines)
+    for file in ("generator.safetensors", "discriminator.safetensors"):
+        assert streamed.files[file].sha256 == resident.files[file].sha256
 
 
 # --- where the gradients are taken ------------------------------------------------------------------------

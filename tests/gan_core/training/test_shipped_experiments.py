@@ -13,7 +13,16 @@ CONFIGS = load_configs(Path(__file__).parents[3] / "configs")
 # Seeds train the same network.
 EXPERIMENTS = sorted(name for name, item in CONFIGS.experiments.items() if item.seed == 0)
 # What makes a step another one; an experiment that differs in nothing of it trains alike.
-OF_A_STEP = ("architecture", "latent", "output", "objective", "conditioning", "n_critic", "precision")
+OF_A_STEP = (
+    "architecture",
+    "latent",
+    "output",
+    "objective",
+    "conditioning",
+    "schedules",
+    "n_critic",
+    "precision",
+)
 NARROW = 8
 SMALL_BATCH = 8
 

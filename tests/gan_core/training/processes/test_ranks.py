@@ -46,6 +46,25 @@ EXPERIMENTS = {
         "objective": {"name": "hinge", "r1": 1.0, "differentiable_augmentation": ["color", "translation"]},
         "conditioning": {"name": "projection"},
     },
+    "relativistic": {
+        "architecture": {"width": 4},
+        "objective": {
+            "name": "relativistic",
+            "r1": 1.0,
+            "r2": 1.0,
+            "lecam": 0.3,
+            "gradients_at": "original",
+            "differentiable_augmentation": ["translation"],
+            "augmentation_probability": 0.5,
+            "augmentation_target": 0.6,
+        },
+        "ema_half_life": 100,
+        "schedules": {"r1": {"to": 0.1}, "ema_half_life": {"to": 10}},
+        # D's last bias has no gradient here, and Adam would make steps of what rounding leaves of it.
+        "optimizers": {
+            name: {"name": "sgd", "learning_rate": 0.01} for name in ("generator", "discriminator")
+        },
+    },
 }
 
 
