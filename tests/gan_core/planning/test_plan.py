@@ -65,6 +65,7 @@ def test_times_and_memory_of_a_training_are_those_of_one_that_does_the_same_work
     ("changed", "known"),
     [
         ({"learning_rate_decay": "linear"}, True),
+        ({"schedules": {"learning_rate": {"to": 1e-5}}}, True),
         ({"optimizers": {"generator": {"learning_rate": 1e-5}}}, True),
         ({"optimizers": {"generator": {"name": "sgd"}}}, False),
         ({"evaluate_every": 500}, False),
@@ -74,6 +75,7 @@ def test_times_and_memory_of_a_training_are_those_of_one_that_does_the_same_work
         ({"log_every": 6}, False),
         ({"shuffle_window": 100}, False),
         ({"ema_decay": 0.9}, False),
+        ({"ema_half_life": 90}, False),
     ],
 )
 def test_a_training_of_other_conditions_says_nothing(whole, tmp_path, changed, known):
