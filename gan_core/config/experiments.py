@@ -83,7 +83,8 @@ class Experiment(Config):
     length: Length
     horizontal_flips: Flag = False
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    penalty_precision: Literal["fp32", "bf16"] = "fp32"
     seed: Seed = 0
     shuffle_window: Images = 65_536
     publish: Literal["last", "best"] = "last"

@@ -55,7 +55,7 @@ class MinibatchDiscrimination(nn.Module):
         self.project = nn.Linear(features, kernels * KERNEL_DIMENSIONS, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        rows = _at_least_float32(self.project(features)).unflatten(1, (self.kernels, KERNEL_DIMENSIONS))
+        rows = at_least_float32(self.project(features)).unflatten(1, (self.kernels, KERNEL_DIMENSIONS))
         distances = (rows[:, None] - self.gather(rows)[None]).abs().sum(3)
         return torch.exp(-distances).sum(1)
 
@@ -75,7 +75,7 @@ class MinibatchStddev(nn.Module):
         self.gather: Callable[[Tensor], Tensor] = _all_rows_are_here
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = self.gather(_at_least_float32(x))
+        rows = self.gather(at_least_float32(x))
         deviation = (rows.var(0, unbiased=False) + 1e-8).sqrt().mean()
         new_map = deviation.to(x.dtype).expand(len(x), 1, *x.shape[2:])
         return torch.cat([x, new_map], 1).contiguous(memory_format=image_memory_format(x.device))
@@ -85,7 +85,8 @@ def _all_rows_are_here(rows: Tensor) -> Tensor:
     return rows
 
 
-def _at_least_float32(x: Tensor) -> Tensor:
+def at_least_float32(x: Tensor) -> Tensor:
+    """The same numbers, in 32 bits where they had fewer."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 

@@ -12,7 +12,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from gan_core.config import Experiment
 from gan_core.errors import GanError
 from gan_core.models.common import DiscriminatorOutput, initialize, one_hot
-from gan_core.models.layers import MinibatchDiscrimination, MinibatchStddev, normalize_spectrum
+from gan_core.models.layers import (
+    MinibatchDiscrimination,
+    MinibatchStddev,
+    at_least_float32,
+    normalize_spectrum,
+)
 
 BATCH_LAYERS = (_BatchNorm, MinibatchDiscrimination, MinibatchStddev)
 OUTPUT_ACTIVATIONS = {"tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
@@ -41,7 +46,7 @@ class Generator(nn.Module):
     def of_inputs(self, inputs: Tensor) -> Tensor:
         """The images of latents with their classes beside them, (B, latent.size + n_classes): a row of
         classes is one-hot, or a mixture whose weights add up to 1."""
-        return self.activation(self.layers(self.project(inputs)))
+        return self.activation(at_least_float32(self.layers(self.project(inputs))))
 
 
 class Discriminator(nn.Module):
@@ -71,9 +76,14 @@ class Discriminator(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
         features = self.layers(images)
+        with torch.autocast(images.device.type, enabled=False):
+            return self._judge(at_least_float32(features), labels)
+
+    def _judge(self, features: Tensor, labels: Tensor | None) -> DiscriminatorOutput:
+        """What the heads say of features (B, features), never in 16 bits."""
         read = features
         if self.minibatch is not None:
-            read = torch.cat([features, self.minibatch(features).to(features.dtype)], dim=1)
+            read = torch.cat([features, self.minibatch(features)], dim=1)
         score = self.score(read).squeeze(1)
         if self.embed is not None:
             classes = _classes(labels, self.n_classes, read.dtype, "discriminator with projection")

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from gan_core.config import Architecture
 from gan_core.models.common import norm_layer
-from gan_core.models.layers import discriminator_activation
+from gan_core.models.layers import at_least_float32, discriminator_activation
 
 
 class ResidualBlock(nn.Module):
@@ -21,13 +21,14 @@ class ResidualBlock(nn.Module):
 
 
 class GlobalPooling(nn.Module):
-    """(B, C, H, W) -> (B, C): the sum or the mean over the pixels."""
+    """(B, C, H, W) -> (B, C): the sum or the mean over the pixels, in 32 bits at least."""
 
     def __init__(self, kind: str):
         super().__init__()
         self.kind = kind
 
     def forward(self, x: Tensor) -> Tensor:
+        x = at_least_float32(x)
         return x.sum((2, 3)) if self.kind == "sum" else x.mean((2, 3))
 
 

@@ -17,6 +17,7 @@ from gan_core.objectives import build_objective
 from gan_core.training.ema import GeneratorEMA
 from gan_core.training.noise import Noise, stream_seed
 from gan_core.training.optimizers import build_optimizer, load_optimizer
+from gan_core.training.precision import precision_on
 from gan_core.training.processes.ranks import Ranks
 from gan_core.training.records.history import LossMeter, Row
 
@@ -27,11 +28,12 @@ class TrainingState:
     """The networks and their optimisers, the average, the random numbers, the counters and the records.
 
     Built from `experiment.seed` alone and without touching torch's global random state; a checkpoint then
-    overwrites it. `noise` is the one source of random numbers of the steps. The place in the data is
-    `images_seen`. `history` has the rows of losses, `evaluations` those of the in-training evaluation,
-    `samples` (images_seen, uint8 (n, C, H, W)) of each sampling time, `best` the weights of both networks at
-    the lowest in-training FID so far; `first_epoch` has `images_seen`, `samples` and evaluation (`row`) of
-    the end of the first epoch, and is None before it. All ranks hold the same.
+    overwrites it. `precision` is what the networks compute in on this device. `noise` is the one source of
+    random numbers of the steps. The place in the data is `images_seen`. `history` has the rows of losses,
+    `evaluations` those of the in-training evaluation, `samples` (images_seen, uint8 (n, C, H, W)) of each
+    sampling time, `best` the weights of both networks at the lowest in-training FID so far; `first_epoch` has
+    `images_seen`, `samples` and evaluation (`row`) of the end of the first epoch, and is None before it. All
+    ranks hold the same.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class TrainingState:
         ranks: Ranks | None = None,
     ):
         self.experiment, self.device, self.ranks = experiment, device, ranks or Ranks()
+        self.precision = precision_on(experiment, device)
         shape = {"channels": channels, "image_size": image_size, "n_classes": n_classes}
         with torch.random.fork_rng(devices=[]):
             # The CPU's alone, where the networks are made: `torch.manual_seed` seeds every device's.
@@ -132,6 +135,7 @@ class TrainingState:
             "ema": self.ema.module.state_dict() if self.ema else None,
             "noise": self.noise.generator.get_state(),
             "noise_device": self.device.type,
+            "precision": self.precision,
             "images_seen": self.images_seen,
             "step": self.step,
             "seconds": self.seconds,

@@ -12,6 +12,7 @@ from gan_core.objectives import PENALTIES, class_loss, clip_weights
 from gan_core.objectives.penalties import Judged
 from gan_core.training.augmentation import as_seen, real_batch
 from gan_core.training.optimizers import learning_rate_factor, set_learning_rates, share_left
+from gan_core.training.precision import autocast
 from gan_core.training.state import TrainingState
 
 
@@ -122,8 +123,15 @@ def _penalties(state: TrainingState, judged: Judged) -> tuple[Tensor | float, di
 
 
 def _score_as(state: TrainingState, labels: Tensor | None) -> Callable[[Tensor], Tensor]:
-    """D's scores of any images, under these labels."""
-    return lambda images: state.discriminator(images, labels).score
+    """D's scores of any images, under these labels, in the precision of penalties."""
+    wanted = state.experiment.penalty_precision
+    precision = state.precision if wanted == "bf16" else "fp32"
+
+    def scores(images: Tensor) -> Tensor:
+        with autocast(precision, state.device):
+            return state.discriminator(images, labels).score
+
+    return scores
 
 
 def _discriminator_class_loss(
@@ -191,6 +199,4 @@ def _descend(state: TrainingState, network: str, loss: Tensor) -> None:
 
 
 def _autocast(state: TrainingState) -> torch.autocast:
-    """For one forward pass: autocast keeps 16-bit copies of the weights, so it must end before a step."""
-    enabled = state.experiment.precision == "bf16" and state.device.type == "cuda"
-    return torch.autocast(state.device.type, dtype=torch.bfloat16, enabled=enabled)
+    return autocast(state.precision, state.device)

@@ -21,6 +21,7 @@ from gan_core.store.lease import Lease
 from gan_core.training.checkpoints import Checkpoints
 from gan_core.training.engine import Engine
 from gan_core.training.noise import stream_seed
+from gan_core.training.precision import precision_in_words
 from gan_core.training.processes.ranks import Ranks
 from gan_core.training.records.conditions import CONDITIONS, conditions
 from gan_core.training.records.listeners import Listeners, TrainingSnapshot, silent
@@ -181,12 +182,12 @@ class Training:
                     board=board,
                     still_ours=still_ours,
                 )
-                self._warn_about_precision()
+                self._say_precision()
                 self._warn_about_average()
                 engine.run()
         if work:
             write_results(engine, self._published(engine), self.task.shards, work)
-            work.details |= {"data": data, MEMORY: memory.bytes()}
+            work.details |= {"data": data, MEMORY: memory.bytes(), "precision": state.precision}
             classifier = self.task.classifier
             work.details[CONDITIONS] = conditions(
                 self.experiment,
@@ -273,6 +274,13 @@ class Training:
         if saved is not None:
             self._load(state, saved, checkpoints)
             self.listeners.emit(f"going on from {checkpoints.last}: {state.images_seen:,} images seen")
+            # Earlier versions kept no precision: theirs was that of the experiment on CUDA, fp32 elsewhere.
+            before = saved.get("precision", state.precision)
+            if before != state.precision:
+                self.listeners.emit(
+                    f"the checkpoint was made in {before}, which is not what this device is fast in: the run "
+                    f"goes on in {state.precision}, and ends with other weights than it would have had there"
+                )
             if saved["noise_device"] != state.device.type:
                 self.listeners.emit(
                     f"the checkpoint was written on {saved['noise_device']}, this is {state.device.type}: "
@@ -302,6 +310,6 @@ class Training:
                 "the published average will be the weights from before training; use a smaller one"
             )
 
-    def _warn_about_precision(self) -> None:
-        if self.experiment.precision == "bf16" and self.device.type != "cuda":
-            self.listeners.emit(f"precision bf16 is for CUDA; on {self.device.type} this run uses fp32")
+    def _say_precision(self) -> None:
+        if line := precision_in_words(self.experiment, self.device):
+            self.listeners.emit(line)
