@@ -27,6 +27,7 @@ from gan_core.config.networks import Architecture, Latent, Output
 from gan_core.config.objective import Conditioning, Objective
 from gan_core.config.optimizers import OPTIMIZERS, Optimizer, Optimizers, foreign_settings
 from gan_core.config.questions import Question
+from gan_core.config.schedules import Cosine, Schedules
 from gan_core.config.starters import write_starter
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Conditioning",
     "Config",
     "Configs",
+    "Cosine",
     "Dataset",
     "EvaluationConfig",
     "Experiment",
@@ -50,6 +52,7 @@ __all__ = [
     "Optimizers",
     "Output",
     "Question",
+    "Schedules",
     "SourceConfig",
     "Split",
     "config_changes",

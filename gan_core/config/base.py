@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Self, get_args
+from typing import Annotated, Any, ClassVar, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -79,6 +79,9 @@ class Config(BaseModel):
     """Base of all sections: unknown keys are errors, values cannot be changed after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    # Whether its keys are the names of keys elsewhere, which a wrong key then means instead.
+    names_other_keys: ClassVar[bool] = False
 
     @field_validator("*", mode="before")
     @classmethod

@@ -25,6 +25,7 @@ from gan_core.config.networks import (
 )
 from gan_core.config.objective import Conditioning, Objective
 from gan_core.config.optimizers import Optimizers
+from gan_core.config.schedules import Schedules
 from gan_core.errors import ConfigError
 from gan_core.objectives import OBJECTIVES, PENALTIES
 from gan_core.remedies import how_to_make
@@ -57,9 +58,10 @@ class Experiment(Config):
 
     The clock is images seen: every real image shown to D counts one. `shuffle_window`: images are shuffled
     among so many, taken from shards in a shuffled order; a dataset that does not fit into memory streams
-    through it. `publish`: the generator that is drawn from, that of the end or that of the best in-training
-    FID. `stop_on`: the verdicts that end a run early, after a tenth of it, and keep the best generator.
-    `tags`: words of yours, by which the leaderboard's page can be filtered.
+    through it. `ema_decay` averages G's weights, by step of G; `ema_half_life` does so by images seen, after
+    which what G was counts half. `publish`: the generator that is drawn from, that of the end or that of the
+    best in-training FID. `stop_on`: the verdicts that end a run early, after a tenth of it, and keep the best
+    generator. `tags`: words of yours, by which the leaderboard's page can be filtered.
 
     What only watches does not change what is trained: `checkpoint_every`, `sample_every` (by default a
     sixteenth of the run) and `evaluate_every` (images seen), `log_every` (steps of D), `evaluation_samples`
@@ -78,11 +80,13 @@ class Experiment(Config):
     conditioning: Conditioning = Conditioning()
     optimizers: Optimizers = Optimizers()
     learning_rate_decay: Literal["none", "linear"] = "none"
+    schedules: Schedules = Schedules()
     n_critic: Annotated[int, Field(ge=1, le=1_000)] = 1
     batch_size: Annotated[int, Field(ge=2, le=65_536)] = 64
     length: Length
     horizontal_flips: Flag = False
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    ema_half_life: Annotated[float, Field(ge=0, le=1e12)] | None = None
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
     penalty_precision: Literal["fp32", "bf16"] = "fp32"
     seed: Seed = 0
@@ -113,13 +117,30 @@ class Experiment(Config):
 
     @model_validator(mode="after")
     def _consistent(self):
-        for check in (_tags_once, _single_images, _bounded_critic, _spectral_norm):
+        for check in (
+            _tags_once,
+            _single_images,
+            _bounded_critic,
+            _spectral_norm,
+            _one_average,
+            _scheduled_values,
+        ):
             check(self)
         return self
 
     @property
     def conditional(self) -> bool:
         return self.conditioning.name != "none"
+
+    @property
+    def averaging_decay(self) -> float | None:
+        """What the average of G's weights keeps of itself at each step of G, at the start of the run; None
+        where there is no average."""
+        return self.ema_decay if self.ema_half_life is None else self.decay_of(self.ema_half_life)
+
+    def decay_of(self, half_life: float) -> float:
+        """The decay by step of G for a half-life in images seen: 0.5^(images of a step of G / half-life)."""
+        return 0.5 ** (self.batch_size * self.n_critic / half_life) if half_life else 0.0
 
     @property
     def decided_by_evaluation(self) -> bool:
@@ -244,4 +265,57 @@ def _spectral_norm(experiment: Experiment) -> None:
         raise Contradiction(
             "objective.weight_clip",
             "weight_clip has no effect on a layer that spectral_norm divides by its norm: remove one of them",
+        )
+
+
+def _one_average(experiment: Experiment) -> None:
+    if experiment.ema_decay is not None and experiment.ema_half_life is not None:
+        raise Contradiction(
+            "ema_half_life", "ema_decay and ema_half_life say the same thing twice: remove one of them"
+        )
+
+
+def _scheduled_values(experiment: Experiment) -> None:
+    schedules, objective = experiment.schedules, experiment.objective
+    if schedules.learning_rate and experiment.learning_rate_decay != "none":
+        raise Contradiction(
+            "schedules.learning_rate",
+            f"learning_rate_decay `{experiment.learning_rate_decay}` moves the rates too: remove one of them",
+        )
+    if schedules.learning_rate and not schedules.learning_rate.to <= 1:
+        raise Contradiction("schedules.learning_rate.to", "a rate above 1 trains nothing: lower it")
+    optimizers = (experiment.optimizers.generator, experiment.optimizers.discriminator)
+    if schedules.beta2 and not any(optimizer.name == "adam" for optimizer in optimizers):
+        raise Contradiction("schedules.beta2", "beta2 is a setting of `adam`: remove its schedule")
+    if schedules.beta2 and schedules.beta2.to >= 1:
+        raise Contradiction("schedules.beta2.to", f"beta2 is below 1, not {schedules.beta2.to:g}: lower it")
+    if schedules.ema_half_life and experiment.ema_half_life is None:
+        raise Contradiction(
+            "schedules.ema_half_life",
+            "the schedule begins at ema_half_life, which is not set: set it, for example to 0",
+        )
+    for name in schedules.penalties:
+        if name not in objective.penalties:
+            raise Contradiction(
+                f"schedules.{name}",
+                f"the schedule begins at objective.{name}, which is not set: set it, or remove the schedule",
+            )
+    _scheduled_augmentation(experiment)
+
+
+def _scheduled_augmentation(experiment: Experiment) -> None:
+    objective, schedule = experiment.objective, experiment.schedules.augmentation_probability
+    if schedule and not objective.differentiable_augmentation:
+        raise Contradiction(
+            "schedules.augmentation_probability",
+            "there is nothing to apply: set objective.differentiable_augmentation, or remove the schedule",
+        )
+    if schedule and objective.augmentation_target is not None:
+        raise Contradiction(
+            "schedules.augmentation_probability",
+            "objective.augmentation_target moves the probability too: remove one of them",
+        )
+    if schedule and schedule.to > 1:
+        raise Contradiction(
+            "schedules.augmentation_probability.to", f"a probability is at most 1, not {schedule.to:g}"
         )

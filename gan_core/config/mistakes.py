@@ -122,7 +122,7 @@ def _dotted_keys(model: type[Config], prefix: str = "") -> Iterator[str]:
         yield f"{prefix}{name}"
         field = model.model_fields.get(name)
         section = _section_in(field) if field else None
-        if section:
+        if section and not section.names_other_keys:
             yield from _dotted_keys(section, f"{prefix}{name}.")
 
 

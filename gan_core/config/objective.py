@@ -12,11 +12,16 @@ class Objective(Config):
     """The adversarial loss, its penalties, and what is done to D's input and targets.
 
     The weight of each penalty in `gan_core.objectives.penalties` is a key, 0 by default: `gradient_penalty`
-    is WGAN-GP's lambda, `r1` the gamma of R1 (Mescheder et al. 2018). `weight_clip` is the bound of every
-    weight of a Wasserstein critic. `label_smoothing` s makes D's target for real images 1 - s, one-sided
-    (Salimans et al. 2016). `instance_noise` is the standard deviation of the noise on D's input at the start
-    of the run; it falls linearly to 0 (Sønderby et al. 2017). `differentiable_augmentation` names the
-    transformations of Zhao et al. 2020 that real and generated images go through before D.
+    is WGAN-GP's lambda, `r1` and `r2` the gammas of R1 and R2 (Mescheder et al. 2018), `lecam` the lambda of
+    LeCam (Tseng et al. 2021). `gradients_at` says where R1 and R2 are taken: at the `augmented` images, or
+    through the augmentation at the `original` ones, as in R3GAN (arXiv 2501.05441). `weight_clip` is the
+    bound of every weight of a Wasserstein critic. `label_smoothing` s makes D's target for real images 1 - s,
+    one-sided (Salimans et al. 2016). `instance_noise` is the standard deviation of the noise on D's input at
+    the start of the run; it falls linearly to 0 (Sønderby et al. 2017). `differentiable_augmentation` names
+    the transformations of Zhao et al. 2020 that real and generated images go through before D, each with
+    `augmentation_probability`. With an `augmentation_target` (0.6 in StyleGAN2-ADA) that is where it begins,
+    and it follows how surely D recognises real images: the share that it takes for real minus the share that
+    it does not is held at the target.
     """
 
     model_config = ConfigDict(extra="allow")  # the penalties' weights
@@ -27,6 +32,9 @@ class Objective(Config):
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     instance_noise: Annotated[float, Field(ge=0, le=100)] = 0.0
     differentiable_augmentation: tuple[Annotated[str, registered_in(AUGMENTATIONS)], ...] = ()
+    augmentation_probability: Annotated[float, Field(ge=0, le=1)] = 1.0
+    augmentation_target: Annotated[float, Field(gt=-1, lt=1)] | None = None
+    gradients_at: Literal["augmented", "original"] = "augmented"
 
     @classmethod
     def keys(cls) -> list[str]:
@@ -80,6 +88,21 @@ class Objective(Config):
             )
         if len(set(self.differentiable_augmentation)) != len(self.differentiable_augmentation):
             raise Contradiction("differentiable_augmentation", "differentiable_augmentation names one twice")
+        if self.augmentation_target is not None and self.augmentation_probability == 1:
+            raise Contradiction(
+                "augmentation_target",
+                "augmentation_target raises augmentation_probability, which is 1 already: set it to 0",
+            )
+        if self.augmentation_probability != 1 and not self.differentiable_augmentation:
+            raise Contradiction(
+                "augmentation_probability",
+                "there is nothing to apply: set differentiable_augmentation, or remove it",
+            )
+        if self.gradients_at != "augmented" and not any(PENALTIES[name].at_images for name in self.penalties):
+            at_images = " or ".join(name for name, penalty in PENALTIES.items() if penalty.at_images)
+            raise Contradiction(
+                "gradients_at", f"gradients_at is for {at_images}: set the weight of one, or remove it"
+            )
         return self
 
 

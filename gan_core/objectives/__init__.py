@@ -64,6 +64,7 @@ ADDITIONS = {
     "label_smoothing": "smoothing",
     "instance_noise": "noise",
     "differentiable_augmentation": "augmentation",
+    "augmentation_target": "adaptive",
 }
 
 

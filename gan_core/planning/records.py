@@ -22,7 +22,7 @@ from gan_core.training.records.memory import MEMORY
 # with an update.
 OF_A_MACHINE = ("processor", "cores", "gpus")
 # What of an experiment an image takes as long and as much memory without.
-WITHOUT_COST = {"seed", "length", "learning_rate_decay", "publish", "stop_on"}
+WITHOUT_COST = {"seed", "length", "learning_rate_decay", "schedules", "ema_half_life", "publish", "stop_on"}
 # Likewise of an optimiser.
 RATES = {"learning_rate", "betas", "smoothing"}
 OF_A_RUN = ("device", "processes")
@@ -145,7 +145,7 @@ def _training_work(experiment: Experiment, run: dict[str, Any]) -> str:
     """What decides the time and the memory of an image, as text to be compared."""
     config = experiment.training_config()
     kept = {key: value for key, value in config.items() if key not in WITHOUT_COST}
-    kept["ema_decay"] = experiment.ema_decay is not None
+    kept["ema_decay"] = experiment.averaging_decay is not None
     kept["optimizers"] = {
         network: {key: value for key, value in one.items() if key not in RATES}
         for network, one in config["optimizers"].items()

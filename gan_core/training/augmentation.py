@@ -23,16 +23,26 @@ def real_batch(images: Tensor, experiment: Experiment, noise: Noise) -> Tensor:
     return real
 
 
-def as_seen(images: Tensor, experiment: Experiment, noise: Noise, noise_level: Tensor) -> Tensor:
+def as_seen(
+    images: Tensor,
+    experiment: Experiment,
+    noise: Noise,
+    noise_level: Tensor,
+    probability: Tensor | None = None,
+) -> Tensor:
     """Images (B, C, H, W) as D gets them, differentiable. Real and generated ones go the same way.
 
     `noise_level` is a scalar: the share of `objective.instance_noise` that is left at this moment.
+    `probability`, a scalar too, is that by which each augmentation is applied to each image; None: always.
     """
     objective = experiment.objective
     low, high = experiment.output.image_range
     for name in objective.differentiable_augmentation:
-        images = AUGMENTATIONS[name](images, noise, (high - low) / 2)
-        images = images.contiguous(memory_format=image_memory_format(images.device))
+        augmented = AUGMENTATIONS[name](images, noise, (high - low) / 2)
+        if probability is not None:
+            applied = noise.uniform(len(images), 1, 1, 1) < probability
+            augmented = torch.where(applied, augmented, images)
+        images = augmented.contiguous(memory_format=image_memory_format(images.device))
     if objective.instance_noise:
         images = images + objective.instance_noise * noise_level * noise.normal(*images.shape)
     return images

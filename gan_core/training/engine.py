@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import torch
 
-from gan_core.data.feed import FeedInterrupted, TrainingFeed
+from gan_core.data.feed import Batch, FeedInterrupted, TrainingFeed
 from gan_core.errors import GanError, TrainingError
 from gan_core.evaluation.in_training import InTrainingEvaluation
 from gan_core.objectives import PENALTIES
@@ -21,7 +21,7 @@ from gan_core.training.records.history import TIMES, not_finite
 from gan_core.training.records.listeners import Listeners, TrainingSnapshot
 from gan_core.training.records.tensorboard import TensorBoardLog
 from gan_core.training.state import TrainingState, is_finite
-from gan_core.training.step import train_step
+from gan_core.training.step import generator_is_due, train_step
 
 # A step that takes longer is worth a copy of what it begins with: a stop need not wait for its end.
 SLOW_STEP_SECONDS = 1.0
@@ -54,7 +54,9 @@ class Engine:
     ):
         self.state, self.experiment, self.ranks = state, state.experiment, state.ranks
         self.feed, self.total_images, self.checkpoints = feed, total_images, checkpoints
-        feed.end_after(total_images)
+        self.reads_ahead = state.objective.compares_pairs
+        feed.end_after(total_images + self.reads_ahead * self.experiment.batch_size)
+        self.batches: dict[int, Batch] = {}
         self.listeners, self.evaluation, self.board = listeners, evaluation, board
         self.still_ours = still_ours
         self.sample_every = self.experiment.sample_every or max(1, total_images // SAMPLING_TIMES)
@@ -167,25 +169,34 @@ class Engine:
 
     def _advance(self) -> None:
         state = self.state
-        images, labels = self.feed.batch(state.images_seen, self.experiment.batch_size)
-        labels = labels if self.experiment.conditional else None
+        images, labels = self._batch(state.images_seen)
+        fresh = None
+        if self.reads_ahead and generator_is_due(state):
+            fresh = self._batch(state.images_seen + self.experiment.batch_size)
         measured = self._is_measured
         if self.captured:
-            self.captured(images, labels, self.total_images, plain=measured)
+            self.captured(images, labels, self.total_images, fresh, plain=measured)
         else:
-            train_step(state, images, labels, self.total_images)
+            train_step(state, images, labels, self.total_images, fresh)
         if measured:
             updated_generator = state.step % self.experiment.n_critic == 0
             state.meter.add(state.gradient_norms(of_generator=updated_generator))
         state.seconds = time.monotonic() - self.clock_start
+
+    def _batch(self, start: int) -> Batch:
+        """The batch at this place of the order. What was read ahead is kept for the next step: a streamed
+        feed does not go back."""
+        if start not in self.batches:
+            images, labels = self.feed.batch(start, self.experiment.batch_size)
+            self.batches = {start: (images, labels if self.experiment.conditional else None)}
+        return self.batches[start]
 
     @property
     def _is_measured(self) -> bool:
         """Whether the next step is one whose gradients a row shows: its last one, or that of the run."""
         since_row = self.state.step + 1 - self.state.meter_since[0]
         last = self.state.images_seen + self.experiment.batch_size >= self.total_images
-        updates_generator = (self.state.step + 1) % self.experiment.n_critic == 0
-        return last or (since_row >= self.experiment.log_every and updates_generator)
+        return last or (since_row >= self.experiment.log_every and generator_is_due(self.state))
 
     @property
     def _row_is_due(self) -> bool:

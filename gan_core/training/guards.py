@@ -210,8 +210,11 @@ def stagnation(experiment: Experiment, history: list[Row], evaluations: list[Row
         gain,
         scored[-1]["images_seen"],
         advice(
-            (experiment.learning_rate_decay == "none", "learning_rate_decay: linear"),
-            (experiment.ema_decay is None, "ema_decay: 0.999"),
+            (
+                experiment.learning_rate_decay == "none" and not experiment.schedules.learning_rate,
+                "learning_rate_decay: linear",
+            ),
+            (experiment.averaging_decay is None, "ema_decay: 0.999"),
             (experiment.publish == "last", "publish: best"),
             (True, "a larger architecture.width, or a shorter length"),
         ),

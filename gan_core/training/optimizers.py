@@ -46,12 +46,22 @@ def set_learning_rates(
 ) -> None:
     """Each network's configured rate times `factor`."""
     for name, optimizer in optimizers.items():
-        rate = getattr(experiment.optimizers, name).learning_rate * factor
-        for group in optimizer.param_groups:
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)
-            else:
-                group["lr"] = rate
+        set_rate(optimizer, getattr(experiment.optimizers, name).learning_rate * factor)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """The learning rate of all weights; where it is a tensor, for CUDA graphs, it is filled."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def set_betas(optimizer: torch.optim.Optimizer, betas: tuple[float, float]) -> None:
+    """Adam's coefficients. Its fused kernels take them as plain numbers, which a CUDA graph would freeze."""
+    for group in optimizer.param_groups:
+        group["betas"] = betas
 
 
 def share_left(images_seen: int, total_images: int) -> float:

@@ -13,13 +13,16 @@ from gan_core.images import to_uint8
 from gan_core.models import build_discriminator, build_generator
 from gan_core.models.common import draw_latents
 from gan_core.models.layers import Dropout, MinibatchDiscrimination, MinibatchStddev
-from gan_core.objectives import build_objective
+from gan_core.objectives import PENALTIES, build_objective
+from gan_core.training.adaptive_augmentation import AdaptiveAugmentation
 from gan_core.training.ema import GeneratorEMA
 from gan_core.training.noise import Noise, stream_seed
 from gan_core.training.optimizers import build_optimizer, load_optimizer
 from gan_core.training.precision import precision_on
 from gan_core.training.processes.ranks import Ranks
 from gan_core.training.records.history import LossMeter, Row
+from gan_core.training.schedules import AUGMENTATION_PROBABILITY, EMA_DECAY, device_values
+from gan_core.training.score_averages import ScoreAverages
 
 FIXED_SAMPLES = 16
 
@@ -62,8 +65,13 @@ class TrainingState:
             name: build_optimizer(getattr(self, name), getattr(experiment.optimizers, name), device)
             for name in ("generator", "discriminator")
         }
-        self.ema = GeneratorEMA(self.generator, experiment.ema_decay) if experiment.ema_decay else None
         self.noise_level = torch.zeros((), device=device)
+        self.scheduled = device_values(experiment, device)
+        self.adaptive_augmentation = self._adaptive_augmentation()
+        self.augmentation_probability = self._augmentation_probability()
+        self.ema = self._average()
+        follows = any(PENALTIES[name].follows_scores for name in experiment.objective.penalties)
+        self.score_averages = ScoreAverages(device) if follows else None
         self.images_seen = 0
         self.step = 0
         self.seconds = 0.0
@@ -133,6 +141,8 @@ class TrainingState:
             "discriminator": self.discriminator.state_dict(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "ema": self.ema.module.state_dict() if self.ema else None,
+            "adaptive_augmentation": _state_dict(self.adaptive_augmentation),
+            "score_averages": _state_dict(self.score_averages),
             "noise": self.noise.generator.get_state(),
             "noise_device": self.device.type,
             "precision": self.precision,
@@ -164,6 +174,10 @@ class TrainingState:
             load_optimizer(optimizer, state["optimizers"][name])
         if self.ema:
             self.ema.module.load_state_dict(state["ema"])
+        if self.adaptive_augmentation:
+            self.adaptive_augmentation.load_state_dict(state["adaptive_augmentation"])
+        if self.score_averages:
+            self.score_averages.load_state_dict(state["score_averages"])
         if state["noise_device"] == self.device.type:
             self.noise.generator.set_state(state["noise"].cpu())
         else:
@@ -177,6 +191,26 @@ class TrainingState:
         self.samples = [(seen, images) for seen, images in state["samples"]]
         self.best, self.measure = state["best"], state["measure"]
         self.first_epoch = state.get("first_epoch")  # checkpoints of earlier versions have none
+
+    def _average(self) -> GeneratorEMA | None:
+        decay = self.experiment.averaging_decay
+        return None if decay is None else GeneratorEMA(self.generator, self.scheduled.get(EMA_DECAY, decay))
+
+    def _adaptive_augmentation(self) -> AdaptiveAugmentation | None:
+        objective = self.experiment.objective
+        if objective.augmentation_target is None:
+            return None
+        start, target = objective.augmentation_probability, objective.augmentation_target
+        return AdaptiveAugmentation(start, target, self.device)
+
+    def _augmentation_probability(self) -> Tensor | None:
+        """A scalar on the device, or None where every image is augmented."""
+        probability = self.experiment.objective.augmentation_probability
+        if self.adaptive_augmentation:
+            return self.adaptive_augmentation.probability
+        if AUGMENTATION_PROBABILITY in self.scheduled:
+            return self.scheduled[AUGMENTATION_PROBABILITY]
+        return None if probability == 1 else torch.full((), probability, device=self.device)
 
     def _on_device(self, network: nn.Module) -> nn.Module:
         for module in network.modules():
@@ -205,6 +239,10 @@ def fixed_inputs(
 def cpu_copy(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """A copy on the CPU that later steps do not change."""
     return {name: value.detach().cpu().clone() for name, value in weights.items()}
+
+
+def _state_dict(part: AdaptiveAugmentation | ScoreAverages | None) -> dict[str, Tensor] | None:
+    return part.state_dict() if part else None
 
 
 def _without_fid(row: Row) -> Row:

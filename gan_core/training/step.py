@@ -7,31 +7,52 @@ import torch
 from torch import Tensor
 
 from gan_core.config import Experiment
+from gan_core.data.feed import Batch
 from gan_core.models.common import DiscriminatorOutput
 from gan_core.objectives import PENALTIES, class_loss, clip_weights
 from gan_core.objectives.penalties import Judged
 from gan_core.training.augmentation import as_seen, real_batch
 from gan_core.training.optimizers import learning_rate_factor, set_learning_rates, share_left
 from gan_core.training.precision import autocast
+from gan_core.training.schedules import apply_schedules
 from gan_core.training.state import TrainingState
 
 
-def train_step(state: TrainingState, images: Tensor, labels: Tensor | None, total_images: int) -> None:
+def train_step(
+    state: TrainingState,
+    images: Tensor,
+    labels: Tensor | None,
+    total_images: int,
+    fresh: Batch | None = None,
+) -> None:
     """Advance `state` by one batch: uint8 (B, C, H, W) real images and their int64 (B,) labels.
+
+    `fresh` are as many real images and labels that D was not updated on in this step: what G's fakes are
+    compared with where the loss `compares_pairs`. Without them it is the step's own.
 
     Of several ranks each gets its share of the batch. Nothing here waits for the device.
     """
     updates_generator = prepare_step(state, total_images)
-    losses = update_networks(state, images, labels, updates_generator)
+    losses = update_networks(state, images, labels, updates_generator, fresh)
     state.meter.add(losses)
     finish_step(state, len(images) * state.ranks.size)
 
 
 def prepare_step(state: TrainingState, total_images: int) -> bool:
-    """Set what the next step reads from outside: rates and the noise level. Whether it updates G."""
+    """Set what the next step reads from outside: rates, schedules, the noise level. Whether it updates G."""
     factor = learning_rate_factor(state.experiment, state.images_seen, total_images)
     set_learning_rates(state.optimizers, state.experiment, factor)
+    apply_schedules(state.experiment, state.optimizers, state.scheduled, state.images_seen, total_images)
+    if state.adaptive_augmentation:
+        state.adaptive_augmentation.adjust(state.step, state.experiment.batch_size)
+    if state.score_averages:
+        state.score_averages.prepare(state.step // state.experiment.n_critic + 1)
     state.noise_level.fill_(share_left(state.images_seen, total_images))
+    return generator_is_due(state)
+
+
+def generator_is_due(state: TrainingState) -> bool:
+    """Whether the next step updates G."""
     return (state.step + 1) % state.experiment.n_critic == 0
 
 
@@ -42,7 +63,11 @@ def finish_step(state: TrainingState, count: int) -> None:
 
 
 def update_networks(
-    state: TrainingState, images: Tensor, labels: Tensor | None, updates_generator: bool
+    state: TrainingState,
+    images: Tensor,
+    labels: Tensor | None,
+    updates_generator: bool,
+    fresh: Batch | None = None,
 ) -> dict[str, Tensor]:
     """The work of a step on the device; the losses and scores as scalar tensors, by name.
 
@@ -54,6 +79,8 @@ def update_networks(
         fake, fake_labels = _make_fakes(state, len(images))
     losses = _update_discriminator(state, real, labels, fake.detach(), fake_labels)
     if updates_generator:
+        if fresh:
+            real, labels = real_batch(fresh[0], state.experiment, state.noise), fresh[1]
         losses |= _update_generator(state, real, labels, fake, fake_labels)
     return losses
 
@@ -67,21 +94,34 @@ def _make_fakes(state: TrainingState, count: int) -> tuple[Tensor, Tensor | None
 
 
 def _as_seen(state: TrainingState, images: Tensor) -> Tensor:
-    return as_seen(images, state.experiment, state.noise, state.noise_level)
+    return as_seen(images, state.experiment, state.noise, state.noise_level, state.augmentation_probability)
 
 
 def _update_discriminator(
     state: TrainingState, real: Tensor, labels: Tensor | None, fake: Tensor, fake_labels: Tensor | None
 ) -> dict[str, Tensor]:
     experiment = state.experiment
-    real, fake = _as_seen(state, real), _as_seen(state, fake)
+    real_points, fake_points = _penalty_points(state, real), _penalty_points(state, fake)
+    real = _as_seen(state, real if real_points is None else real_points)
+    fake = _as_seen(state, fake if fake_points is None else fake_points)
     with _autocast(state):
-        of_real, of_fake = _discriminate(state, real, labels, fake, fake_labels)
+        of_real, of_fake = _discriminate(state, real.detach(), labels, fake.detach(), fake_labels)
     real_scores, fake_scores = of_real.score.float(), of_fake.score.float()
     adversarial = state.objective.d_loss(real_scores, fake_scores)
+    if state.score_averages:
+        state.score_averages.update(real_scores.detach(), fake_scores.detach(), state.ranks)
     score_as = functools.partial(_score_as, state)
     judged = Judged(
-        real, fake, real_scores, fake_scores, score_as(labels), score_as(fake_labels), state.noise
+        real,
+        fake,
+        real_scores,
+        fake_scores,
+        score_as(labels),
+        score_as(fake_labels),
+        state.noise,
+        real_points,
+        fake_points,
+        state.score_averages,
     )
     penalty, penalties = _penalties(state, judged)
     loss, losses = adversarial + penalty, {"d_loss": adversarial, **penalties}
@@ -112,12 +152,20 @@ def _discriminate(
     return of_real, of_fake
 
 
+def _penalty_points(state: TrainingState, images: Tensor) -> Tensor | None:
+    """The images as they are before augmentation, where D's gradient is taken there."""
+    if state.experiment.objective.gradients_at == "augmented":
+        return None
+    return images.detach().float().requires_grad_()
+
+
 def _penalties(state: TrainingState, judged: Judged) -> tuple[Tensor | float, dict[str, Tensor]]:
     """The weighted sum of the penalties on D, and each without its weight."""
     total, penalties = 0.0, {}
     for name, weight in state.experiment.objective.penalties.items():
         penalty = PENALTIES[name]
         penalties[name] = penalty.measure(judged)
+        weight = state.scheduled.get(name, weight)
         total = total + weight * penalty.factor * penalties[name]
     return total, penalties
 
@@ -149,15 +197,21 @@ def _discriminator_class_loss(
 
 
 def _scores(state: TrainingState, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-    """D's mean scores, and the shares of the real and of the generated images that it gets right."""
+    """D's mean scores, and the shares of the real and of the generated images that it gets right; where the
+    augmentation follows them, its probability."""
     boundary = state.objective.boundary(real, fake)
     if isinstance(boundary, Tensor) and boundary.dim() == 0:  # a pair's own is not for other ranks
         state.ranks.average([boundary])
+    measured = {}
+    if state.adaptive_augmentation:
+        state.adaptive_augmentation.update(real, boundary, state.ranks)
+        measured["augmentation_probability"] = state.adaptive_augmentation.probability.clone()
     return {
         "d_real_score": real.mean(),
         "d_fake_score": fake.mean(),
         "d_real_accuracy": (real > boundary).float().mean(),
         "d_fake_accuracy": (fake < boundary).float().mean(),
+        **measured,
     }
 
 
@@ -183,7 +237,7 @@ def _update_generator(
 
 @torch.no_grad()
 def _real_scores(state: TrainingState, real: Tensor, labels: Tensor | None) -> Tensor:
-    """What D, as it is now, says of the step's real images, seen anew: the partners of G's."""
+    """What D, as it is now, says of real images: the partners of G's."""
     with _autocast(state):
         return state.discriminator(_as_seen(state, real), labels).score.float()
 

@@ -76,8 +76,8 @@ def run_training(
     An exception that reaches the calling thread (KeyboardInterrupt, Dagster's interrupt) is raised again once
     the last whole step is saved; the next run of the task goes on from there, forced or not.
 
-    Files: generator.safetensors (the average where `ema_decay` is set; the best one where `publish` or
-    a guard says so), discriminator.safetensors of the same moment, generator_best.safetensors,
+    Files: generator.safetensors (the average where there is one; the best one where `publish` or a guard
+    says so), discriminator.safetensors of the same moment, generator_best.safetensors,
     history.parquet, times.parquet (images_per_second and seconds, which do not count in the version),
     evaluations.parquet, progress.png, and of a run of more than an epoch first_epoch.png. Figures: verdict,
     images_seen, images_per_second, d_loss, g_loss, seconds_training, parameters_generator,
@@ -302,12 +302,16 @@ class Training:
             ) from error
 
     def _warn_about_average(self) -> None:
-        decay = self.experiment.ema_decay
+        if self.experiment.schedules.ema_half_life:
+            return
+        decay = self.experiment.averaging_decay
+        key = "ema_decay" if self.experiment.ema_decay else "ema_half_life"
         steps = self.task.total_images // (self.experiment.batch_size * self.experiment.n_critic)
         if decay and decay**steps > LEFT_OF_THE_BEGINNING:
             self.listeners.emit(
-                f"ema_decay {decay} is slow for the {steps:,} steps of G in this run: {decay**steps:.0%} of "
-                "the published average will be the weights from before training; use a smaller one"
+                f"{key} {getattr(self.experiment, key)} is slow for the {steps:,} steps of G in this run: "
+                f"{decay**steps:.0%} of the published average will be the weights from before training; "
+                "use a smaller one"
             )
 
     def _say_precision(self) -> None:

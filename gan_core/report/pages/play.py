@@ -265,11 +265,11 @@ def _facts(experiment: Experiment, trained: Manifest, exported: _Exported) -> li
 
 def _weights(experiment: Experiment, trained: Manifest) -> str:
     """Which of the weights of a training are drawn from."""
-    average = (
-        f"the average over training (EMA, decay {experiment.ema_decay:g})"
-        if experiment.ema_decay
-        else "as trained (no EMA)"
-    )
+    average = "as trained (no EMA)"
+    if experiment.ema_decay:
+        average = f"the average over training (EMA, decay {experiment.ema_decay:g})"
+    elif experiment.ema_half_life is not None:
+        average = "the average over training (EMA)"
     with reading(f"trained_gan/{trained.partition}"):
         published = trained.details.get("published") or {}
         seen = published.get("images_seen", trained.figures.get("images_seen"))

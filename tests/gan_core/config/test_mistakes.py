@@ -151,7 +151,7 @@ def test_wrong_value_names_file_line_value_and_remedy(folder, file, old, new, li
             "gradient_penalty: 10",
             "unknown key `gradient_penalty`, did you mean `objective.gradient_penalty`?",
         ),
-        ("objective: {gamma: 10}", "unknown key `objective.gamma`; the keys here are: differentiable_augm"),
+        ("objective: {gamma: 10}", "unknown key `objective.gamma`; the keys here are: augmentation_prob"),
     ],
 )
 def test_a_slip_of_the_pen_is_told_what_would_be_right(folder, addition, expected):

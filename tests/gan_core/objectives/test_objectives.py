@@ -16,8 +16,8 @@ from gan_core.objectives import (
     clip_weights,
     objective_name,
 )
+from gan_core.objectives.penalties.base import squared_gradients
 from gan_core.objectives.penalties.gradient_penalty import gradient_penalty
-from gan_core.objectives.penalties.r1 import r1_penalty
 
 REAL, FAKE = [2.0, -1.0, 0.5], [-0.3, 1.5, 4.0]
 
@@ -52,6 +52,10 @@ EXPECTED = {
         -np.mean(FAKE),
     ),
     "wasserstein": (np.mean(FAKE) - np.mean(REAL), -np.mean(FAKE)),
+    "relativistic": (
+        np.mean([bce(r - f, 1) for r, f in zip(REAL, FAKE, strict=True)]),
+        np.mean([bce(f - r, 1) for r, f in zip(REAL, FAKE, strict=True)]),
+    ),
 }
 
 
@@ -60,7 +64,8 @@ def test_losses_against_their_formulae(name):
     losses = losses_of(name=name)
     d_loss, g_loss = EXPECTED[name]
     assert losses.d_loss(torch.tensor(REAL), torch.tensor(FAKE)).item() == pytest.approx(d_loss, rel=1e-6)
-    assert losses.g_loss(torch.tensor(FAKE)).item() == pytest.approx(g_loss, rel=1e-6)
+    real = torch.tensor(REAL) if losses.compares_pairs else None
+    assert losses.g_loss(torch.tensor(FAKE), real).item() == pytest.approx(g_loss, rel=1e-6)
 
 
 @pytest.mark.parametrize("name", ["minimax", "non_saturating"])
@@ -87,6 +92,16 @@ def test_losses_are_finite_for_a_certain_discriminator(name):
     expected = {"non_saturating": 1e4, "minimax": 0.0}
     assert losses.g_loss(torch.tensor([-1e4])).item() == pytest.approx(expected[name])
     assert losses.d_loss(torch.tensor([1e4]), torch.tensor([-1e4])).item() == 0
+
+
+def test_a_relativistic_pair_is_judged_by_its_difference():
+    losses = losses_of(name="relativistic")
+    real, fake = torch.tensor(REAL), torch.tensor(FAKE)
+    assert (real > losses.boundary(real, fake)).tolist() == [True, False, False]
+    assert (fake < losses.boundary(real, fake)).tolist() == [True, False, False]
+    shifted = losses.d_loss(real + 7, fake + 7), losses.g_loss(fake + 7, real + 7)
+    torch.testing.assert_close(shifted, (losses.d_loss(real, fake), losses.g_loss(fake, real)))
+    assert losses.d_loss(torch.tensor([-1e4]), torch.tensor([1e4])).item() == 2e4
 
 
 def test_minimax_gradient_vanishes_where_the_discriminator_wins():
@@ -177,7 +192,7 @@ def test_penalty_of_a_flat_critic_has_a_finite_gradient():
 def test_r1_against_a_closed_form_and_per_image_gradients():
     weight = nn.Parameter(torch.tensor([1.0, -2.0, 3.0, 0.5]))
     real = torch.randn(6, 1, 2, 2)
-    penalty = r1_penalty(lambda x: x.flatten(1) @ weight, real)
+    penalty = squared_gradients(lambda x: x.flatten(1) @ weight, real)
     assert penalty.item() == pytest.approx(14.25)  # |w|^2
     penalty.backward()
     torch.testing.assert_close(weight.grad, 2 * weight.detach())
@@ -185,7 +200,7 @@ def test_r1_against_a_closed_form_and_per_image_gradients():
     critic = nn.Sequential(nn.Conv2d(1, 3, 2), nn.Tanh(), nn.Flatten(), nn.Linear(3, 1))
     gradients = torch.func.vmap(torch.func.grad(lambda x: critic(x[None]).squeeze()))(real)
     expected = gradients.flatten(1).square().sum(1).mean()
-    torch.testing.assert_close(r1_penalty(lambda x: critic(x).squeeze(1), real), expected)
+    torch.testing.assert_close(squared_gradients(lambda x: critic(x).squeeze(1), real), expected)
 
 
 def test_clipping_is_numpy_clip():
@@ -204,8 +219,9 @@ def test_flags_that_the_checks_read():
         "least_squares",
     }
     assert {name for name, loss in OBJECTIVES.items() if loss.needs_bound} == {"wasserstein"}
-    assert not any(loss.compares_pairs for loss in OBJECTIVES.values())
-    assert list(PENALTIES) == ["gradient_penalty", "r1"]
+    assert {name for name, loss in OBJECTIVES.items() if loss.compares_pairs} == {"relativistic"}
+    assert list(PENALTIES) == ["gradient_penalty", "lecam", "r1", "r2"]
+    assert {name for name, penalty in PENALTIES.items() if penalty.at_images} == {"r1", "r2"}
     assert PENALTIES["gradient_penalty"].bounds_critic and not PENALTIES["r1"].bounds_critic
     assert PENALTIES["gradient_penalty"].forbids_minibatch and not PENALTIES["r1"].forbids_minibatch
 

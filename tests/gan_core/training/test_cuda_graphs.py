@@ -39,8 +39,25 @@ def test_nothing_is_recorded_on_a_cpu(make_experiment, monkeypatch):
             "objective": {"name": "wasserstein", "weight_clip": 0.1},
             "optimizers": {name: {"name": "rmsprop"} for name in ("generator", "discriminator")},
         },
+        {
+            "objective": {
+                "name": "relativistic",
+                "r1": 0.5,
+                "r2": 0.5,
+                "gradients_at": "original",
+                "differentiable_augmentation": ["translation"],
+                "augmentation_probability": 0.1,
+            },
+            "ema_half_life": 0,
+            "schedules": {
+                "learning_rate": {"to": 1e-5, "images": 400},
+                "r1": {"to": 0.05},
+                "ema_half_life": {"to": 100},
+                "augmentation_probability": {"to": 0.9},
+            },
+        },
     ],
-    ids=["dcgan", "acgan-wgan-gp", "sngan", "wgan"],
+    ids=["dcgan", "acgan-wgan-gp", "sngan", "wgan", "relativistic"],
 )
 def test_recorded_steps_equal_plain_ones(make_experiment, values, monkeypatch):
     monkeypatch.setenv(CUDA_GRAPHS, "1")
@@ -51,8 +68,9 @@ def test_recorded_steps_equal_plain_ones(make_experiment, values, monkeypatch):
     for step in range(60):
         images = torch.randint(0, 256, (8, 1, 16, 16), generator=numbers, device="cuda", dtype=torch.uint8)
         labels = torch.arange(8, device="cuda") % 3 if plain.experiment.conditional else None
-        train_step(plain, images, labels, 800)
-        captured(images, labels, 800, plain=step % 20 == 19)
+        fresh = (images.flip(0), labels) if plain.objective.compares_pairs else None
+        train_step(plain, images, labels, 800, fresh)
+        captured(images, labels, 800, fresh, plain=step % 20 == 19)
         if step % 20 == 19 and step < 59:  # as after a row
             assert recorded.meter.means() == pytest.approx(plain.meter.means(), rel=1e-3, abs=1e-4)
             plain.meter.reset()

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from gan_core.objectives.penalties.base import squared_gradients
 from gan_core.objectives.penalties.gradient_penalty import gradient_penalty
-from gan_core.objectives.penalties.r1 import r1_penalty
 from gan_core.training import precision as precision_module
 from gan_core.training.precision import precision_in_words, precision_on
 from gan_core.training.state import TrainingState
@@ -98,7 +98,7 @@ def penalty_gradient(state: TrainingState, penalty: str) -> tuple[float, torch.T
     real, fake = (torch.rand(8, 3, 32, 32, generator=numbers) * 2 - 1 for _ in range(2))
     scores = _score_as(state, None)
     if penalty == "r1":
-        value = r1_penalty(scores, real)
+        value = squared_gradients(scores, real)
     else:
         value = gradient_penalty(scores, real, fake, torch.rand(8, generator=numbers))
     gradients = torch.autograd.grad(value, list(state.discriminator.parameters()), allow_unused=True)

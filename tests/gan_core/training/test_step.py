@@ -164,14 +164,33 @@ class Transfers(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def test_a_step_reads_nothing_back(make_experiment):
-    experiment = make_experiment(
-        objective=WASSERSTEIN, conditioning=ACGAN, ema_decay=0.9, horizontal_flips=True
-    )
+RELATIVISTIC = {
+    "name": "relativistic",
+    "r1": 1,
+    "r2": 1,
+    "gradients_at": "original",
+    "differentiable_augmentation": ["color", "translation"],
+}
+SCHEDULES = {
+    name: {"to": 0.5}
+    for name in ("learning_rate", "beta2", "r1", "ema_half_life", "augmentation_probability")
+}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"objective": WASSERSTEIN, "conditioning": ACGAN, "ema_decay": 0.9, "horizontal_flips": True},
+        {"objective": RELATIVISTIC, "ema_half_life": 9, "schedules": SCHEDULES},
+    ],
+    ids=["acgan-wgan-gp", "relativistic"],
+)
+def test_a_step_reads_nothing_back(make_experiment, values):
+    experiment = make_experiment(**values)
     state = fresh_state(experiment)
     images, labels = real_images()
     with Transfers() as transfers:
-        train_step(state, images, labels, 800)
+        train_step(state, images, labels if experiment.conditional else None, 800)
         assert transfers.count == 0
         state.meter.means()["d_loss"]
         torch.ones(1).item()
