@@ -143,7 +143,10 @@ def test_wrong_value_names_file_line_value_and_remedy(folder, file, old, new, li
         ("horizontal_flips: off", "is 'off', which YAML reads as text: write false"),
         # Names of a registry.
         ("objective: {name: hing}", "`objective.name` is 'hing': it is one of hinge, least_squares"),
-        ("architecture: {name: dcgn}", "`architecture.name` is 'dcgn': it is one of dcgan, dense_dcgan, mlp"),
+        (
+            "architecture: {name: dcgn}",
+            "`architecture.name` is 'dcgn': it is one of dcgan, deep_dcgan, dense_dcgan, mlp",
+        ),
         ("optimizers: {generator: {name: adamw}}", "name` is 'adamw': it is one of adam, rmsprop, sgd"),
         ("objective: {differentiable_augmentation: [colour]}", "is 'colour': it is one of color, cutout"),
         ("objective: {gradient_penalti: 1}", "did you mean `objective.gradient_penalty`? The keys here are"),

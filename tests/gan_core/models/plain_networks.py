@@ -81,6 +81,47 @@ class PlainSNDCGANCritic(nn.Module):
         return layer.weight / (left @ matrix @ right)
 
 
+class PlainDeepDCGANGenerator(nn.Module):
+    """pytorch-gan-collections' DCGAN for 32 pixels: transposed convolutions only, from one pixel on."""
+
+    def __init__(self, z: int, width: int = 64):
+        super().__init__()
+        widths = [16 * width, 8 * width, 4 * width, 2 * width]
+        self.dense = nn.ConvTranspose2d(z, widths[0], 2, 1, 0, bias=False)
+        self.convolutions = nn.ModuleList(
+            nn.ConvTranspose2d(widths[i], widths[i + 1], 4, 2, 1, bias=False) for i in range(3)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for channels in widths)
+        self.last = nn.ConvTranspose2d(widths[-1], 3, 4, 2, 1, bias=False)
+
+    def forward(self, z):
+        x = torch.relu(self.norms[0](self.dense(z[:, :, None, None])))
+        for convolution, norm in zip(self.convolutions, self.norms[1:], strict=True):
+            x = torch.relu(norm(convolution(x)))
+        return torch.tanh(self.last(x))
+
+
+class PlainDeepDCGANDiscriminator(nn.Module):
+    """Its discriminator: the norm behind the activation."""
+
+    def __init__(self, width: int = 64):
+        super().__init__()
+        widths = [3, width, 2 * width, 4 * width, 8 * width]
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(widths[i], widths[i + 1], 5, 2, 2, bias=False) for i in range(4)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for channels in widths[2:])
+        self.dense = nn.Linear(8 * width * 2 * 2, 1)
+
+    def forward(self, x):
+        x = self.convolutions[0](x)
+        x = torch.where(x > 0, x, 0.2 * x)
+        for convolution, norm in zip(self.convolutions[1:], self.norms, strict=True):
+            x = convolution(x)
+            x = norm(torch.where(x > 0, x, 0.2 * x))
+        return self.dense(x.flatten(1)).squeeze(1)
+
+
 def take_over(plain: nn.Module, ours: nn.Module) -> nn.Module:
     """`plain` with the weights, statistics and power iterations of `ours`; a bias that ours has not is 0."""
     pairs = zip(_in_order(plain), _in_order(ours), strict=True)
@@ -88,6 +129,10 @@ def take_over(plain: nn.Module, ours: nn.Module) -> nn.Module:
         for theirs, mine in pairs:
             spectral = hasattr(mine, "parametrizations")
             weight = mine.parametrizations.weight.original if spectral else mine.weight
+            if (
+                theirs.weight.dim() > weight.dim()
+            ):  # a transposed convolution of one pixel is a matrix product
+                weight = weight.T.view_as(theirs.weight)
             theirs.weight.copy_(weight)
             if mine.bias is not None:
                 theirs.bias.copy_(mine.bias)

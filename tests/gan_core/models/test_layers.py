@@ -56,7 +56,7 @@ def test_dropout_passes_the_gradient_where_it_keeps():
     assert torch.equal(x.grad, (y != 0).float() * 2)
 
 
-@pytest.mark.parametrize("name", ["dcgan", "dense_dcgan", "resnet", "sndcgan", "mlp"])
+@pytest.mark.parametrize("name", ["dcgan", "deep_dcgan", "dense_dcgan", "resnet", "sndcgan", "mlp"])
 def test_dropout_follows_every_hidden_activation(make_experiment, name):
     experiment = make_experiment(architecture={"name": name, "width": 2, "dropout": 0.2})
     discriminator = build_discriminator(experiment, channels=1, image_size=64, n_classes=0)
@@ -102,7 +102,7 @@ def test_minibatch_stddev_of_equal_images_is_almost_0_with_finite_gradients():
 
 
 @pytest.mark.parametrize("norm", ["batch", "layer", "none"])
-@pytest.mark.parametrize("name", ["dcgan", "dense_dcgan", "resnet", "sndcgan"])
+@pytest.mark.parametrize("name", ["dcgan", "deep_dcgan", "dense_dcgan", "resnet", "sndcgan"])
 def test_the_map_of_minibatch_stddev_reaches_the_score(make_experiment, name, norm):
     options = {"minibatch_stddev": True, "discriminator_norm": norm, "initialization": "xavier"}
     experiment = make_experiment(architecture={"name": name, **options})
@@ -160,7 +160,7 @@ def _vectors(layer):
 
 
 @pytest.mark.parametrize("conditioning", ["none", "acgan", "projection"])
-@pytest.mark.parametrize("name", ["dcgan", "dense_dcgan", "resnet", "sndcgan", "mlp"])
+@pytest.mark.parametrize("name", ["dcgan", "deep_dcgan", "dense_dcgan", "resnet", "sndcgan", "mlp"])
 def test_spectral_norm_is_on_every_weight_of_the_discriminator(make_experiment, name, conditioning):
     options = {"name": name, "width": 2, "spectral_norm": True, "minibatch_discrimination": 3}
     experiment = make_experiment(architecture=options, conditioning={"name": conditioning})

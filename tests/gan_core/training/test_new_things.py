@@ -297,7 +297,7 @@ def test_an_architecture_from_yaml(train):
     [
         ("{name: linear, generator_norm: batch}", "has no generator_norm `batch`; it has: none"),
         ("{name: linear, minibatch_stddev: true}", "adds a map of pixels, which `linear` has not"),
-        ("{name: linaer}", "it is one of dcgan, dense_dcgan, linear, mlp, resnet, sndcgan"),
+        ("{name: linaer}", "it is one of dcgan, deep_dcgan, dense_dcgan, linear, mlp, resnet, sndcgan"),
     ],
 )
 def test_what_an_architecture_cannot_do_is_said(read, addition, expected):
