@@ -112,7 +112,7 @@ class Experiment(Config):
 
     @model_validator(mode="after")
     def _consistent(self):
-        for check in (_tags_once, _single_images, _bounded_critic, _spectral_norm):
+        for check in (_tags_once, _single_images, _bounded_critic, _spectral_norm, _class_in_norms):
             check(self)
         return self
 
@@ -243,4 +243,13 @@ def _spectral_norm(experiment: Experiment) -> None:
         raise Contradiction(
             "objective.weight_clip",
             "weight_clip has no effect on a layer that spectral_norm divides by its norm: remove one of them",
+        )
+
+
+def _class_in_norms(experiment: Experiment) -> None:
+    if experiment.architecture.class_in_norms and not experiment.conditional:
+        raise Contradiction(
+            "architecture.generator_norm",
+            "`conditional_batch` has a scale and a shift for each class, but G has no classes: set "
+            "conditioning.name to `projection` or `acgan`, or generator_norm to `batch`",
         )

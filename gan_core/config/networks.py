@@ -10,6 +10,7 @@ from gan_core.objectives import PENALTIES
 
 Width = Annotated[int, Field(ge=1, le=8_192), AlwaysCounts]
 Norm = Annotated[Literal["batch", "layer", "none"], AlwaysCounts]
+GeneratorNorm = Annotated[Literal["batch", "layer", "none", "conditional_batch"], AlwaysCounts]
 
 
 class Architecture(Config):
@@ -20,7 +21,8 @@ class Architecture(Config):
     where it is another one. `discriminator_norm` defaults to batch norm (`mlp`: none); to layer norm under a
     penalty on D's gradient, which is taken image by image and has no meaning through batch norm (Gulrajani et
     al. 2017, section 4); and to none with `spectral_norm`, which normalises every layer of D by its largest
-    singular value (Miyato et al. 2018).
+    singular value (Miyato et al. 2018). `generator_norm: conditional_batch` has a scale and a shift for each
+    class, and then the class does not stand beside the latent (de Vries et al. 2017; `resnet` has it).
     `dropout` is the share of D's activations that are dropped after each hidden layer.
     `minibatch_discrimination` is the number of its kernels (Salimans et al. 2016; 0: off);
     `minibatch_stddev` gives D the spread within the batch (Karras et al. 2018). `initialization`: N(0, 0.02),
@@ -30,7 +32,7 @@ class Architecture(Config):
     name: Annotated[str, registered_in(ARCHITECTURES)] = "dcgan"
     width: Width = 64
     discriminator_width: Width = 64
-    generator_norm: Norm = "batch"
+    generator_norm: GeneratorNorm = "batch"
     discriminator_norm: Norm = "batch"
     spectral_norm: Flag = False
     dropout: Fraction = 0.0
@@ -54,6 +56,11 @@ class Architecture(Config):
                 "use minibatch_discrimination",
             )
         return self
+
+    @property
+    def class_in_norms(self) -> bool:
+        """Whether the class enters G through its norms, not beside the latent."""
+        return self.generator_norm == "conditional_batch"
 
     @property
     def minibatch_layers(self) -> list[str]:

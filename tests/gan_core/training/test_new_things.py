@@ -272,7 +272,7 @@ def define_linear() -> None:
         has_maps = False
 
         @staticmethod
-        def generator_layers(architecture, inputs, channels, image_size):
+        def generator_layers(architecture, inputs, channels, image_size, n_classes):
             image = (channels, image_size, image_size)
             last = nn.Linear(architecture.width, math.prod(image))
             return nn.Linear(inputs, architecture.width), nn.Sequential(last, nn.Unflatten(1, image))

@@ -107,6 +107,7 @@ def layers() -> dict[str, nn.Module]:
     for norm in norms.values():
         nn.init.normal_(norm.weight)
         nn.init.normal_(norm.bias)
+    norms["norm2d_without_scale"] = nn.BatchNorm2d(3, affine=False)
     return {**norms, "discrimination": MinibatchDiscrimination(5, 4), "stddev": MinibatchStddev()}
 
 
@@ -217,11 +218,17 @@ def measured(together):
     numbers = torch.Generator().manual_seed(0)
     maps = torch.randn(BATCH, 3, 4, 4, generator=numbers).to(memory_format=torch.channels_last)
     rows = 3 + torch.randn(BATCH, 5, generator=numbers)
-    inputs = {"norm2d": maps, "norm1d": rows, "discrimination": rows, "stddev": maps}
+    inputs = {
+        "norm2d": maps,
+        "norm2d_without_scale": maps,
+        "norm1d": rows,
+        "discrimination": rows,
+        "stddev": maps,
+    }
     return measure_layers(Ranks(), inputs), together(measure_layers, inputs)
 
 
-@pytest.mark.parametrize("name", ["norm2d", "norm1d", "discrimination", "stddev"])
+@pytest.mark.parametrize("name", layers())
 def test_a_layer_over_two_processes_is_the_one_of_the_whole_batch(measured, name):
     whole, parts = measured[0][name], [part[name] for part in measured[1]]
     for result in ("output", "input_gradient", "eval"):
