@@ -25,8 +25,9 @@ class Architecture(Config):
     class, and then the class does not stand beside the latent (de Vries et al. 2017; `resnet` has it).
     `dropout` is the share of D's activations that are dropped after each hidden layer.
     `minibatch_discrimination` is the number of its kernels (Salimans et al. 2016; 0: off);
-    `minibatch_stddev` gives D the spread within the batch (Karras et al. 2018). `initialization`: N(0, 0.02),
-    orthogonal, or Glorot's uniform (`xavier`).
+    `minibatch_stddev` gives D the spread within the batch (Karras et al. 2018), `minibatch_stddev_group` that
+    within groups of so many images (4 in their code; 0: the whole batch is one).
+    `initialization`: N(0, 0.02), orthogonal, or Glorot's uniform (`xavier`).
     """
 
     name: Annotated[str, registered_in(ARCHITECTURES)] = "dcgan"
@@ -38,6 +39,7 @@ class Architecture(Config):
     dropout: Fraction = 0.0
     minibatch_discrimination: Annotated[int, Field(ge=0, le=10_000)] = 0
     minibatch_stddev: Flag = False
+    minibatch_stddev_group: Annotated[int, Field(ge=0, le=65_536)] = 0
     initialization: Literal["normal", "orthogonal", "xavier"] = "normal"
 
     @model_validator(mode="after")
@@ -54,6 +56,18 @@ class Architecture(Config):
                 "minibatch_stddev",
                 f"minibatch_stddev adds a map of pixels, which `{self.name}` has not: "
                 "use minibatch_discrimination",
+            )
+        if self.minibatch_stddev_group and not self.minibatch_stddev:
+            raise Contradiction(
+                "minibatch_stddev_group",
+                "minibatch_stddev_group is the size of minibatch_stddev's groups, which is off: set "
+                "`minibatch_stddev: true`, or remove it",
+            )
+        if self.minibatch_stddev_group == 1:
+            raise Contradiction(
+                "minibatch_stddev_group",
+                "a group of one image has no spread: set minibatch_stddev_group to 2 or more, or to 0 for "
+                "the whole batch",
             )
         return self
 

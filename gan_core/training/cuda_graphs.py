@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from gan_core.training.critic_steps import first_generator_step
 from gan_core.training.optimizers import graphs_wanted
 from gan_core.training.state import TrainingState
 from gan_core.training.step import finish_step, prepare_step, train_step, update_networks
@@ -33,7 +34,7 @@ class CapturedStep:
     def __call__(self, images: Tensor, labels: Tensor | None, total_images: int, *, plain: bool) -> None:
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
-            if plain or self.steps < WARM_UP * self.state.experiment.n_critic:
+            if plain or self.steps < WARM_UP * first_generator_step(self.state.experiment):
                 train_step(self.state, images, labels, total_images)
             else:
                 self._replay(images, labels, total_images)

@@ -14,6 +14,7 @@ from gan_core.evaluation.in_training import InTrainingEvaluation
 from gan_core.objectives import PENALTIES
 from gan_core.progress import Progress
 from gan_core.training.checkpoints import Checkpoints
+from gan_core.training.critic_steps import updates_generator
 from gan_core.training.cuda_graphs import CapturedStep, may_capture
 from gan_core.training.guards import GRACE, Finding, not_finite_finding, run_guards
 from gan_core.training.processes.interruptible import Post, run_interruptible
@@ -175,7 +176,7 @@ class Engine:
         else:
             train_step(state, images, labels, self.total_images)
         if measured:
-            updated_generator = state.step % self.experiment.n_critic == 0
+            updated_generator = updates_generator(self.experiment, state.step)
             state.meter.add(state.gradient_norms(of_generator=updated_generator))
         state.seconds = time.monotonic() - self.clock_start
 
@@ -184,13 +185,13 @@ class Engine:
         """Whether the next step is one whose gradients a row shows: its last one, or that of the run."""
         since_row = self.state.step + 1 - self.state.meter_since[0]
         last = self.state.images_seen + self.experiment.batch_size >= self.total_images
-        updates_generator = (self.state.step + 1) % self.experiment.n_critic == 0
-        return last or (since_row >= self.experiment.log_every and updates_generator)
+        with_generator = updates_generator(self.experiment, self.state.step + 1)
+        return last or (since_row >= self.experiment.log_every and with_generator)
 
     @property
     def _row_is_due(self) -> bool:
         since_row = self.state.step - self.state.meter_since[0]
-        return since_row >= self.experiment.log_every and self.state.step % self.experiment.n_critic == 0
+        return since_row >= self.experiment.log_every and updates_generator(self.experiment, self.state.step)
 
     def _record(self, before: int) -> None:
         """Whatever is due after a step that began at `before` images seen; the end has its own records."""

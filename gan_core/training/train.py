@@ -19,6 +19,7 @@ from gan_core.steps import Step
 from gan_core.store import Build, Manifest, Store
 from gan_core.store.lease import Lease
 from gan_core.training.checkpoints import Checkpoints
+from gan_core.training.critic_steps import generator_steps
 from gan_core.training.engine import Engine
 from gan_core.training.noise import stream_seed
 from gan_core.training.processes.ranks import Ranks
@@ -295,7 +296,7 @@ class Training:
 
     def _warn_about_average(self) -> None:
         decay = self.experiment.ema_decay
-        steps = self.task.total_images // (self.experiment.batch_size * self.experiment.n_critic)
+        steps = generator_steps(self.experiment, self.task.total_images // self.experiment.batch_size)
         if decay and decay**steps > LEFT_OF_THE_BEGINNING:
             self.listeners.emit(
                 f"ema_decay {decay} is slow for the {steps:,} steps of G in this run: {decay**steps:.0%} of "

@@ -252,6 +252,28 @@ def test_numbers_of_a_dataset_have_bounds(folder, given, expected):
             "minibatch_discrimination mixes the images of a batch",
         ),
         ("architecture: {name: mlp, minibatch_stddev: true}", 4, "use minibatch_discrimination"),
+        (
+            "architecture:\n  minibatch_stddev_group: 4",
+            5,
+            "which is off: set `minibatch_stddev: true`, or remove it",
+        ),
+        (
+            "architecture:\n  minibatch_stddev: true\n  minibatch_stddev_group: 1",
+            6,
+            "a group of one image has no spread",
+        ),
+        (
+            "architecture:\n  minibatch_stddev: true\n  minibatch_stddev_group: 5",
+            6,
+            "groups of 5 do not divide a batch of 64: change minibatch_stddev_group or batch_size",
+        ),
+        ("generator_batch_factor: 2", 4, "set `fresh_fakes: true`, or remove it"),
+        ("n_critic: 5\nn_critic_long: 4", 5, "raise it, or set it to 0"),
+        (
+            "architecture: {name: resnet, generator_norm: conditional_batch}",
+            4,
+            "set conditioning.name to `projection` or `acgan`, or generator_norm to `batch`",
+        ),
         ("architecture: {name: dense_dcgan}", 4, "makes images of 64 pixels, but dataset `tiny` has"),
         ("conditioning: {g_scale: 0.1}", 4, "are for conditioning `acgan`"),
         (

@@ -84,6 +84,20 @@ def test_minibatch_discrimination_of_equal_images_is_the_batch_size():
     assert torch.equal(layer(torch.ones(5, 6)), torch.full((5, 4), 5.0))
 
 
+@pytest.mark.parametrize(("count", "group"), [(12, 4), (12, 2), (12, 12), (6, 4)])
+def test_minibatch_stddev_of_groups_against_numpy(count, group):
+    """Image i is in group i modulo the number of groups, as in the code of Karras et al.; 6 is no 4s."""
+    torch.manual_seed(0)
+    x = torch.randn(count, 4, 3, 3) * torch.arange(1, count + 1).view(-1, 1, 1, 1)
+    y = MinibatchStddev(group)(x)
+    groups = count // group if count % group == 0 else 1
+    for image in range(count):
+        fellows = x[image % groups :: groups].double().numpy()
+        expected = np.sqrt(fellows.var(axis=0) + 1e-8).mean()
+        np.testing.assert_allclose(y[image, 4].numpy(), np.full((3, 3), expected), rtol=1e-5)
+    assert torch.equal(y[:, :4], x) and len(y[:, 4].unique()) == groups
+
+
 def test_minibatch_stddev_against_numpy():
     torch.manual_seed(0)
     x = torch.randn(6, 4, 3, 3) * 2 + 1

@@ -134,6 +134,20 @@ def test_a_relativistic_objective_and_a_penalty_on_fakes_from_yaml(train):
     assert objective_name(manifest.config["objective"]) == "relativistic+r1+r2"
 
 
+def test_images_that_are_compared_in_pairs_are_as_many_as_the_real_ones(read):
+    define_relativistic()
+    text = read(f"{RELATIVISTIC}fresh_fakes: true\ngenerator_batch_factor: 2\n")
+    assert "objective `relativistic` compares each generated image with a real one" in text
+    assert "set generator_batch_factor to 1" in text
+
+
+def test_images_of_g_s_own_are_compared_with_the_step_s_real_ones(read):
+    define_relativistic()
+    state = state_of(read(f"{RELATIVISTIC}fresh_fakes: true\n").experiment("new"))
+    train_step(state, real_images()[0], None, 800)
+    assert math.isfinite(state.meter.means()["g_loss"])
+
+
 @pytest.mark.parametrize("conditioning", ["none", "projection"])
 def test_a_relativistic_step_equals_the_obvious_one(read, conditioning):
     """Adam of the losses written out, with the networks' own numbers: D first, then G against the new D."""

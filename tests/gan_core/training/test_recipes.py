@@ -58,7 +58,8 @@ def negative_log(of_fake):
 class PlainTraining:
     """One step after another: D on a batch, then G by the same fakes, which the new D judges again.
 
-    `apart`: D sees real and generated images in two batches, as it must where it has batch norm.
+    `fresh`: G draws new ones instead, so many times as many as D's. `apart`: D sees real and generated images
+    in two batches, as it must where it has batch norm.
     """
 
     def __init__(
@@ -73,8 +74,9 @@ class PlainTraining:
         penalty=0,
         clip=0,
         apart=False,
+        fresh=0,
     ):
-        self.apart = apart
+        self.apart, self.fresh = apart, fresh
         self.noise = torch.Generator()
         self.noise.set_state(state.noise.generator.get_state())
         self.generator = take_over(generator, state.generator)
@@ -102,6 +104,8 @@ class PlainTraining:
         if self.clip:
             for parameter in self.critic.parameters():
                 parameter.data.clamp_(-self.clip, self.clip)
+        if self.fresh:
+            fake = self.generator(torch.randn(self.fresh * BATCH, LATENT, generator=self.noise))
         g_loss = self.g_loss(self.critic(fake))
         self.of_generator.zero_grad()
         g_loss.backward()
@@ -142,26 +146,30 @@ SNDCGAN = {
 }
 
 
+@pytest.mark.parametrize("fresh", [0, 1, 2])
 @pytest.mark.parametrize("recipe", SNDCGAN)
-def test_sndcgan_trains_as_a_plain_loop(state_of, recipe):
+def test_sndcgan_trains_as_a_plain_loop(state_of, recipe, fresh):
+    """pytorch-gan-collections trains it with twice as many images of G's own."""
     objective, options, d_loss, extra = SNDCGAN[recipe]
-    architecture = {
-        "name": "sndcgan",
-        "width": WIDTH,
-        "discriminator_norm": "none",
-        "initialization": "xavier",
-    } | options
-    state = state_of((0.0, 0.9), architecture=architecture, objective=objective)
+    architecture = {"name": "sndcgan", "width": WIDTH, "initialization": "xavier"}
+    architecture |= {"discriminator_norm": "none", **options}
+    state = state_of((0.0, 0.9), architecture=architecture, objective=objective, **own_images(fresh))
+    generator = PlainSNDCGANGenerator(LATENT, WIDTH)
     critic = PlainSNDCGANCritic(WIDTH, spectral="spectral_norm" in options)
-    plain = PlainTraining(
-        state, PlainSNDCGANGenerator(LATENT, WIDTH), critic, d_loss, negative_mean, (0.0, 0.9), **extra
-    )
+    plain = PlainTraining(state, generator, critic, d_loss, negative_mean, (0.0, 0.9), fresh=fresh, **extra)
     assert_same_losses(state, plain)
 
 
-def test_deep_dcgan_trains_as_a_plain_loop(state_of):
+@pytest.mark.parametrize("fresh", [0, 2])
+def test_deep_dcgan_trains_as_a_plain_loop(state_of, fresh):
     architecture = {"name": "deep_dcgan", "width": WIDTH, "initialization": "xavier"}
-    state = state_of((0.5, 0.9), architecture=architecture, objective={"name": "non_saturating"})
+    objective = {"name": "non_saturating"}
+    state = state_of((0.5, 0.9), architecture=architecture, objective=objective, **own_images(fresh))
     networks = PlainDeepDCGANGenerator(LATENT, WIDTH), PlainDeepDCGANDiscriminator(WIDTH)
-    plain = PlainTraining(state, *networks, cross_entropy, negative_log, (0.5, 0.9), apart=True)
+    plain = PlainTraining(state, *networks, cross_entropy, negative_log, (0.5, 0.9), apart=True, fresh=fresh)
     assert_same_losses(state, plain)
+
+
+def own_images(factor: int) -> dict:
+    """The keys with which G's step draws `factor` times as many images as D's; 0: it shares D's."""
+    return {"fresh_fakes": True, "generator_batch_factor": factor} if factor else {}

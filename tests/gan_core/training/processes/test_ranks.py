@@ -83,7 +83,7 @@ def through_layer(name: str, x: torch.Tensor, ranks: Ranks) -> dict:
     """The loss is a mean over the rows of some function of the outputs, as in training."""
     layer = layers()[name]
     if isinstance(layer, MinibatchDiscrimination | MinibatchStddev):
-        layer.gather = ranks.gather
+        layer.gather, layer.share = ranks.gather, ranks.share
     layer = ranks.synchronise_norms(layer)
     mine = ranks.share(x).clone().requires_grad_()
     y = layer(mine)
@@ -108,7 +108,12 @@ def layers() -> dict[str, nn.Module]:
         nn.init.normal_(norm.weight)
         nn.init.normal_(norm.bias)
     norms["norm2d_without_scale"] = nn.BatchNorm2d(3, affine=False)
-    return {**norms, "discrimination": MinibatchDiscrimination(5, 4), "stddev": MinibatchStddev()}
+    return {
+        **norms,
+        "discrimination": MinibatchDiscrimination(5, 4),
+        "stddev": MinibatchStddev(),
+        "stddev_of_groups": MinibatchStddev(4),
+    }
 
 
 def train_all(
@@ -224,6 +229,7 @@ def measured(together):
         "norm1d": rows,
         "discrimination": rows,
         "stddev": maps,
+        "stddev_of_groups": maps,
     }
     return measure_layers(Ranks(), inputs), together(measure_layers, inputs)
 
