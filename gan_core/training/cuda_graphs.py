@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from gan_core.data.feed import Batch
+from gan_core.training.critic_steps import first_generator_step
 from gan_core.training.optimizers import graphs_wanted
 from gan_core.training.state import TrainingState
 from gan_core.training.step import finish_step, prepare_step, train_step, update_networks
@@ -46,7 +47,7 @@ class CapturedStep:
     ) -> None:
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
-            if plain or self.steps < WARM_UP * self.state.experiment.n_critic:
+            if plain or self.steps < WARM_UP * first_generator_step(self.state.experiment):
                 train_step(self.state, images, labels, total_images, fresh)
             else:
                 self._replay(images, labels, total_images, fresh)

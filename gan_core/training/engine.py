@@ -14,6 +14,7 @@ from gan_core.evaluation.in_training import InTrainingEvaluation
 from gan_core.objectives import PENALTIES
 from gan_core.progress import Progress
 from gan_core.training.checkpoints import Checkpoints
+from gan_core.training.critic_steps import updates_generator
 from gan_core.training.cuda_graphs import CapturedStep, may_capture
 from gan_core.training.guards import GRACE, Finding, not_finite_finding, run_guards
 from gan_core.training.processes.interruptible import Post, run_interruptible
@@ -21,7 +22,7 @@ from gan_core.training.records.history import TIMES, not_finite
 from gan_core.training.records.listeners import Listeners, TrainingSnapshot
 from gan_core.training.records.tensorboard import TensorBoardLog
 from gan_core.training.state import TrainingState, is_finite
-from gan_core.training.step import generator_is_due, train_step
+from gan_core.training.step import train_step
 
 # A step that takes longer is worth a copy of what it begins with: a stop need not wait for its end.
 SLOW_STEP_SECONDS = 1.0
@@ -171,7 +172,7 @@ class Engine:
         state = self.state
         images, labels = self._batch(state.images_seen)
         fresh = None
-        if self.reads_ahead and generator_is_due(state):
+        if self.reads_ahead and updates_generator(self.experiment, state.step + 1):
             fresh = self._batch(state.images_seen + self.experiment.batch_size)
         measured = self._is_measured
         if self.captured:
@@ -179,7 +180,7 @@ class Engine:
         else:
             train_step(state, images, labels, self.total_images, fresh)
         if measured:
-            updated_generator = state.step % self.experiment.n_critic == 0
+            updated_generator = updates_generator(self.experiment, state.step)
             state.meter.add(state.gradient_norms(of_generator=updated_generator))
         state.seconds = time.monotonic() - self.clock_start
 
@@ -196,12 +197,13 @@ class Engine:
         """Whether the next step is one whose gradients a row shows: its last one, or that of the run."""
         since_row = self.state.step + 1 - self.state.meter_since[0]
         last = self.state.images_seen + self.experiment.batch_size >= self.total_images
-        return last or (since_row >= self.experiment.log_every and generator_is_due(self.state))
+        with_generator = updates_generator(self.experiment, self.state.step + 1)
+        return last or (since_row >= self.experiment.log_every and with_generator)
 
     @property
     def _row_is_due(self) -> bool:
         since_row = self.state.step - self.state.meter_since[0]
-        return since_row >= self.experiment.log_every and self.state.step % self.experiment.n_critic == 0
+        return since_row >= self.experiment.log_every and updates_generator(self.experiment, self.state.step)
 
     def _record(self, before: int) -> None:
         """Whatever is due after a step that began at `before` images seen; the end has its own records."""

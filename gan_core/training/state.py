@@ -218,6 +218,8 @@ class TrainingState:
                 module.draw = self.noise.mask
             elif isinstance(module, MinibatchDiscrimination | MinibatchStddev):
                 module.gather = self.ranks.gather
+                if isinstance(module, MinibatchStddev):
+                    module.share = self.ranks.share
         layout = image_memory_format(self.device)
         return self.ranks.synchronise_norms(network.to(self.device, memory_format=layout))
 

@@ -1,4 +1,4 @@
-"""One training step: an update of D on a batch of real images and, every `n_critic`-th time, one of G."""
+"""One training step: an update of D on a batch of real images and, where it is due, one of G."""
 
 import functools
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from gan_core.models.common import DiscriminatorOutput
 from gan_core.objectives import PENALTIES, class_loss, clip_weights
 from gan_core.objectives.penalties import Judged
 from gan_core.training.augmentation import as_seen, real_batch
+from gan_core.training.critic_steps import generator_steps, updates_generator
 from gan_core.training.optimizers import learning_rate_factor, set_learning_rates, share_left
 from gan_core.training.precision import autocast
 from gan_core.training.schedules import apply_schedules
@@ -32,8 +33,8 @@ def train_step(
 
     Of several ranks each gets its share of the batch. Nothing here waits for the device.
     """
-    updates_generator = prepare_step(state, total_images)
-    losses = update_networks(state, images, labels, updates_generator, fresh)
+    with_generator = prepare_step(state, total_images)
+    losses = update_networks(state, images, labels, with_generator, fresh)
     state.meter.add(losses)
     finish_step(state, len(images) * state.ranks.size)
 
@@ -46,14 +47,9 @@ def prepare_step(state: TrainingState, total_images: int) -> bool:
     if state.adaptive_augmentation:
         state.adaptive_augmentation.adjust(state.step, state.experiment.batch_size)
     if state.score_averages:
-        state.score_averages.prepare(state.step // state.experiment.n_critic + 1)
+        state.score_averages.prepare(generator_steps(state.experiment, state.step) + 1)
     state.noise_level.fill_(share_left(state.images_seen, total_images))
-    return generator_is_due(state)
-
-
-def generator_is_due(state: TrainingState) -> bool:
-    """Whether the next step updates G."""
-    return (state.step + 1) % state.experiment.n_critic == 0
+    return updates_generator(state.experiment, state.step + 1)
 
 
 def finish_step(state: TrainingState, count: int) -> None:
@@ -66,21 +62,26 @@ def update_networks(
     state: TrainingState,
     images: Tensor,
     labels: Tensor | None,
-    updates_generator: bool,
+    with_generator: bool,
     fresh: Batch | None = None,
 ) -> dict[str, Tensor]:
     """The work of a step on the device; the losses and scores as scalar tensors, by name.
 
     The fakes are made once: where G is updated after this update of D, they keep their graph and D's new
-    weights judge them again, as in PyTorch's DCGAN example; otherwise they are made without a graph.
+    weights judge them again, as in PyTorch's DCGAN example; otherwise they are made without a graph. With
+    `fresh_fakes` G's update makes its own, `generator_batch_factor` times as many, as in the code of WGAN's
+    and WGAN-GP's authors.
     """
-    real = real_batch(images, state.experiment, state.noise)
-    with torch.set_grad_enabled(updates_generator):
-        fake, fake_labels = _make_fakes(state, len(images))
+    experiment, count = state.experiment, len(images)
+    real = real_batch(images, experiment, state.noise)
+    with torch.set_grad_enabled(with_generator and not experiment.fresh_fakes):
+        fake, fake_labels = _make_fakes(state, count)
     losses = _update_discriminator(state, real, labels, fake.detach(), fake_labels)
-    if updates_generator:
+    if with_generator:
+        if experiment.fresh_fakes:
+            fake, fake_labels = _make_fakes(state, count * experiment.generator_batch_factor)
         if fresh:
-            real, labels = real_batch(fresh[0], state.experiment, state.noise), fresh[1]
+            real, labels = real_batch(fresh[0], experiment, state.noise), fresh[1]
         losses |= _update_generator(state, real, labels, fake, fake_labels)
     return losses
 

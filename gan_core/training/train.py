@@ -19,6 +19,7 @@ from gan_core.steps import Step
 from gan_core.store import Build, Manifest, Store
 from gan_core.store.lease import Lease
 from gan_core.training.checkpoints import Checkpoints
+from gan_core.training.critic_steps import generator_steps
 from gan_core.training.engine import Engine
 from gan_core.training.noise import stream_seed
 from gan_core.training.precision import precision_in_words
@@ -306,7 +307,7 @@ class Training:
             return
         decay = self.experiment.averaging_decay
         key = "ema_decay" if self.experiment.ema_decay else "ema_half_life"
-        steps = self.task.total_images // (self.experiment.batch_size * self.experiment.n_critic)
+        steps = generator_steps(self.experiment, self.task.total_images // self.experiment.batch_size)
         if decay and decay**steps > LEFT_OF_THE_BEGINNING:
             self.listeners.emit(
                 f"{key} {getattr(self.experiment, key)} is slow for the {steps:,} steps of G in this run: "
