@@ -141,8 +141,10 @@ def _discriminate(
 ) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
     """What D says of the real and of the generated images.
 
-    In one batch, which is faster. But in two where an image's neighbours matter, as under batch norm (Radford
-    et al. 2016, and the authors' code), or where each of several ranks draws a dropout mask for its share.
+    In one batch, which is faster; under spectral norm both are then judged after the same one step of the
+    power iteration, where two batches would take two. But in two where an image's neighbours matter, as under
+    batch norm (Radford et al. 2016, and the authors' code), or where each of several ranks draws a dropout
+    mask for its share.
     """
     if not state.discriminator.judges_images_alone or state.experiment.architecture.dropout:
         return state.discriminator(real, labels), state.discriminator(fake, fake_labels)
