@@ -36,6 +36,9 @@ Verdict = Literal[
     "vanished_gradients",
     "exploded_gradients",
     "mode_collapse",
+    "far_from_real",
+    "few_classes",
+    "got_worse",
     "stagnation",
 ]
 
@@ -70,7 +73,8 @@ class Experiment(Config):
     leaderboard's page can be filtered.
 
     What only watches does not change what is trained: `checkpoint_every`, `sample_every` (by default a
-    sixteenth of the run) and `evaluate_every` (images seen), `log_every` (steps of D), `evaluation_samples`
+    sixteenth of the run) and `evaluate_every` (by default an eighth of the run, 50,000 at most; images seen
+    all three), `log_every` (steps of D), `evaluation_samples`
     (images drawn for the in-training FID), and `keep_checkpoints`, the number of newest checkpoints kept
     beside the best one.
     """
@@ -105,7 +109,7 @@ class Experiment(Config):
     checkpoint_every: Images = 50_000
     keep_checkpoints: Annotated[int, Field(ge=1, le=1_000)] = 2
     sample_every: Annotated[Images | None, AbsentMeans(50_000)] = None
-    evaluate_every: Images = 50_000
+    evaluate_every: Annotated[Images | None, AbsentMeans(50_000)] = None
     evaluation_samples: Annotated[int, Field(ge=64, le=10**6)] = 2_000
     log_every: Images = 100
 

@@ -35,7 +35,8 @@ class TrainingState:
     random numbers of the steps. The place in the data is `images_seen`. `history` has the rows of losses,
     `evaluations` those of the in-training evaluation, `samples` (images_seen, uint8 (n, C, H, W)) of each
     sampling time, `best` the weights of both networks at the lowest in-training FID so far; `first_epoch` has
-    `images_seen`, `samples` and evaluation (`row`) of the end of the first epoch, and is None before it. All
+    `images_seen`, `samples` and evaluation (`row`) of the end of the first epoch, and is None before it;
+    `untrained` has the in-training evaluation of the beginning, and is None in runs that began without. All
     ranks hold the same.
     """
 
@@ -82,6 +83,7 @@ class TrainingState:
         self.samples: list[tuple[int, Tensor]] = []
         self.best: dict | None = None
         self.first_epoch: dict | None = None
+        self.untrained: Row | None = None
         self.measure: str | None = None
         self.fixed_latents, self.fixed_labels = fixed_inputs(experiment, self.generator.n_classes, device)
 
@@ -105,7 +107,7 @@ class TrainingState:
         same = self.measure in (None, measure)
         self.measure = measure
         if not same:
-            self.best = None
+            self.best = self.untrained = None
             self.evaluations = [_without_fid(row) for row in self.evaluations]
             if self.first_epoch:
                 self.first_epoch = {**self.first_epoch, "row": _without_fid(self.first_epoch["row"])}
@@ -156,6 +158,7 @@ class TrainingState:
             "samples": [list(sample) for sample in self.samples],
             "best": self.best,
             "first_epoch": self.first_epoch,
+            "untrained": self.untrained,
             "measure": self.measure,
         }
 
@@ -190,7 +193,8 @@ class TrainingState:
         self.history, self.evaluations = list(state["history"]), list(state["evaluations"])
         self.samples = [(seen, images) for seen, images in state["samples"]]
         self.best, self.measure = state["best"], state["measure"]
-        self.first_epoch = state.get("first_epoch")  # checkpoints of earlier versions have none
+        # Checkpoints of earlier versions have none of these.
+        self.first_epoch, self.untrained = state.get("first_epoch"), state.get("untrained")
 
     def _average(self) -> GeneratorEMA | None:
         decay = self.experiment.averaging_decay
