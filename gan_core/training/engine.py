@@ -11,6 +11,7 @@ import torch
 from gan_core.data.feed import FeedInterrupted, TrainingFeed
 from gan_core.errors import GanError, TrainingError
 from gan_core.evaluation.in_training import InTrainingEvaluation
+from gan_core.numerics import MEASURING, training_policy
 from gan_core.objectives import PENALTIES
 from gan_core.progress import Progress
 from gan_core.training.checkpoints import Checkpoints
@@ -116,14 +117,15 @@ class Engine:
     def _train(self, stop: threading.Event, post: Post) -> None:
         if self.state.device.type == "cuda":
             torch.cuda.set_device(self.state.device)  # each thread has its own
-        self.begin(post)
-        with contextlib.suppress(FeedInterrupted):
-            while not (self.finished or self.ranks.any(stop.is_set())):
-                self.step()
-        if self.finished:
-            self._end()
-        elif self.state.images_seen != self.saved_at:
-            self._save()
+        with training_policy(self.state.device).applied():
+            self.begin(post)
+            with contextlib.suppress(FeedInterrupted):
+                while not (self.finished or self.ranks.any(stop.is_set())):
+                    self.step()
+            if self.finished:
+                self._end()
+            elif self.state.images_seen != self.saved_at:
+                self._save()
 
     def begin(self, post: Post) -> None:
         """Before the first step of this process; `post` takes what the calling thread is to do."""
@@ -288,7 +290,8 @@ class Engine:
             return False
         row = {"images_seen": self.state.images_seen}
         if self.evaluation:
-            row |= self.evaluation.measure(self.state.sampler.eval())
+            with MEASURING.applied():
+                row |= self.evaluation.measure(self.state.sampler.eval())
             self.state.generator.train()
         row = self.ranks.of_first(row)
         self.state.evaluations.append(row)
@@ -314,7 +317,8 @@ class Engine:
             return
         row = {}
         if self.evaluation:
-            row = self.evaluation.measure(state.sampler.eval())
+            with MEASURING.applied():
+                row = self.evaluation.measure(state.sampler.eval())
             state.generator.train()
         row = self.ranks.of_first(row)
         state.first_epoch = {"images_seen": state.images_seen, "samples": state.draw_fixed(), "row": row}
