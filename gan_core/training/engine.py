@@ -15,7 +15,7 @@ from gan_core.numerics import MEASURING, training_policy
 from gan_core.objectives import PENALTIES
 from gan_core.progress import Progress
 from gan_core.training.checkpoints import Checkpoints
-from gan_core.training.cuda_graphs import CapturedStep, may_capture
+from gan_core.training.cuda_graphs import CapturedStep, CudaRecorder, may_capture
 from gan_core.training.guards import GRACE, Finding, not_finite_finding, run_guards
 from gan_core.training.processes.interruptible import Post, run_interruptible
 from gan_core.training.records.history import TIMES, not_finite
@@ -63,7 +63,9 @@ class Engine:
         self.said: set[str] = set()
         self.stopped_by: Finding | None = None
         self.observing = threading.Semaphore(OBSERVATIONS_AT_ONCE)
-        self.captured = CapturedStep(state) if may_capture(state) else None
+        self.captured = None
+        if may_capture(state):
+            self.captured = CapturedStep(state, CudaRecorder(state.device), self._say)
         self.saving = threading.Lock()
         self.kept: dict | None = None
         self.slow, self.given_up = False, False
@@ -109,6 +111,11 @@ class Engine:
                     self.saved_at = self.began_at
             self.given_up = True
         return True
+
+    @property
+    def replays_graphs(self) -> bool:
+        """Whether steps are replayed as CUDA graphs, at this moment of the run."""
+        return self.captured is not None and self.captured.given_up is None
 
     @property
     def finished(self) -> bool:

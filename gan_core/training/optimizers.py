@@ -11,8 +11,8 @@ CUDA_GRAPHS = "GAN_CUDA_GRAPHS"
 
 
 def graphs_wanted(device: torch.device) -> bool:
-    """Whether steps are to be recorded as CUDA graphs: on a GPU, where GAN_CUDA_GRAPHS is 1."""
-    return device.type == "cuda" and os.environ.get(CUDA_GRAPHS) == "1"
+    """Whether steps are to be recorded as CUDA graphs: on a GPU, unless GAN_CUDA_GRAPHS is 0."""
+    return device.type == "cuda" and os.environ.get(CUDA_GRAPHS) != "0"
 
 
 def build_optimizer(network: nn.Module, config: Optimizer, device: torch.device) -> torch.optim.Optimizer:

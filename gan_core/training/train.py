@@ -83,7 +83,7 @@ def run_training(
     images_seen, images_per_second, d_loss, g_loss, seconds_training, parameters_generator,
     parameters_discriminator, and of the in-training evaluation fid_in_training, fid_best, images_seen_best,
     diversity. Details: verdicts, stopped_by, published, first_epoch, peak_memory_bytes, conditions,
-    numerics (see `training_numerics`), progress (see `describe_strip`).
+    numerics (see `training_numerics`, and `cuda_graphs`), progress (see `describe_strip`).
 
     Raises `ConfigError` where the task and `ranks` do not fit together, and `TrainingError` for a loss that
     is not finite where there is no best to keep, for a checkpoint of another configuration, and where one of
@@ -188,7 +188,8 @@ class Training:
         if work:
             write_results(engine, self._published(engine), self.task.shards, work)
             work.details |= {"data": data, MEMORY: memory.bytes()}
-            work.details["numerics"] = training_numerics(self.device)
+            numerics = training_numerics(self.device) | {"cuda_graphs": engine.replays_graphs}
+            work.details["numerics"] = numerics
             classifier = self.task.classifier
             work.details[CONDITIONS] = conditions(
                 self.experiment,
