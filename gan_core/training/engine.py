@@ -12,11 +12,12 @@ import torch
 from gan_core.data.feed import Batch, FeedInterrupted, TrainingFeed
 from gan_core.errors import GanError, TrainingError
 from gan_core.evaluation.in_training import InTrainingEvaluation
+from gan_core.numerics import MEASURING, training_policy
 from gan_core.objectives import PENALTIES
 from gan_core.progress import Progress
 from gan_core.training.checkpoints import Checkpoints
 from gan_core.training.critic_steps import updates_generator
-from gan_core.training.cuda_graphs import CapturedStep, may_capture
+from gan_core.training.cuda_graphs import CapturedStep, CudaRecorder, may_capture
 from gan_core.training.guards import GRACE, Finding, run_guards
 from gan_core.training.guards.not_finite import not_finite_finding
 from gan_core.training.processes.interruptible import Post, run_interruptible
@@ -71,7 +72,9 @@ class Engine:
         self.said: set[str] = set()
         self.stopped_by: Finding | None = None
         self.observing = threading.Semaphore(OBSERVATIONS_AT_ONCE)
-        self.captured = CapturedStep(state) if may_capture(state) else None
+        self.captured = None
+        if may_capture(state):
+            self.captured = CapturedStep(state, CudaRecorder(state.device), self._say)
         self.saving = threading.Lock()
         self.kept: dict | None = None
         self.slow, self.given_up = False, False
@@ -119,20 +122,26 @@ class Engine:
         return True
 
     @property
+    def replays_graphs(self) -> bool:
+        """Whether steps are replayed as CUDA graphs, at this moment of the run."""
+        return self.captured is not None and self.captured.given_up is None
+
+    @property
     def finished(self) -> bool:
         return self.state.images_seen >= self.total_images or self.stopped_by is not None
 
     def _train(self, stop: threading.Event, post: Post) -> None:
         if self.state.device.type == "cuda":
             torch.cuda.set_device(self.state.device)  # each thread has its own
-        self.begin(post)
-        with contextlib.suppress(FeedInterrupted):
-            while not (self.finished or self.ranks.any(stop.is_set())):
-                self.step()
-        if self.finished:
-            self._end()
-        elif self.state.images_seen != self.saved_at:
-            self._save()
+        with training_policy(self.state.device).applied():
+            self.begin(post)
+            with contextlib.suppress(FeedInterrupted):
+                while not (self.finished or self.ranks.any(stop.is_set())):
+                    self.step()
+            if self.finished:
+                self._end()
+            elif self.state.images_seen != self.saved_at:
+                self._save()
 
     def begin(self, post: Post) -> None:
         """Before the first step of this process; `post` takes what the calling thread is to do."""
@@ -321,7 +330,8 @@ class Engine:
         """What the in-training evaluation says of this moment, the same on all ranks."""
         row: Row = {}
         if self.evaluation:
-            row = self.evaluation.measure(self.state.sampler.eval())
+            with MEASURING.applied():
+                row = self.evaluation.measure(self.state.sampler.eval())
             self.state.generator.train()
             if "fid" in row and self.state.untrained:
                 row["fid_untrained"] = self.state.untrained["fid"]

@@ -1,5 +1,6 @@
 """One training step: an update of D on a batch of real images and, where it is due, one of G."""
 
+import contextlib
 import functools
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ from torch import Tensor
 from gan_core.config import Experiment
 from gan_core.data.feed import Batch
 from gan_core.models.common import DiscriminatorOutput
+from gan_core.numerics import without_tf32
 from gan_core.objectives import PENALTIES, class_loss, clip_weights
 from gan_core.objectives.penalties import Judged
 from gan_core.training.augmentation import as_seen, real_batch
@@ -124,13 +126,15 @@ def _update_discriminator(
         fake_points,
         state.score_averages,
     )
-    penalty, penalties = _penalties(state, judged)
+    with without_tf32():
+        penalty, penalties = _penalties(state, judged)
     loss, losses = adversarial + penalty, {"d_loss": adversarial, **penalties}
     if experiment.conditioning.name == "acgan":
         of_class = _discriminator_class_loss(experiment, of_real, labels, of_fake, fake_labels)
         loss = loss + experiment.conditioning.d_scale * of_class
         losses["d_class_loss"] = of_class
-    _descend(state, "discriminator", loss)
+    with without_tf32() if penalties else contextlib.nullcontext():  # their second gradients, too
+        _descend(state, "discriminator", loss)
     if experiment.objective.weight_clip:
         clip_weights(state.discriminator.parameters(), experiment.objective.weight_clip)
     return losses | _scores(state, real_scores.detach(), fake_scores.detach())

@@ -14,6 +14,7 @@ from gan_core.devices import training_device
 from gan_core.errors import TrainingError
 from gan_core.evaluation.classifier import load_classifier
 from gan_core.evaluation.in_training import InTrainingEvaluation, read_real_images
+from gan_core.numerics import training_numerics
 from gan_core.remedies import how_to_make
 from gan_core.steps import Step
 from gan_core.store import Build, Manifest, Store
@@ -84,7 +85,7 @@ def run_training(
     images_seen, images_per_second, d_loss, g_loss, seconds_training, parameters_generator,
     parameters_discriminator, and of the in-training evaluation fid_in_training, fid_best, images_seen_best,
     diversity. Details: verdicts, stopped_by, published, first_epoch, peak_memory_bytes, conditions,
-    progress (see `describe_strip`).
+    numerics (see `training_numerics`, and `cuda_graphs`), progress (see `describe_strip`).
 
     Raises `ConfigError` where the task and `ranks` do not fit together, and `TrainingError` for a loss that
     is not finite where there is no best to keep, for a checkpoint of another configuration, and where one of
@@ -189,6 +190,8 @@ class Training:
         if work:
             write_results(engine, self._published(engine), self.task.shards, work)
             work.details |= {"data": data, MEMORY: memory.bytes(), "precision": state.precision}
+            numerics = training_numerics(self.device) | {"cuda_graphs": engine.replays_graphs}
+            work.details["numerics"] = numerics
             classifier = self.task.classifier
             work.details[CONDITIONS] = conditions(
                 self.experiment,
