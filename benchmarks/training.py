@@ -7,7 +7,7 @@ and the same optimisers:
 
 - `engine`: `gan_core.training.engine.Engine` with what it does at every step of a run: the lease, the rows of
   losses every 100 steps, the guards, TensorBoard. Samples, evaluations and checkpoints come every so many
-  images and are left out. GAN_CUDA_GRAPHS counts.
+  images and are left out. On a GPU as CUDA graphs, unless GAN_CUDA_GRAPHS is 0.
 - `example`: the loop of PyTorch's DCGAN example, written in the obvious way: a DataLoader over images in
   memory with torchvision's transforms, as for its CIFAR-10, and the losses read every step; with two workers
   (its default) and with none, and the faster of both counts.
@@ -24,7 +24,6 @@ import argparse
 import contextlib
 import csv
 import functools
-import os
 import statistics
 import tempfile
 import time
@@ -49,6 +48,7 @@ from gan_core.store import Store
 from gan_core.store.lease import Lease
 from gan_core.training.checkpoints import Checkpoints
 from gan_core.training.engine import Engine
+from gan_core.training.optimizers import graphs_wanted
 from gan_core.training.records.listeners import Listeners
 from gan_core.training.records.tensorboard import TensorBoardLog, tensorboard_folder
 from gan_core.training.state import TrainingState
@@ -388,7 +388,7 @@ def main() -> None:
     options = parser.parse_args()
     device = torch.device(options.device)
     operations = fastest_product(device, options.precision)
-    graphs = ", CUDA graphs" if os.environ.get("GAN_CUDA_GRAPHS") == "1" else ""
+    graphs = ", CUDA graphs" if graphs_wanted(device) else ""
     where = f"{describe_device(device)}, torch {torch.__version__}, {options.precision}{graphs}"
     print(f"{where}; a matrix product reaches {operations / 1e9:,.0f} GFLOP/s")
     rows = []

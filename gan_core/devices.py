@@ -50,9 +50,14 @@ def describe_device(device: torch.device) -> str:
 
 
 def fast_bfloat16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16 itself; a processor that does not is many times slower so."""
+    """Whether the device computes in bfloat16 itself; a processor that does not is many times slower so.
+
+    Never Apple's GPU: what it gains there was never measured.
+    """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "mps":
+        return False
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 

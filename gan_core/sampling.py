@@ -22,6 +22,7 @@ from gan_core.images import enlargement, grid_png, to_uint8
 from gan_core.models import build_generator
 from gan_core.models.common import draw_latents
 from gan_core.models.weights import load_weights
+from gan_core.numerics import MEASURING
 from gan_core.progress import Progress
 from gan_core.remedies import how_to_make
 from gan_core.steps import GRID_COLUMNS, GRID_ROWS
@@ -99,7 +100,7 @@ def images_of(generator: nn.Module, z: Tensor, labels: Tensor | None = None) -> 
     """What a generator makes of latents (B, latent.size) and labels int64 (B,): float (B, C, H, W) in its
     `image_range`, on its device."""
     device = next(generator.parameters()).device
-    with torch.inference_mode():
+    with torch.inference_mode(), MEASURING.applied():
         return generator(z.to(device), None if labels is None else labels.to(device))
 
 

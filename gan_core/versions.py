@@ -16,8 +16,8 @@ CODE_VERSIONS = {
     "analysis": "1",
     "chosen_analysis": "1",
     "external_evaluation": "1",
-    "leaderboard": "5",
+    "leaderboard": "6",
     "answer": "2",
     "answers": "2",
-    "report": "7",
+    "report": "8",
 }

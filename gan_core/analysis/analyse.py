@@ -51,12 +51,15 @@ def analyse_experiment(
             raise ConfigError(f"`{name}` cannot be made of {experiment.name}: {left_out[name]}")
 
     def build(work: Build) -> None:
+        from gan_core.numerics import MEASURING
+
         work.figures = {figure: None for one in chosen.values() for figure in one.figures}
         work.details = {"analyses": {}, "left_out": left_out}
         made = [name for name in chosen if name not in left_out]
         for place, name in enumerate(made, start=1):
             emit(f"analysing {experiment.name}: {name} ({place} of {len(made)})")
-            _record(work, name, chosen[name].look(subject))
+            with MEASURING.applied():
+                _record(work, name, chosen[name].look(subject))
         for name, why in left_out.items():
             emit(f"analysing {experiment.name}: no {name}: {why}")
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Literal
 
 from gan_core.evaluation.figures import FIGURES, Figure, count, is_missing, percent
 from gan_core.evaluation.judging.impostors import LITTLE, UNLIKE
-from gan_core.evaluation.judging.verdicts import FIGURE_NAMES, STOPPED, in_words
+from gan_core.evaluation.judging.verdicts import FAR_FROM_REAL, FIGURE_NAMES, STOPPED, in_words
 from gan_core.evaluation.metrics import METRICS
 
 if TYPE_CHECKING:
     from gan_core.comparing.runs import Run
 
 # These verdicts say that a run could be better; one of the others says that it failed.
-NO_FAILURES = ("stagnation", "too_short_to_judge", LITTLE, UNLIKE)
+NO_FAILURES = ("stagnation", "got_worse", "too_short_to_judge", FAR_FROM_REAL, LITTLE, UNLIKE)
 FAILURES = (
     *(in_words(name) for name in ("not_finite", *FIGURE_NAMES) if name not in NO_FAILURES),
     STOPPED,

@@ -36,6 +36,9 @@ Verdict = Literal[
     "vanished_gradients",
     "exploded_gradients",
     "mode_collapse",
+    "far_from_real",
+    "few_classes",
+    "got_worse",
     "stagnation",
 ]
 
@@ -56,15 +59,22 @@ class Length(Config):
 class Experiment(Config):
     """One file of `configs/experiments/`, or one point of its grid.
 
-    The clock is images seen: every real image shown to D counts one. `shuffle_window`: images are shuffled
-    among so many, taken from shards in a shuffled order; a dataset that does not fit into memory streams
-    through it. `ema_decay` averages G's weights, by step of G; `ema_half_life` does so by images seen, after
-    which what G was counts half. `publish`: the generator that is drawn from, that of the end or that of the
-    best in-training FID. `stop_on`: the verdicts that end a run early, after a tenth of it, and keep the best
-    generator. `tags`: words of yours, by which the leaderboard's page can be filtered.
+    The clock is images seen: every real image shown to D counts one. `n_critic` is the number of D's steps
+    for one of G; `n_critic_long` that for each of G's first 25 steps and for every 500th one (100 in the code
+    of Arjovsky et al. 2017; 0: those as any other). `fresh_fakes`: G's step draws images of its own, where it
+    otherwise learns from those that D has just seen, judged again; `generator_batch_factor` times as many as
+    D's step then (2 in WGAN-GP's code for CIFAR-10 and in pytorch-gan-collections).
+
+    `shuffle_window`: images are shuffled among so many, taken from shards in a shuffled order; a dataset that
+    does not fit into memory streams through it. `ema_decay` averages G's weights, by step of G;
+    `ema_half_life` does so by images seen, after which what G was counts half. `publish`: the generator that
+    is drawn from, that of the end or that of the best in-training FID. `stop_on`: the verdicts that end a run
+    early, after a tenth of it, and keep the best generator. `tags`: words of yours, by which the
+    leaderboard's page can be filtered.
 
     What only watches does not change what is trained: `checkpoint_every`, `sample_every` (by default a
-    sixteenth of the run) and `evaluate_every` (images seen), `log_every` (steps of D), `evaluation_samples`
+    sixteenth of the run) and `evaluate_every` (by default an eighth of the run, 50,000 at most; images seen
+    all three), `log_every` (steps of D), `evaluation_samples`
     (images drawn for the in-training FID), and `keep_checkpoints`, the number of newest checkpoints kept
     beside the best one.
     """
@@ -82,12 +92,16 @@ class Experiment(Config):
     learning_rate_decay: Literal["none", "linear"] = "none"
     schedules: Schedules = Schedules()
     n_critic: Annotated[int, Field(ge=1, le=1_000)] = 1
+    n_critic_long: Annotated[int, Field(ge=0, le=1_000)] = 0
+    fresh_fakes: Flag = False
+    generator_batch_factor: Annotated[int, Field(ge=1, le=16)] = 1
     batch_size: Annotated[int, Field(ge=2, le=65_536)] = 64
     length: Length
     horizontal_flips: Flag = False
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     ema_half_life: Annotated[float, Field(ge=0, le=1e12)] | None = None
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    penalty_precision: Literal["fp32", "bf16"] = "fp32"
     seed: Seed = 0
     shuffle_window: Images = 65_536
     publish: Literal["last", "best"] = "last"
@@ -95,7 +109,7 @@ class Experiment(Config):
     checkpoint_every: Images = 50_000
     keep_checkpoints: Annotated[int, Field(ge=1, le=1_000)] = 2
     sample_every: Annotated[Images | None, AbsentMeans(50_000)] = None
-    evaluate_every: Images = 50_000
+    evaluate_every: Annotated[Images | None, AbsentMeans(50_000)] = None
     evaluation_samples: Annotated[int, Field(ge=64, le=10**6)] = 2_000
     log_every: Images = 100
 
@@ -116,14 +130,7 @@ class Experiment(Config):
 
     @model_validator(mode="after")
     def _consistent(self):
-        for check in (
-            _tags_once,
-            _single_images,
-            _bounded_critic,
-            _spectral_norm,
-            _one_average,
-            _scheduled_values,
-        ):
+        for check in CHECKS:
             check(self)
         return self
 
@@ -318,3 +325,60 @@ def _scheduled_augmentation(experiment: Experiment) -> None:
         raise Contradiction(
             "schedules.augmentation_probability.to", f"a probability is at most 1, not {schedule.to:g}"
         )
+
+
+def _class_in_norms(experiment: Experiment) -> None:
+    if experiment.architecture.class_in_norms and not experiment.conditional:
+        raise Contradiction(
+            "architecture.generator_norm",
+            "`conditional_batch` has a scale and a shift for each class, but G has no classes: set "
+            "conditioning.name to `projection` or `acgan`, or generator_norm to `batch`",
+        )
+
+
+def _generator_batch(experiment: Experiment) -> None:
+    if experiment.generator_batch_factor > 1 and not experiment.fresh_fakes:
+        raise Contradiction(
+            "generator_batch_factor",
+            "generator_batch_factor is for images that G's step draws itself: set `fresh_fakes: true`, or "
+            "remove it",
+        )
+    if experiment.generator_batch_factor > 1 and OBJECTIVES[experiment.objective.name].compares_pairs:
+        raise Contradiction(
+            "generator_batch_factor",
+            f"objective `{experiment.objective.name}` compares each generated image with a real one, of "
+            "which there are `batch_size`: set generator_batch_factor to 1",
+        )
+
+
+def _long_critic(experiment: Experiment) -> None:
+    if 0 < experiment.n_critic_long < experiment.n_critic:
+        raise Contradiction(
+            "n_critic_long",
+            f"n_critic_long is the number of steps of D where they are more than n_critic's "
+            f"{experiment.n_critic}: raise it, or set it to 0",
+        )
+
+
+def _groups(experiment: Experiment) -> None:
+    group = experiment.architecture.minibatch_stddev_group
+    if group and experiment.batch_size % group:
+        raise Contradiction(
+            "architecture.minibatch_stddev_group",
+            f"groups of {group} do not divide a batch of {experiment.batch_size}: change "
+            "minibatch_stddev_group or batch_size",
+        )
+
+
+CHECKS = (
+    _tags_once,
+    _single_images,
+    _bounded_critic,
+    _spectral_norm,
+    _class_in_norms,
+    _generator_batch,
+    _long_critic,
+    _groups,
+    _one_average,
+    _scheduled_values,
+)

@@ -10,6 +10,7 @@ from gan_core.objectives import PENALTIES
 
 Width = Annotated[int, Field(ge=1, le=8_192), AlwaysCounts]
 Norm = Annotated[Literal["batch", "layer", "none"], AlwaysCounts]
+GeneratorNorm = Annotated[Literal["batch", "layer", "none", "conditional_batch"], AlwaysCounts]
 
 
 class Architecture(Config):
@@ -20,22 +21,25 @@ class Architecture(Config):
     where it is another one. `discriminator_norm` defaults to batch norm (`mlp`: none); to layer norm under a
     penalty on D's gradient, which is taken image by image and has no meaning through batch norm (Gulrajani et
     al. 2017, section 4); and to none with `spectral_norm`, which normalises every layer of D by its largest
-    singular value (Miyato et al. 2018).
+    singular value (Miyato et al. 2018). `generator_norm: conditional_batch` has a scale and a shift for each
+    class, and then the class does not stand beside the latent (de Vries et al. 2017; `resnet` has it).
     `dropout` is the share of D's activations that are dropped after each hidden layer.
     `minibatch_discrimination` is the number of its kernels (Salimans et al. 2016; 0: off);
-    `minibatch_stddev` gives D the spread within the batch (Karras et al. 2018). `initialization`: N(0, 0.02),
-    orthogonal, or Glorot's uniform (`xavier`).
+    `minibatch_stddev` gives D the spread within the batch (Karras et al. 2018), `minibatch_stddev_group` that
+    within groups of so many images (4 in their code; 0: the whole batch is one).
+    `initialization`: N(0, 0.02), orthogonal, or Glorot's uniform (`xavier`).
     """
 
     name: Annotated[str, registered_in(ARCHITECTURES)] = "dcgan"
     width: Width = 64
     discriminator_width: Width = 64
-    generator_norm: Norm = "batch"
+    generator_norm: GeneratorNorm = "batch"
     discriminator_norm: Norm = "batch"
     spectral_norm: Flag = False
     dropout: Fraction = 0.0
     minibatch_discrimination: Annotated[int, Field(ge=0, le=10_000)] = 0
     minibatch_stddev: Flag = False
+    minibatch_stddev_group: Annotated[int, Field(ge=0, le=65_536)] = 0
     initialization: Literal["normal", "orthogonal", "xavier"] = "normal"
 
     @model_validator(mode="after")
@@ -53,7 +57,24 @@ class Architecture(Config):
                 f"minibatch_stddev adds a map of pixels, which `{self.name}` has not: "
                 "use minibatch_discrimination",
             )
+        if self.minibatch_stddev_group and not self.minibatch_stddev:
+            raise Contradiction(
+                "minibatch_stddev_group",
+                "minibatch_stddev_group is the size of minibatch_stddev's groups, which is off: set "
+                "`minibatch_stddev: true`, or remove it",
+            )
+        if self.minibatch_stddev_group == 1:
+            raise Contradiction(
+                "minibatch_stddev_group",
+                "a group of one image has no spread: set minibatch_stddev_group to 2 or more, or to 0 for "
+                "the whole batch",
+            )
         return self
+
+    @property
+    def class_in_norms(self) -> bool:
+        """Whether the class enters G through its norms, not beside the latent."""
+        return self.generator_norm == "conditional_batch"
 
     @property
     def minibatch_layers(self) -> list[str]:

@@ -107,7 +107,8 @@ class Objective(Config):
 
 
 class Conditioning(Config):
-    """How the class enters. In G it stands one-hot beside the latent.
+    """How the class enters. In G it stands one-hot beside the latent, or chooses the norms' scales and shifts
+    (`architecture.generator_norm: conditional_batch`).
 
     `acgan`: an auxiliary classifier on D (Odena et al. 2017). `d_scale` and `g_scale` weigh its cross-entropy
     in the two losses. `on_fakes`: whether D's classifier is also trained on generated images, as in the ACGAN

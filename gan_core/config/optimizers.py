@@ -59,7 +59,12 @@ class RMSProp(OptimizerKind):
         import torch
 
         return torch.optim.RMSprop(
-            parameters, alpha=config.smoothing, momentum=config.momentum, capturable=captured, **common
+            parameters,
+            alpha=config.smoothing,
+            momentum=config.momentum,
+            capturable=captured,
+            foreach=captured or None,  # one tensor at a time, torch would read the rate on the host
+            **common,
         )
 
 

@@ -47,7 +47,7 @@ name: {name}
 # tags: []
 dataset: {dataset}
 architecture:
-  # dcgan (16 to 256 pixels), resnet (32 to 128), mlp (8 to 128), dense_dcgan (64).
+  # dcgan (16 to 256 pixels), resnet, sndcgan and deep_dcgan (32 to 128), mlp (8 to 128), dense_dcgan (64).
   # name: dcgan
   # Filters at the outermost layer: 64 as in the paper; 32 is quick to try.
   width: 32

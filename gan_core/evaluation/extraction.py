@@ -14,6 +14,7 @@ import torch
 from gan_core.errors import EvaluationError
 from gan_core.evaluation.extractors.base import FeatureExtractor
 from gan_core.evaluation.metrics.base import Batch, ImageSet, Statistic
+from gan_core.numerics import MEASURING
 from gan_core.progress import Progress
 
 BATCH_SIZE = 64
@@ -83,7 +84,8 @@ def extract_into(
     start = 0
     sameness = _Sameness()
     for images, labels in batches:
-        batch = Batch(images, *extractor.extract(images), labels)
+        with MEASURING.applied():
+            batch = Batch(images, *extractor.extract(images), labels)
         _require_finite(batch, extractor, start)
         sameness.update(batch)
         for part in parts:

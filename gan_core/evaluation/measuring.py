@@ -143,10 +143,11 @@ def _arithmetic(extractor: FeatureExtractor) -> str:
     """float32, and whether a GPU may round the factors of its products to TensorFloat-32."""
     import torch
 
+    from gan_core.numerics import MEASURING
+
     device = getattr(extractor, "device", None)
     on_gpu = device is not None and torch.device(device).type == "cuda"
-    rounded = on_gpu and (torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32)
-    return "float32+tf32" if rounded else "float32"
+    return "float32+tf32" if on_gpu and MEASURING.tf32 else "float32"
 
 
 @functools.cache

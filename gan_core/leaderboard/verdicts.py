@@ -14,9 +14,11 @@ from gan_core.evaluation.judging.verdicts import (
     UNKNOWN,
     final_findings,
     findings_of_evaluation,
+    findings_of_training,
     in_words,
     listed,
     nothing_found,
+    verdicts_of_training,
 )
 from gan_core.store import Manifest
 
@@ -34,7 +36,7 @@ def verdict_text(trained: Manifest | None, evaluation: Manifest | None = None) -
         if of_samples:
             return listed([finding["verdict"] for finding in of_samples])
         return nothing_found(evaluation.figures) if is_external(evaluation) else UNKNOWN
-    of_guards = str(trained.figures.get("verdict", UNKNOWN))
+    of_guards = verdicts_of_training(trained, evaluation)
     final = [finding["verdict"] for finding in final_findings(trained, evaluation)]
     if not final:
         return of_guards
@@ -66,7 +68,7 @@ def worst_of(text: str) -> str:
 
 def findings(trained: Manifest, evaluation: Manifest | None = None) -> list[dict[str, Any]]:
     """All findings, the guards' and the final ones: records with verdict, text, figure, images_seen, keys."""
-    return [*trained.details.get("verdicts", []), *final_findings(trained, evaluation)]
+    return [*findings_of_training(trained, evaluation), *final_findings(trained, evaluation)]
 
 
 def finding_title(finding: dict[str, Any]) -> str:

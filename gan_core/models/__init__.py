@@ -33,8 +33,9 @@ def build_generator(experiment: Experiment, *, channels: int, image_size: int, n
     architecture = experiment.architecture
     check_image_size(architecture.name, image_size)
     n_classes = _classes(experiment, n_classes)
+    beside_latent = 0 if architecture.class_in_norms else n_classes
     project, layers = ARCHITECTURES[architecture.name].generator_layers(
-        architecture, experiment.latent.size + n_classes, channels, image_size
+        architecture, experiment.latent.size + beside_latent, channels, image_size, n_classes
     )
     return Generator(experiment, project, layers, n_classes)
 

@@ -53,7 +53,7 @@ def _initialize_layer(module: nn.Module, name: str) -> None:
             nn.init.orthogonal_(module.weight)
         else:
             nn.init.xavier_uniform_(module.weight, getattr(module, "xavier_gain", 1.0))
-    elif isinstance(module, _BatchNorm) and name == "normal":
+    elif isinstance(module, _BatchNorm) and module.affine and name == "normal":
         nn.init.normal_(module.weight, 1.0, 0.02)
     if getattr(module, "bias", None) is not None:
         nn.init.zeros_(module.bias)

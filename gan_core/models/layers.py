@@ -55,7 +55,7 @@ class MinibatchDiscrimination(nn.Module):
         self.project = nn.Linear(features, kernels * KERNEL_DIMENSIONS, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        rows = _at_least_float32(self.project(features)).unflatten(1, (self.kernels, KERNEL_DIMENSIONS))
+        rows = at_least_float32(self.project(features)).unflatten(1, (self.kernels, KERNEL_DIMENSIONS))
         distances = (rows[:, None] - self.gather(rows)[None]).abs().sum(3)
         return torch.exp(-distances).sum(1)
 
@@ -65,19 +65,30 @@ class MinibatchStddev(nn.Module):
 
     Karras et al. 2018, section 3: the standard deviation over the batch (divided by B) of each feature at
     each pixel, averaged to one number, the same for the whole batch; 1e-8 under the root as in the authors'
-    code. Before a block with batch norm it counts several times less in a fresh network: batch norm
-    subtracts what is the same for the whole batch, and only borders and shortcuts let the rest through.
-    Where several processes share the batch, `gather` makes all rows of a process's own.
+    code. With a `group` of n the batch is B / n groups with a number each, and image i is in group i modulo
+    B / n, as in that code; a batch that n does not divide is one group. Before a block with batch norm it
+    counts several times less in a fresh network: batch norm subtracts what is the same for the whole batch,
+    and only borders and shortcuts let the rest through.
+    Where several processes share the batch, `gather` makes all rows of a process's own, and `share` takes a
+    process's rows of all.
     """
 
-    def __init__(self):
+    def __init__(self, group: int = 0):
         super().__init__()
+        self.group = group
         self.gather: Callable[[Tensor], Tensor] = _all_rows_are_here
+        self.share: Callable[[Tensor], Tensor] = _all_rows_are_here
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = self.gather(_at_least_float32(x))
-        deviation = (rows.var(0, unbiased=False) + 1e-8).sqrt().mean()
-        new_map = deviation.to(x.dtype).expand(len(x), 1, *x.shape[2:])
+        rows = self.gather(at_least_float32(x))
+        if not self.group or len(rows) % self.group:
+            deviation = (rows.var(0, unbiased=False) + 1e-8).sqrt().mean()
+            new_map = deviation.to(x.dtype).expand(len(x), 1, *x.shape[2:])
+        else:
+            groups = rows.unflatten(0, (self.group, -1))  # (n, B / n, C, H, W)
+            deviations = (groups.var(0, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))
+            mine = self.share(deviations.repeat(self.group)).to(x.dtype)
+            new_map = mine[:, None, None, None].expand(len(x), 1, *x.shape[2:])
         return torch.cat([x, new_map], 1).contiguous(memory_format=image_memory_format(x.device))
 
 
@@ -85,7 +96,8 @@ def _all_rows_are_here(rows: Tensor) -> Tensor:
     return rows
 
 
-def _at_least_float32(x: Tensor) -> Tensor:
+def at_least_float32(x: Tensor) -> Tensor:
+    """The same numbers, in 32 bits where they had fewer."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
@@ -128,4 +140,4 @@ def last_block_input(architecture: Architecture, channels: int) -> tuple[list[nn
     """The layers before D's last block of convolutions, and the channels that they make of `channels`."""
     if not architecture.minibatch_stddev:
         return [], channels
-    return [MinibatchStddev()], channels + 1
+    return [MinibatchStddev(architecture.minibatch_stddev_group)], channels + 1

@@ -1,8 +1,9 @@
 """The two networks of every architecture, around the layers that the architecture makes.
 
-Conditioning. In the generator, the class stands one-hot beside the latent. ACGAN (Odena et al. 2017): the
-discriminator has a second linear head on the features that its first one uses. Projection (Miyato and Koyama
-2018, equation 3): score = linear(features) + <embedding(class), features>.
+Conditioning. In the generator, the class stands one-hot beside the latent, or chooses the scales and shifts
+of its norms. ACGAN (Odena et al. 2017): the discriminator has a second linear head on the features that its
+first one uses. Projection (Miyato and Koyama 2018, equation 3): score = linear(features) + <embedding(class),
+features>.
 """
 
 import torch
@@ -12,7 +13,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from gan_core.config import Experiment
 from gan_core.errors import GanError
 from gan_core.models.common import DiscriminatorOutput, initialize, one_hot
-from gan_core.models.layers import MinibatchDiscrimination, MinibatchStddev, normalize_spectrum
+from gan_core.models.layers import (
+    MinibatchDiscrimination,
+    MinibatchStddev,
+    at_least_float32,
+    normalize_spectrum,
+)
 
 BATCH_LAYERS = (_BatchNorm, MinibatchDiscrimination, MinibatchStddev)
 OUTPUT_ACTIVATIONS = {"tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
@@ -21,14 +27,16 @@ OUTPUT_ACTIVATIONS = {"tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 class Generator(nn.Module):
     """z (B, latent.size), labels int64 (B,) or None -> images (B, C, side, side) in `output.image_range`.
 
-    `project` takes (B, latent.size + n_classes), `layers` what it gives. Raises `GanError` where a
-    conditional generator gets no labels.
+    `project` takes (B, latent.size + n_classes), `layers` what it gives; with a norm that sees the class
+    `project` takes the latents alone, and `layers` the classes beside what it gives. Raises `GanError` where
+    a conditional generator gets no labels.
     """
 
     def __init__(self, experiment: Experiment, project: nn.Linear, layers: nn.Sequential, n_classes: int):
         super().__init__()
         self.latent, self.n_classes = experiment.latent, n_classes
         self.image_range = experiment.output.image_range
+        self.class_in_norms = experiment.architecture.class_in_norms
         self.project, self.layers = project, layers
         self.activation = OUTPUT_ACTIVATIONS[experiment.output.activation]()
         initialize(self, experiment.architecture.initialization)
@@ -41,7 +49,12 @@ class Generator(nn.Module):
     def of_inputs(self, inputs: Tensor) -> Tensor:
         """The images of latents with their classes beside them, (B, latent.size + n_classes): a row of
         classes is one-hot, or a mixture whose weights add up to 1."""
-        return self.activation(self.layers(self.project(inputs)))
+        if self.class_in_norms:
+            z, classes = inputs.split([self.latent.size, self.n_classes], dim=1)
+            images = self.layers(self.project(z), classes)
+        else:
+            images = self.layers(self.project(inputs))
+        return self.activation(at_least_float32(images))
 
 
 class Discriminator(nn.Module):
@@ -71,9 +84,14 @@ class Discriminator(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
         features = self.layers(images)
+        with torch.autocast(images.device.type, enabled=False):
+            return self._judge(at_least_float32(features), labels)
+
+    def _judge(self, features: Tensor, labels: Tensor | None) -> DiscriminatorOutput:
+        """What the heads say of features (B, features), never in 16 bits."""
         read = features
         if self.minibatch is not None:
-            read = torch.cat([features, self.minibatch(features).to(features.dtype)], dim=1)
+            read = torch.cat([features, self.minibatch(features)], dim=1)
         score = self.score(read).squeeze(1)
         if self.embed is not None:
             classes = _classes(labels, self.n_classes, read.dtype, "discriminator with projection")

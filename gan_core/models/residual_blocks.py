@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from gan_core.config import Architecture
 from gan_core.models.common import norm_layer
-from gan_core.models.layers import discriminator_activation
+from gan_core.models.conditional_norm import ClassSequential, ConditionalBatchNorm2d
+from gan_core.models.layers import at_least_float32, discriminator_activation
 
 
 class ResidualBlock(nn.Module):
@@ -21,29 +22,47 @@ class ResidualBlock(nn.Module):
 
 
 class GlobalPooling(nn.Module):
-    """(B, C, H, W) -> (B, C): the sum or the mean over the pixels."""
+    """(B, C, H, W) -> (B, C): the sum or the mean over the pixels, in 32 bits at least."""
 
     def __init__(self, kind: str):
         super().__init__()
         self.kind = kind
 
     def forward(self, x: Tensor) -> Tensor:
+        x = at_least_float32(x)
         return x.sum((2, 3)) if self.kind == "sum" else x.mean((2, 3))
 
 
-def doubling_block(before: int, after: int, norm: str) -> ResidualBlock:
+class ClassResidualBlock(nn.Module):
+    """x, classes (B, n_classes) -> shortcut(x) + branch(x, classes)."""
+
+    def __init__(self, branch: list[nn.Module], shortcut: list[nn.Module]):
+        super().__init__()
+        self.branch, self.shortcut = ClassSequential(*branch), nn.Sequential(*shortcut)
+
+    def forward(self, x: Tensor, classes: Tensor) -> Tensor:
+        return self.shortcut(x) + self.branch(x, classes)
+
+
+def doubling_block(before: int, after: int, norm: str, n_classes: int) -> nn.Module:
     """(B, before, S, S) -> (B, after, 2S, 2S). The shortcut's 1x1 convolution commutes with doubling.
 
-    Batch norm, after the last block at the latest, takes away whatever a bias adds.
+    Batch norm, after the last block at the latest, takes away whatever a bias adds. With the norm
+    `conditional_batch` a block gets the classes, too.
     """
-    bias = norm != "batch"
-    return ResidualBlock(
+    conditional = norm == "conditional_batch"
+    bias = norm not in ("batch", "conditional_batch")
+
+    def norm_of(channels: int) -> nn.Module:
+        return ConditionalBatchNorm2d(channels, n_classes) if conditional else norm_layer(norm, channels)
+
+    return (ClassResidualBlock if conditional else ResidualBlock)(
         branch=[
-            norm_layer(norm, before),
+            norm_of(before),
             nn.ReLU(),
             nn.Upsample(scale_factor=2),
             _convolution(before, after, bias=bias),
-            norm_layer(norm, after),
+            norm_of(after),
             nn.ReLU(),
             _convolution(after, after, bias=bias),
         ],

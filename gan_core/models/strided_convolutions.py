@@ -16,14 +16,17 @@ def doubling_layers(
     widths: list[int],
     first_side: int,
     activation: Callable[[], nn.Module],
+    *,
+    pixel_bias: bool = False,
 ) -> tuple[nn.Linear, list[nn.Module]]:
     """A matrix product to widths[0] maps of `first_side`, and a transposed convolution to each later width.
 
-    Each is followed by the norm and the activation.
+    Each is followed by the norm and the activation. `pixel_bias`: the product has a bias also before a norm,
+    which takes its mean over a map away, but not what is another at each pixel.
     """
     norm = architecture.generator_norm
     # The paper's projection: a transposed convolution of one pixel is this matrix product, but slower.
-    project = nn.Linear(inputs, widths[0] * first_side**2, bias=norm == "none")
+    project = nn.Linear(inputs, widths[0] * first_side**2, bias=pixel_bias or norm == "none")
     layers: list[nn.Module] = [
         nn.Unflatten(1, (widths[0], first_side, first_side)),
         norm_layer(norm, widths[0]),

@@ -131,7 +131,7 @@ class Watch:
             return verdict_text(trained), ()
         if not rows or seen < GRACE * (state.total_images or 0):
             return None, ()
-        findings = run_guards(self.experiment, rows, evaluations)
+        findings = run_guards(self.experiment, rows, evaluations, ended=False)
         return verdict_names(findings), tuple(finding.sentence() for finding in findings)
 
 

@@ -28,12 +28,14 @@ class Page:
     """One file of the report.
 
     `path`: below `STORE/report`. `made_from`: JSON of everything that decides its bytes, without reading what
-    is large: versions of manifests, configurations, words. `render`: the bytes.
+    is large: versions of manifests, configurations, words. `render`: the bytes. `alone`: no other page may be
+    made meanwhile, because it is made by what serves one thread of a process at a time.
     """
 
     path: str
     made_from: dict[str, Any]
     render: Callable[[], bytes]
+    alone: bool = False
 
     @property
     def fingerprint(self) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -11,22 +12,28 @@ import torch
 from gan_core.data.feed import Batch, FeedInterrupted, TrainingFeed
 from gan_core.errors import GanError, TrainingError
 from gan_core.evaluation.in_training import InTrainingEvaluation
+from gan_core.numerics import MEASURING, training_policy
 from gan_core.objectives import PENALTIES
 from gan_core.progress import Progress
 from gan_core.training.checkpoints import Checkpoints
-from gan_core.training.cuda_graphs import CapturedStep, may_capture
-from gan_core.training.guards import GRACE, Finding, not_finite_finding, run_guards
+from gan_core.training.critic_steps import updates_generator
+from gan_core.training.cuda_graphs import CapturedStep, CudaRecorder, may_capture
+from gan_core.training.guards import GRACE, Finding, run_guards
+from gan_core.training.guards.not_finite import not_finite_finding
 from gan_core.training.processes.interruptible import Post, run_interruptible
-from gan_core.training.records.history import TIMES, not_finite
+from gan_core.training.records.history import TIMES, Row, not_finite
 from gan_core.training.records.listeners import Listeners, TrainingSnapshot
 from gan_core.training.records.tensorboard import TensorBoardLog
 from gan_core.training.state import TrainingState, is_finite
-from gan_core.training.step import generator_is_due, train_step
+from gan_core.training.step import train_step
 
 # A step that takes longer is worth a copy of what it begins with: a stop need not wait for its end.
 SLOW_STEP_SECONDS = 1.0
 # So often are samples drawn in a run whose configuration does not say how often.
 SAMPLING_TIMES = 16
+# And so often it is evaluated, or more often: after so many images at most.
+EVALUATION_TIMES = 8
+MOST_IMAGES_BETWEEN = 50_000
 # Who observes more slowly than that misses some.
 OBSERVATIONS_AT_ONCE = 8
 
@@ -60,11 +67,14 @@ class Engine:
         self.listeners, self.evaluation, self.board = listeners, evaluation, board
         self.still_ours = still_ours
         self.sample_every = self.experiment.sample_every or max(1, total_images // SAMPLING_TIMES)
+        self.evaluate_every = self.experiment.evaluate_every or evaluation_interval(total_images)
         self.findings: list[Finding] = []
         self.said: set[str] = set()
         self.stopped_by: Finding | None = None
         self.observing = threading.Semaphore(OBSERVATIONS_AT_ONCE)
-        self.captured = CapturedStep(state) if may_capture(state) else None
+        self.captured = None
+        if may_capture(state):
+            self.captured = CapturedStep(state, CudaRecorder(state.device), self._say)
         self.saving = threading.Lock()
         self.kept: dict | None = None
         self.slow, self.given_up = False, False
@@ -112,20 +122,26 @@ class Engine:
         return True
 
     @property
+    def replays_graphs(self) -> bool:
+        """Whether steps are replayed as CUDA graphs, at this moment of the run."""
+        return self.captured is not None and self.captured.given_up is None
+
+    @property
     def finished(self) -> bool:
         return self.state.images_seen >= self.total_images or self.stopped_by is not None
 
     def _train(self, stop: threading.Event, post: Post) -> None:
         if self.state.device.type == "cuda":
             torch.cuda.set_device(self.state.device)  # each thread has its own
-        self.begin(post)
-        with contextlib.suppress(FeedInterrupted):
-            while not (self.finished or self.ranks.any(stop.is_set())):
-                self.step()
-        if self.finished:
-            self._end()
-        elif self.state.images_seen != self.saved_at:
-            self._save()
+        with training_policy(self.state.device).applied():
+            self.begin(post)
+            with contextlib.suppress(FeedInterrupted):
+                while not (self.finished or self.ranks.any(stop.is_set())):
+                    self.step()
+            if self.finished:
+                self._end()
+            elif self.state.images_seen != self.saved_at:
+                self._save()
 
     def begin(self, post: Post) -> None:
         """Before the first step of this process; `post` takes what the calling thread is to do."""
@@ -139,6 +155,8 @@ class Engine:
             emit=lambda line: post(functools.partial(self.listeners.emit, line)),
         )
         self.note = _describe(self.state.history[-1]) if self.state.history else ""
+        if self.state.images_seen == 0:
+            self._look_at_untrained()
         self._run_guards()
         if not self.state.samples:
             self._sample()
@@ -159,7 +177,7 @@ class Engine:
         ends_at = begins_at + self.experiment.batch_size
         evaluated = (
             ends_at >= self.total_images
-            or _crossed(begins_at, ends_at, self.experiment.evaluate_every)
+            or _crossed(begins_at, ends_at, self.evaluate_every)
             or self._ends_first_epoch(begins_at, ends_at)
         )
         needed = (self.slow or evaluated) and begins_at != self.saved_at
@@ -171,7 +189,7 @@ class Engine:
         state = self.state
         images, labels = self._batch(state.images_seen)
         fresh = None
-        if self.reads_ahead and generator_is_due(state):
+        if self.reads_ahead and updates_generator(self.experiment, state.step + 1):
             fresh = self._batch(state.images_seen + self.experiment.batch_size)
         measured = self._is_measured
         if self.captured:
@@ -179,7 +197,7 @@ class Engine:
         else:
             train_step(state, images, labels, self.total_images, fresh)
         if measured:
-            updated_generator = state.step % self.experiment.n_critic == 0
+            updated_generator = updates_generator(self.experiment, state.step)
             state.meter.add(state.gradient_norms(of_generator=updated_generator))
         state.seconds = time.monotonic() - self.clock_start
 
@@ -196,12 +214,13 @@ class Engine:
         """Whether the next step is one whose gradients a row shows: its last one, or that of the run."""
         since_row = self.state.step + 1 - self.state.meter_since[0]
         last = self.state.images_seen + self.experiment.batch_size >= self.total_images
-        return last or (since_row >= self.experiment.log_every and generator_is_due(self.state))
+        with_generator = updates_generator(self.experiment, self.state.step + 1)
+        return last or (since_row >= self.experiment.log_every and with_generator)
 
     @property
     def _row_is_due(self) -> bool:
         since_row = self.state.step - self.state.meter_since[0]
-        return since_row >= self.experiment.log_every and self.state.step % self.experiment.n_critic == 0
+        return since_row >= self.experiment.log_every and updates_generator(self.experiment, self.state.step)
 
     def _record(self, before: int) -> None:
         """Whatever is due after a step that began at `before` images seen; the end has its own records."""
@@ -210,7 +229,7 @@ class Engine:
             return
         if self._row_is_due:
             self._add_row()
-        improved = due(self.experiment.evaluate_every) and self._evaluate()
+        improved = due(self.evaluate_every) and self._evaluate()
         if due(self.sample_every):
             self._sample()
         if self._ends_first_epoch(before, self.state.images_seen):
@@ -297,11 +316,7 @@ class Engine:
         """Add a row of the in-training evaluation; whether its FID is the best so far."""
         if self._not_finite(self.state.not_finite(), "weight of the") or not self._is_evaluated:
             return False
-        row = {"images_seen": self.state.images_seen}
-        if self.evaluation:
-            row |= self.evaluation.measure(self.state.sampler.eval())
-            self.state.generator.train()
-        row = self.ranks.of_first(row)
+        row = {"images_seen": self.state.images_seen, **self._measured()}
         self.state.evaluations.append(row)
         if self.board:
             self.board.add(row, "evaluation")
@@ -310,6 +325,22 @@ class Engine:
         if improved:
             self.state.keep_best(row["fid"])
         return improved
+
+    def _measured(self) -> Row:
+        """What the in-training evaluation says of this moment, the same on all ranks."""
+        row: Row = {}
+        if self.evaluation:
+            with MEASURING.applied():
+                row = self.evaluation.measure(self.state.sampler.eval())
+            self.state.generator.train()
+            if "fid" in row and self.state.untrained:
+                row["fid_untrained"] = self.state.untrained["fid"]
+        return self.ranks.of_first(row)
+
+    def _look_at_untrained(self) -> None:
+        """What no learning gives by the same measure: no row of its own, but a column of the others."""
+        self.state.untrained = None
+        self.state.untrained = self._measured()
 
     def _ends_first_epoch(self, before: int, after: int) -> bool:
         return before < len(self.feed) <= after
@@ -323,11 +354,7 @@ class Engine:
         state = self.state
         if state.not_finite():
             return
-        row = {}
-        if self.evaluation:
-            row = self.evaluation.measure(state.sampler.eval())
-            state.generator.train()
-        row = self.ranks.of_first(row)
+        row = self._measured()
         state.first_epoch = {"images_seen": state.images_seen, "samples": state.draw_fixed(), "row": row}
 
     @property
@@ -369,7 +396,11 @@ class Engine:
         """Let the guards look at the records: say what is new, stop where the configuration says so."""
         if self.state.images_seen < GRACE * self.total_images:
             return
-        self.findings = run_guards(self.experiment, self.state.history, self.state.evaluations)
+        evaluations = self.state.evaluations
+        ended = bool(evaluations) and evaluations[-1]["images_seen"] == self.state.images_seen
+        self.findings = run_guards(
+            self.experiment, self.state.history, evaluations, ended=ended and self.finished
+        )
         if self.stopped_by and self.stopped_by.verdict not in {item.verdict for item in self.findings}:
             self.findings.insert(0, self.stopped_by)  # the last row may look better; it stopped all the same
         for finding in self.findings:
@@ -401,6 +432,12 @@ class Engine:
 
     def _say(self, line: str) -> None:
         self.post(functools.partial(self.listeners.emit, line))
+
+
+def evaluation_interval(total_images: int) -> int:
+    """Images seen from one in-training evaluation to the next where the configuration does not say: the last
+    of them comes at the end of the run."""
+    return min(MOST_IMAGES_BETWEEN, max(1, math.ceil(total_images / EVALUATION_TIMES)))
 
 
 def _crossed(before: int, after: int, every: int) -> bool:

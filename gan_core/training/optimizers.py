@@ -11,8 +11,8 @@ CUDA_GRAPHS = "GAN_CUDA_GRAPHS"
 
 
 def graphs_wanted(device: torch.device) -> bool:
-    """Whether steps are to be recorded as CUDA graphs: on a GPU, where GAN_CUDA_GRAPHS is 1."""
-    return device.type == "cuda" and os.environ.get(CUDA_GRAPHS) == "1"
+    """Whether steps are to be recorded as CUDA graphs: on a GPU, unless GAN_CUDA_GRAPHS is 0."""
+    return device.type == "cuda" and os.environ.get(CUDA_GRAPHS) != "0"
 
 
 def build_optimizer(network: nn.Module, config: Optimizer, device: torch.device) -> torch.optim.Optimizer:
@@ -21,13 +21,17 @@ def build_optimizer(network: nn.Module, config: Optimizer, device: torch.device)
     Where steps are captured as graphs the rate is a tensor, so that a replay reads today's.
     """
     captured = graphs_wanted(device)
-    return OPTIMIZERS[config.name].build(
+    optimizer = OPTIMIZERS[config.name].build(
         list(network.parameters()),
         config,
         captured=captured,
-        lr=torch.tensor(config.learning_rate, device=device) if captured else config.learning_rate,
+        lr=config.learning_rate,
         weight_decay=config.weight_decay,
     )
+    if captured:  # only now: an optimiser reads the rate that it is made with
+        for group in optimizer.param_groups:
+            group["lr"] = torch.tensor(config.learning_rate, device=device)
+    return optimizer
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:

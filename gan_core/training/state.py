@@ -18,6 +18,7 @@ from gan_core.training.adaptive_augmentation import AdaptiveAugmentation
 from gan_core.training.ema import GeneratorEMA
 from gan_core.training.noise import Noise, stream_seed
 from gan_core.training.optimizers import build_optimizer, load_optimizer
+from gan_core.training.precision import precision_on
 from gan_core.training.processes.ranks import Ranks
 from gan_core.training.records.history import LossMeter, Row
 from gan_core.training.schedules import AUGMENTATION_PROBABILITY, EMA_DECAY, device_values
@@ -30,11 +31,13 @@ class TrainingState:
     """The networks and their optimisers, the average, the random numbers, the counters and the records.
 
     Built from `experiment.seed` alone and without touching torch's global random state; a checkpoint then
-    overwrites it. `noise` is the one source of random numbers of the steps. The place in the data is
-    `images_seen`. `history` has the rows of losses, `evaluations` those of the in-training evaluation,
-    `samples` (images_seen, uint8 (n, C, H, W)) of each sampling time, `best` the weights of both networks at
-    the lowest in-training FID so far; `first_epoch` has `images_seen`, `samples` and evaluation (`row`) of
-    the end of the first epoch, and is None before it. All ranks hold the same.
+    overwrites it. `precision` is what the networks compute in on this device. `noise` is the one source of
+    random numbers of the steps. The place in the data is `images_seen`. `history` has the rows of losses,
+    `evaluations` those of the in-training evaluation, `samples` (images_seen, uint8 (n, C, H, W)) of each
+    sampling time, `best` the weights of both networks at the lowest in-training FID so far; `first_epoch` has
+    `images_seen`, `samples` and evaluation (`row`) of the end of the first epoch, and is None before it;
+    `untrained` has the in-training evaluation of the beginning, and is None in runs that began without. All
+    ranks hold the same.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class TrainingState:
         ranks: Ranks | None = None,
     ):
         self.experiment, self.device, self.ranks = experiment, device, ranks or Ranks()
+        self.precision = precision_on(experiment, device)
         shape = {"channels": channels, "image_size": image_size, "n_classes": n_classes}
         with torch.random.fork_rng(devices=[]):
             # The CPU's alone, where the networks are made: `torch.manual_seed` seeds every device's.
@@ -79,6 +83,7 @@ class TrainingState:
         self.samples: list[tuple[int, Tensor]] = []
         self.best: dict | None = None
         self.first_epoch: dict | None = None
+        self.untrained: Row | None = None
         self.measure: str | None = None
         self.fixed_latents, self.fixed_labels = fixed_inputs(experiment, self.generator.n_classes, device)
 
@@ -102,7 +107,7 @@ class TrainingState:
         same = self.measure in (None, measure)
         self.measure = measure
         if not same:
-            self.best = None
+            self.best = self.untrained = None
             self.evaluations = [_without_fid(row) for row in self.evaluations]
             if self.first_epoch:
                 self.first_epoch = {**self.first_epoch, "row": _without_fid(self.first_epoch["row"])}
@@ -142,6 +147,7 @@ class TrainingState:
             "score_averages": _state_dict(self.score_averages),
             "noise": self.noise.generator.get_state(),
             "noise_device": self.device.type,
+            "precision": self.precision,
             "images_seen": self.images_seen,
             "step": self.step,
             "seconds": self.seconds,
@@ -152,6 +158,7 @@ class TrainingState:
             "samples": [list(sample) for sample in self.samples],
             "best": self.best,
             "first_epoch": self.first_epoch,
+            "untrained": self.untrained,
             "measure": self.measure,
         }
 
@@ -186,7 +193,8 @@ class TrainingState:
         self.history, self.evaluations = list(state["history"]), list(state["evaluations"])
         self.samples = [(seen, images) for seen, images in state["samples"]]
         self.best, self.measure = state["best"], state["measure"]
-        self.first_epoch = state.get("first_epoch")  # checkpoints of earlier versions have none
+        # Checkpoints of earlier versions have none of these.
+        self.first_epoch, self.untrained = state.get("first_epoch"), state.get("untrained")
 
     def _average(self) -> GeneratorEMA | None:
         decay = self.experiment.averaging_decay
@@ -214,6 +222,8 @@ class TrainingState:
                 module.draw = self.noise.mask
             elif isinstance(module, MinibatchDiscrimination | MinibatchStddev):
                 module.gather = self.ranks.gather
+                if isinstance(module, MinibatchStddev):
+                    module.share = self.ranks.share
         layout = image_memory_format(self.device)
         return self.ranks.synchronise_norms(network.to(self.device, memory_format=layout))
 

@@ -1,5 +1,6 @@
-"""One training step: an update of D on a batch of real images and, every `n_critic`-th time, one of G."""
+"""One training step: an update of D on a batch of real images and, where it is due, one of G."""
 
+import contextlib
 import functools
 from collections.abc import Callable
 
@@ -9,10 +10,13 @@ from torch import Tensor
 from gan_core.config import Experiment
 from gan_core.data.feed import Batch
 from gan_core.models.common import DiscriminatorOutput
+from gan_core.numerics import without_tf32
 from gan_core.objectives import PENALTIES, class_loss, clip_weights
 from gan_core.objectives.penalties import Judged
 from gan_core.training.augmentation import as_seen, real_batch
+from gan_core.training.critic_steps import generator_steps, updates_generator
 from gan_core.training.optimizers import learning_rate_factor, set_learning_rates, share_left
+from gan_core.training.precision import autocast
 from gan_core.training.schedules import apply_schedules
 from gan_core.training.state import TrainingState
 
@@ -31,8 +35,8 @@ def train_step(
 
     Of several ranks each gets its share of the batch. Nothing here waits for the device.
     """
-    updates_generator = prepare_step(state, total_images)
-    losses = update_networks(state, images, labels, updates_generator, fresh)
+    with_generator = prepare_step(state, total_images)
+    losses = update_networks(state, images, labels, with_generator, fresh)
     state.meter.add(losses)
     finish_step(state, len(images) * state.ranks.size)
 
@@ -45,14 +49,9 @@ def prepare_step(state: TrainingState, total_images: int) -> bool:
     if state.adaptive_augmentation:
         state.adaptive_augmentation.adjust(state.step, state.experiment.batch_size)
     if state.score_averages:
-        state.score_averages.prepare(state.step // state.experiment.n_critic + 1)
+        state.score_averages.prepare(generator_steps(state.experiment, state.step) + 1)
     state.noise_level.fill_(share_left(state.images_seen, total_images))
-    return generator_is_due(state)
-
-
-def generator_is_due(state: TrainingState) -> bool:
-    """Whether the next step updates G."""
-    return (state.step + 1) % state.experiment.n_critic == 0
+    return updates_generator(state.experiment, state.step + 1)
 
 
 def finish_step(state: TrainingState, count: int) -> None:
@@ -65,21 +64,26 @@ def update_networks(
     state: TrainingState,
     images: Tensor,
     labels: Tensor | None,
-    updates_generator: bool,
+    with_generator: bool,
     fresh: Batch | None = None,
 ) -> dict[str, Tensor]:
     """The work of a step on the device; the losses and scores as scalar tensors, by name.
 
     The fakes are made once: where G is updated after this update of D, they keep their graph and D's new
-    weights judge them again, as in PyTorch's DCGAN example; otherwise they are made without a graph.
+    weights judge them again, as in PyTorch's DCGAN example; otherwise they are made without a graph. With
+    `fresh_fakes` G's update makes its own, `generator_batch_factor` times as many, as in the code of WGAN's
+    and WGAN-GP's authors.
     """
-    real = real_batch(images, state.experiment, state.noise)
-    with torch.set_grad_enabled(updates_generator):
-        fake, fake_labels = _make_fakes(state, len(images))
+    experiment, count = state.experiment, len(images)
+    real = real_batch(images, experiment, state.noise)
+    with torch.set_grad_enabled(with_generator and not experiment.fresh_fakes):
+        fake, fake_labels = _make_fakes(state, count)
     losses = _update_discriminator(state, real, labels, fake.detach(), fake_labels)
-    if updates_generator:
+    if with_generator:
+        if experiment.fresh_fakes:
+            fake, fake_labels = _make_fakes(state, count * experiment.generator_batch_factor)
         if fresh:
-            real, labels = real_batch(fresh[0], state.experiment, state.noise), fresh[1]
+            real, labels = real_batch(fresh[0], experiment, state.noise), fresh[1]
         losses |= _update_generator(state, real, labels, fake, fake_labels)
     return losses
 
@@ -122,13 +126,15 @@ def _update_discriminator(
         fake_points,
         state.score_averages,
     )
-    penalty, penalties = _penalties(state, judged)
+    with without_tf32():
+        penalty, penalties = _penalties(state, judged)
     loss, losses = adversarial + penalty, {"d_loss": adversarial, **penalties}
     if experiment.conditioning.name == "acgan":
         of_class = _discriminator_class_loss(experiment, of_real, labels, of_fake, fake_labels)
         loss = loss + experiment.conditioning.d_scale * of_class
         losses["d_class_loss"] = of_class
-    _descend(state, "discriminator", loss)
+    with without_tf32() if penalties else contextlib.nullcontext():  # their second gradients, too
+        _descend(state, "discriminator", loss)
     if experiment.objective.weight_clip:
         clip_weights(state.discriminator.parameters(), experiment.objective.weight_clip)
     return losses | _scores(state, real_scores.detach(), fake_scores.detach())
@@ -139,8 +145,10 @@ def _discriminate(
 ) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
     """What D says of the real and of the generated images.
 
-    In one batch, which is faster. But in two where an image's neighbours matter, as under batch norm (Radford
-    et al. 2016, and the authors' code), or where each of several ranks draws a dropout mask for its share.
+    In one batch, which is faster; under spectral norm both are then judged after the same one step of the
+    power iteration, where two batches would take two. But in two where an image's neighbours matter, as under
+    batch norm (Radford et al. 2016, and the authors' code), or where each of several ranks draws a dropout
+    mask for its share.
     """
     if not state.discriminator.judges_images_alone or state.experiment.architecture.dropout:
         return state.discriminator(real, labels), state.discriminator(fake, fake_labels)
@@ -170,8 +178,15 @@ def _penalties(state: TrainingState, judged: Judged) -> tuple[Tensor | float, di
 
 
 def _score_as(state: TrainingState, labels: Tensor | None) -> Callable[[Tensor], Tensor]:
-    """D's scores of any images, under these labels."""
-    return lambda images: state.discriminator(images, labels).score
+    """D's scores of any images, under these labels, in the precision of penalties."""
+    wanted = state.experiment.penalty_precision
+    precision = state.precision if wanted == "bf16" else "fp32"
+
+    def scores(images: Tensor) -> Tensor:
+        with autocast(precision, state.device):
+            return state.discriminator(images, labels).score
+
+    return scores
 
 
 def _discriminator_class_loss(
@@ -245,6 +260,4 @@ def _descend(state: TrainingState, network: str, loss: Tensor) -> None:
 
 
 def _autocast(state: TrainingState) -> torch.autocast:
-    """For one forward pass: autocast keeps 16-bit copies of the weights, so it must end before a step."""
-    enabled = state.experiment.precision == "bf16" and state.device.type == "cuda"
-    return torch.autocast(state.device.type, dtype=torch.bfloat16, enabled=enabled)
+    return autocast(state.precision, state.device)

@@ -11,6 +11,7 @@ from gan_core.models import check_image_size
 from gan_core.remedies import how_to_make
 from gan_core.steps import Step
 from gan_core.store import CHECKPOINTS, Manifest, Store
+from gan_core.training.critic_steps import first_generator_step
 
 # A checkpoint, the JSON file beside it, and the name under which `Store.write_atomically` writes one of them
 # before it is whole.
@@ -127,9 +128,11 @@ class TrainingTask(BaseModel):
                 "batch_size"
             )
         images = length.images or length.epochs * self._train_images
-        if images <= (experiment.n_critic - 1) * experiment.batch_size:
+        first = first_generator_step(experiment)
+        lowered = "`n_critic_long`" if experiment.n_critic_long else "`n_critic`"
+        if images <= (first - 1) * experiment.batch_size:
             raise ConfigError(
                 f"experiment `{experiment.name}`: {images:,.0f} images are too few for a single step of the "
-                f"generator, which comes every {experiment.n_critic} batches of {experiment.batch_size}: "
-                "raise `length`, or lower `n_critic` or `batch_size`"
+                f"generator, which comes after {first} batches of {experiment.batch_size}: "
+                f"raise `length`, or lower {lowered} or `batch_size`"
             )

@@ -14,13 +14,16 @@ from gan_core.devices import training_device
 from gan_core.errors import TrainingError
 from gan_core.evaluation.classifier import load_classifier
 from gan_core.evaluation.in_training import InTrainingEvaluation, read_real_images
+from gan_core.numerics import training_numerics
 from gan_core.remedies import how_to_make
 from gan_core.steps import Step
 from gan_core.store import Build, Manifest, Store
 from gan_core.store.lease import Lease
 from gan_core.training.checkpoints import Checkpoints
+from gan_core.training.critic_steps import generator_steps
 from gan_core.training.engine import Engine
 from gan_core.training.noise import stream_seed
+from gan_core.training.precision import precision_in_words
 from gan_core.training.processes.ranks import Ranks
 from gan_core.training.records.conditions import CONDITIONS, conditions
 from gan_core.training.records.listeners import Listeners, TrainingSnapshot, silent
@@ -82,7 +85,7 @@ def run_training(
     images_seen, images_per_second, d_loss, g_loss, seconds_training, parameters_generator,
     parameters_discriminator, and of the in-training evaluation fid_in_training, fid_best, images_seen_best,
     diversity. Details: verdicts, stopped_by, published, first_epoch, peak_memory_bytes, conditions,
-    progress (see `describe_strip`).
+    numerics (see `training_numerics`, and `cuda_graphs`), progress (see `describe_strip`).
 
     Raises `ConfigError` where the task and `ranks` do not fit together, and `TrainingError` for a loss that
     is not finite where there is no best to keep, for a checkpoint of another configuration, and where one of
@@ -181,12 +184,14 @@ class Training:
                     board=board,
                     still_ours=still_ours,
                 )
-                self._warn_about_precision()
+                self._say_precision()
                 self._warn_about_average()
                 engine.run()
         if work:
             write_results(engine, self._published(engine), self.task.shards, work)
-            work.details |= {"data": data, MEMORY: memory.bytes()}
+            work.details |= {"data": data, MEMORY: memory.bytes(), "precision": state.precision}
+            numerics = training_numerics(self.device) | {"cuda_graphs": engine.replays_graphs}
+            work.details["numerics"] = numerics
             classifier = self.task.classifier
             work.details[CONDITIONS] = conditions(
                 self.experiment,
@@ -273,6 +278,13 @@ class Training:
         if saved is not None:
             self._load(state, saved, checkpoints)
             self.listeners.emit(f"going on from {checkpoints.last}: {state.images_seen:,} images seen")
+            # Earlier versions kept no precision: theirs was that of the experiment on CUDA, fp32 elsewhere.
+            before = saved.get("precision", state.precision)
+            if before != state.precision:
+                self.listeners.emit(
+                    f"the checkpoint was made in {before}, which is not what this device is fast in: the run "
+                    f"goes on in {state.precision}, and ends with other weights than it would have had there"
+                )
             if saved["noise_device"] != state.device.type:
                 self.listeners.emit(
                     f"the checkpoint was written on {saved['noise_device']}, this is {state.device.type}: "
@@ -298,7 +310,7 @@ class Training:
             return
         decay = self.experiment.averaging_decay
         key = "ema_decay" if self.experiment.ema_decay else "ema_half_life"
-        steps = self.task.total_images // (self.experiment.batch_size * self.experiment.n_critic)
+        steps = generator_steps(self.experiment, self.task.total_images // self.experiment.batch_size)
         if decay and decay**steps > LEFT_OF_THE_BEGINNING:
             self.listeners.emit(
                 f"{key} {getattr(self.experiment, key)} is slow for the {steps:,} steps of G in this run: "
@@ -306,6 +318,6 @@ class Training:
                 "use a smaller one"
             )
 
-    def _warn_about_precision(self) -> None:
-        if self.experiment.precision == "bf16" and self.device.type != "cuda":
-            self.listeners.emit(f"precision bf16 is for CUDA; on {self.device.type} this run uses fp32")
+    def _say_precision(self) -> None:
+        if line := precision_in_words(self.experiment, self.device):
+            self.listeners.emit(line)

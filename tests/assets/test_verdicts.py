@@ -63,16 +63,17 @@ def test_a_training_of_one_step_is_called_healthy_nowhere(project):
     assert evaluation.figures["fid"] > 0.9 * evaluation.figures["fid_untrained"]
     table = pandas.read_csv(project.folder / "store" / "leaderboard" / "leaderboard.csv")
     verdict = table["verdict"][0]  # noise of one kind is called so, too
-    assert verdict.endswith("no better than untrained") and "healthy" not in verdict
+    assert verdict.endswith("no better than untrained")
+    assert "healthy" not in verdict and "far from real" not in verdict
     page = whole_report(project.store)
     shown = re.findall(r'<span class="verdict (\w+)">([^<]+)</span>', page)
     assert shown and all(level == "warned" and verdict.startswith(text) for level, text in shown)
 
-    # Before it was evaluated, it is known that it was too short; afterwards, that nothing was learned.
+    # The training says that it is far from real; its evaluation, that nothing was learned.
     before = check_training(project)
     assert not before.passed
-    assert before.metadata["verdict"].value == "too short to judge"
-    assert "this training had 1." in before.metadata["findings"].value
+    assert "far from real" in before.metadata["verdict"].value
+    assert "that the untrained generator has" in before.metadata["findings"].value
     after = check_evaluation(evaluation, trained)
     assert not after.passed and after.severity == dg.AssetCheckSeverity.WARN
     assert after.metadata["verdict"].value == verdict

@@ -41,11 +41,11 @@ def test_every_step_without_dagster(run, tmp_path):
     assert run("shard few-digits")["figures"]["images_train"] == 300
     trained = run("train plain")["figures"]
     assert trained["images_seen"] == 1000
-    assert trained["verdict"] == "too short to judge"  # under 500 steps
+    assert "far from real" in trained["verdict"]  # after 20 steps
     assert run("sample plain")["figures"]["samples"] == 200
     evaluated = run("evaluate plain")["figures"]
     assert evaluated["fid"] > 0
-    assert evaluated["verdict"].endswith(("too short to judge", "no better than untrained"))
+    assert evaluated["verdict"].endswith(("far from real", "no better than untrained"))
     assert run("report")["figures"]["experiments"] == 1
     assert run("train plain")["reused"]
     store = Store(tmp_path / "store")

@@ -20,14 +20,19 @@ STOPPED = "(stopped)"
 # Guards judge so many steps of D, and no fewer.
 RECENT_STEPS = 500
 
+FAR_FROM_REAL, LIKE_UNTRAINED = "far_from_real", "no_better_than_untrained"
+
 # What the figure of each verdict is; that of `not_finite` is where it happened, which is said anyway.
 FIGURE_NAMES = {
     "discriminator_wins": "The lower of D's two accuracies",
     "vanished_gradients": "Gradient norm of G over its first values",
     "exploded_gradients": "Gradient norm over its first values",
     "mode_collapse": "Diversity",
+    FAR_FROM_REAL: "FID over that of the untrained generator",
+    "few_classes": "Perplexity of the recognised classes over that of real images",
+    "got_worse": "Last FID over the best",
     "stagnation": "Share by which the second half lowered the FID",
-    "no_better_than_untrained": "FID over that of the untrained generator",
+    LIKE_UNTRAINED: "FID over that of the untrained generator",
     "too_short_to_judge": "Steps of D",
     **FIGURES_OF_SAMPLES,
 }
@@ -51,12 +56,46 @@ def listed(verdicts: list[str], stopped_by: str | None = None) -> str:
 # of it after 1 and 20 steps, 0.97 after 100, 0.87 after 200 and 0.11 after 500, and 0.98 after 600 steps of a
 # rate of almost nothing; the shortest runs on CIFAR-10 and bedrooms that show anything have 0.14 to 0.33.
 CLEARLY_BELOW = 0.5
+# And one that has learned something like the images, below this share: see `benchmarks/guards.py`.
+FAR_SHARE = 0.2
+OTHER_RATES = "other learning rates in optimizers"
+
+
+def share_of_untrained(evaluation: Manifest) -> float | None:
+    """The FID over the untrained generator's; None where one of them is not known."""
+    fid, untrained = (figure_of(evaluation, name) for name in ("fid", "fid_untrained"))
+    if is_missing(fid) or is_missing(untrained):
+        return None
+    return fid / untrained if untrained else 1.0
 
 
 def is_better_than_untrained(evaluation: Manifest) -> bool | None:
     """Whether the FID is clearly below the untrained generator's; None where one of them is not known."""
-    fid, untrained = (figure_of(evaluation, name) for name in ("fid", "fid_untrained"))
-    return None if is_missing(fid) or is_missing(untrained) else fid < untrained * CLEARLY_BELOW
+    share = share_of_untrained(evaluation)
+    return None if share is None else share < CLEARLY_BELOW
+
+
+def verdicts_of_training(trained: Manifest, evaluation: Manifest | None = None) -> str:
+    """What the guards called a training, in words; `unknown` where there were none.
+
+    How far from real its samples are is the evaluation's word, where it has one: it measures more of them.
+    """
+    text = str(trained.figures.get("verdict", UNKNOWN))
+    if not _replaces_guard(trained, evaluation):
+        return text
+    return ", ".join(name for name in text.split(", ") if name != in_words(FAR_FROM_REAL)) or HEALTHY
+
+
+def findings_of_training(trained: Manifest, evaluation: Manifest | None = None) -> list[dict[str, Any]]:
+    """The records behind `verdicts_of_training`."""
+    replaced = [FAR_FROM_REAL] if _replaces_guard(trained, evaluation) else []
+    return [item for item in trained.details.get("verdicts", []) if item["verdict"] not in replaced]
+
+
+def _replaces_guard(trained: Manifest, evaluation: Manifest | None) -> bool:
+    """Whether the evaluation says how far from real the samples are. What a run was stopped for stays."""
+    known = evaluation is not None and share_of_untrained(evaluation) is not None
+    return known and trained.details.get("stopped_by") != FAR_FROM_REAL
 
 
 def steps_of(trained: Manifest) -> int | None:
@@ -102,21 +141,10 @@ def final_findings(trained: Manifest, evaluation: Manifest | None) -> list[dict[
     `evaluation` is that of the training's samples; without it the FID is not judged.
     """
     found = findings_of_evaluation(evaluation, trained) if evaluation else []
-    if evaluation and is_better_than_untrained(evaluation) is False:
-        fid, untrained = evaluation.figures["fid"], evaluation.figures["fid_untrained"]
-        found.append(
-            _finding(
-                trained,
-                "no_better_than_untrained",
-                f"the FID of the samples is {fid:.4g}, that of the untrained generator {untrained:.4g}, and "
-                f"one that has learned is below {CLEARLY_BELOW:.0%} of it",
-                fid / untrained if untrained else 1.0,
-                "a longer length",
-                "other learning rates in optimizers",
-            )
-        )
+    found += _distant(trained, evaluation) if evaluation else []
     steps = steps_of(trained)
-    if not found and trained.figures.get("verdict") == HEALTHY and steps is not None and steps < RECENT_STEPS:
+    healthy = verdicts_of_training(trained, evaluation) == HEALTHY
+    if not found and healthy and steps is not None and steps < RECENT_STEPS:
         found.append(
             _finding(
                 trained,
@@ -127,6 +155,20 @@ def final_findings(trained: Manifest, evaluation: Manifest | None) -> list[dict[
             )
         )
     return found
+
+
+def _distant(trained: Manifest, evaluation: Manifest) -> list[dict[str, Any]]:
+    """How far from real the samples are, by the final FID: one finding or none."""
+    share = share_of_untrained(evaluation)
+    if share is None or share < FAR_SHARE or not _replaces_guard(trained, evaluation):
+        return []
+    verdict, least = (FAR_FROM_REAL, FAR_SHARE) if share < CLEARLY_BELOW else (LIKE_UNTRAINED, CLEARLY_BELOW)
+    fid, untrained = evaluation.figures["fid"], evaluation.figures["fid_untrained"]
+    text = (
+        f"the FID of the samples is {fid:.4g}, that of the untrained generator {untrained:.4g}, and one that "
+        f"has learned is below {least:.0%} of it"
+    )
+    return [_finding(trained, verdict, text, share, "a longer length", OTHER_RATES)]
 
 
 def _finding(trained: Manifest, verdict: str, text: str, figure: float, *keys: str) -> dict[str, Any]:

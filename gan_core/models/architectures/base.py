@@ -15,9 +15,8 @@ class NetworkPair(ABC):
     """A generator and a discriminator that belong together: their layers, and what may be asked of them.
 
     `sizes`: the sides in pixels that it can make. `default_width`: that of the paper. `default_norm`: the
-    norm of both networks where none is given. `generator_norms`: what `generator_norm` may be; a norm that
-    sees the class would be one of them. `has_maps`: its discriminator has maps of pixels, which
-    `minibatch_stddev` needs.
+    norm of both networks where none is given. `generator_norms`: what `generator_norm` may be. `has_maps`:
+    its discriminator has maps of pixels, which `minibatch_stddev` needs.
     """
 
     sizes: ClassVar[tuple[int, ...]]
@@ -29,9 +28,13 @@ class NetworkPair(ABC):
     @staticmethod
     @abstractmethod
     def generator_layers(
-        architecture: Architecture, inputs: int, channels: int, image_size: int
+        architecture: Architecture, inputs: int, channels: int, image_size: int, n_classes: int
     ) -> tuple[nn.Linear, nn.Sequential]:
-        """A linear layer on (B, inputs), and the layers from there to images before the last activation."""
+        """A linear layer on (B, inputs), and the layers from there to images before the last activation.
+
+        `n_classes` is for the norm `conditional_batch`: with it the inputs are the latents alone, and the
+        layers a `ClassSequential`.
+        """
 
     @staticmethod
     @abstractmethod

@@ -31,7 +31,7 @@ class DenseDCGAN(NetworkPair):
 
     @staticmethod
     def generator_layers(
-        architecture: Architecture, inputs: int, channels: int, image_size: int
+        architecture: Architecture, inputs: int, channels: int, image_size: int, n_classes: int
     ) -> tuple[nn.Linear, nn.Sequential]:
         from torch import nn
 

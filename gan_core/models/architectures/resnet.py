@@ -13,6 +13,9 @@ norm or an activation on the image ("optimised first block").
 D's last map is pooled to one number a filter: by the sum where there is spectral norm, as in SNGAN, whose
 layers cannot scale it up again, and else by the mean, as in WGAN-GP. With the initialisation `xavier`, the
 3x3 convolutions of the blocks have sqrt(2) times Glorot's scale, as in the code of both papers.
+
+With the norm `conditional_batch` the class enters the generator through every norm but the last one, as in
+the code of Miyato and Koyama 2018, and not beside the latent.
 """
 
 from __future__ import annotations
@@ -37,24 +40,29 @@ HALVING_BLOCKS_AT_32 = 2
 class ResNet(NetworkPair):
     sizes = (32, 64, 128)
     default_width = 128
+    generator_norms = ("batch", "layer", "none", "conditional_batch")
 
     @staticmethod
     def generator_layers(
-        architecture: Architecture, inputs: int, channels: int, image_size: int
+        architecture: Architecture, inputs: int, channels: int, image_size: int, n_classes: int
     ) -> tuple[nn.Linear, nn.Sequential]:
         from torch import nn
 
         from gan_core.models.common import norm_layer
+        from gan_core.models.conditional_norm import ClassSequential
         from gan_core.models.residual_blocks import doubling_block
 
         widths = filters(architecture.width, image_size)[::-1]
         norm = architecture.generator_norm
+        conditional = norm == "conditional_batch"
         project = nn.Linear(inputs, widths[0] * FIRST_SIDE**2)
-        blocks = [doubling_block(before, after, norm) for before, after in pairwise([widths[0], *widths])]
-        return project, nn.Sequential(
+        blocks = [
+            doubling_block(before, after, norm, n_classes) for before, after in pairwise([widths[0], *widths])
+        ]
+        return project, (ClassSequential if conditional else nn.Sequential)(
             nn.Unflatten(1, (widths[0], FIRST_SIDE, FIRST_SIDE)),
             *blocks,
-            norm_layer(norm, widths[-1]),
+            norm_layer("batch" if conditional else norm, widths[-1]),
             nn.ReLU(),
             nn.Conv2d(widths[-1], channels, 3, 1, 1),
         )

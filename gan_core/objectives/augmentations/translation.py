@@ -26,7 +26,9 @@ def translation(images: Tensor, noise: Noise, scale: float) -> Tensor:
     shift_down = noise.integers(2 * down + 1, count, 1, 1)
     shift_right = noise.integers(2 * right + 1, count, 1, 1)
     padded = functional.pad(images, (right, right, down, down)).permute(0, 2, 3, 1)
-    rows = torch.arange(height, device=images.device).view(1, -1, 1) + shift_down
-    columns = torch.arange(width, device=images.device).view(1, 1, -1) + shift_right
-    image = torch.arange(count, device=images.device).view(-1, 1, 1)
-    return padded[image, rows, columns].permute(0, 3, 1, 2)
+    rows = torch.arange(height, device=images.device).view(1, -1, 1, 1) + shift_down.unsqueeze(3)
+    columns = torch.arange(width, device=images.device).view(1, 1, -1, 1) + shift_right.unsqueeze(3)
+    # Not by indices of three axes, whose gradient sorts them on a GPU.
+    channels = padded.shape[3]
+    shifted = padded.gather(1, rows.expand(count, height, padded.shape[2], channels))
+    return shifted.gather(2, columns.expand(count, height, width, channels)).permute(0, 3, 1, 2)

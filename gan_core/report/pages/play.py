@@ -55,7 +55,8 @@ def pages(site: Site) -> Iterator[Page]:
         trained = site.artefacts.of("trained_gan", name)
         made_from = {"artefacts": versions({"trained_gan": trained}), "place": site.place(name)}
         made_from |= {"cannot": _foreseen(trained), "navigation": site.navigation}
-        yield Page(play_path(name), made_from, functools.partial(_page, site, name))
+        # PyTorch's export traces one model at a time.
+        yield Page(play_path(name), made_from, functools.partial(_page, site, name), alone=True)
 
 
 def _foreseen(trained: Manifest) -> str | None:

@@ -110,8 +110,10 @@ class BatchNormOverRanks(_BatchNorm):
         centred = input - mean.view(shape)
         variance = _Sum.apply(centred.square().mean(axes)) / ranks
         self._remember(mean.detach(), variance.detach(), ranks * input.numel() // input.shape[1])
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        return centred * scale.view(shape) + self.bias.view(shape)
+        scale = torch.rsqrt(variance + self.eps)
+        if not self.affine:
+            return centred * scale.view(shape)
+        return centred * (self.weight * scale).view(shape) + self.bias.view(shape)
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:

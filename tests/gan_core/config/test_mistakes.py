@@ -143,7 +143,10 @@ def test_wrong_value_names_file_line_value_and_remedy(folder, file, old, new, li
         ("horizontal_flips: off", "is 'off', which YAML reads as text: write false"),
         # Names of a registry.
         ("objective: {name: hing}", "`objective.name` is 'hing': it is one of hinge, least_squares"),
-        ("architecture: {name: dcgn}", "`architecture.name` is 'dcgn': it is one of dcgan, dense_dcgan, mlp"),
+        (
+            "architecture: {name: dcgn}",
+            "`architecture.name` is 'dcgn': it is one of dcgan, deep_dcgan, dense_dcgan, mlp",
+        ),
         ("optimizers: {generator: {name: adamw}}", "name` is 'adamw': it is one of adam, rmsprop, sgd"),
         ("objective: {differentiable_augmentation: [colour]}", "is 'colour': it is one of color, cutout"),
         ("objective: {gradient_penalti: 1}", "did you mean `objective.gradient_penalty`? The keys here are"),
@@ -249,6 +252,28 @@ def test_numbers_of_a_dataset_have_bounds(folder, given, expected):
             "minibatch_discrimination mixes the images of a batch",
         ),
         ("architecture: {name: mlp, minibatch_stddev: true}", 4, "use minibatch_discrimination"),
+        (
+            "architecture:\n  minibatch_stddev_group: 4",
+            5,
+            "which is off: set `minibatch_stddev: true`, or remove it",
+        ),
+        (
+            "architecture:\n  minibatch_stddev: true\n  minibatch_stddev_group: 1",
+            6,
+            "a group of one image has no spread",
+        ),
+        (
+            "architecture:\n  minibatch_stddev: true\n  minibatch_stddev_group: 5",
+            6,
+            "groups of 5 do not divide a batch of 64: change minibatch_stddev_group or batch_size",
+        ),
+        ("generator_batch_factor: 2", 4, "set `fresh_fakes: true`, or remove it"),
+        ("n_critic: 5\nn_critic_long: 4", 5, "raise it, or set it to 0"),
+        (
+            "architecture: {name: resnet, generator_norm: conditional_batch}",
+            4,
+            "set conditioning.name to `projection` or `acgan`, or generator_norm to `batch`",
+        ),
         ("architecture: {name: dense_dcgan}", 4, "makes images of 64 pixels, but dataset `tiny` has"),
         ("conditioning: {g_scale: 0.1}", 4, "are for conditioning `acgan`"),
         (

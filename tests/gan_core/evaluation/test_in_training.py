@@ -5,12 +5,14 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 from scipy.spatial.distance import cdist
+from scipy.stats import entropy
 from torch import nn
 
 from gan_core.config import Latent
 from gan_core.evaluation.in_training import (
     InTrainingEvaluation,
     nearest_neighbour_distance,
+    perplexity,
     precision_and_recall,
     read_real_images,
     squared_radii,
@@ -57,7 +59,7 @@ def test_nearest_neighbour_distance_against_scipy():
     flat = images.flatten(1).numpy().astype(float)
     distances = cdist(flat, flat)
     np.fill_diagonal(distances, np.inf)
-    assert nearest_neighbour_distance(images) == pytest.approx(distances.min(axis=1).mean(), rel=1e-5)
+    assert nearest_neighbour_distance(images) == pytest.approx(distances.min(axis=1).mean(), rel=1e-12)
 
 
 def test_large_images_are_compared_at_32_pixels():
@@ -65,7 +67,7 @@ def test_large_images_are_compared_at_32_pixels():
     small = images.numpy().reshape(20, 3, 32, 2, 32, 2).mean(axis=(3, 5)).reshape(20, -1)
     distances = cdist(small, small)
     np.fill_diagonal(distances, np.inf)
-    assert nearest_neighbour_distance(images) == pytest.approx(distances.min(axis=1).mean(), rel=1e-5)
+    assert nearest_neighbour_distance(images) == pytest.approx(distances.min(axis=1).mean(), rel=1e-12)
 
 
 def test_fid_against_scipy():
@@ -106,6 +108,34 @@ def test_diversity_tells_a_collapsed_generator():
 def test_real_images_that_are_all_the_same():
     same = torch.zeros(10, 1, 16, 16, dtype=torch.uint8)
     assert InTrainingEvaluation(same, None, seed=0).measure(Drawing(same).eval())["diversity"] == 1
+
+
+def test_perplexity_against_scipy():
+    counts = torch.tensor([5, 0, 12, 1, 30])
+    assert perplexity(counts) == pytest.approx(np.exp(entropy(counts.numpy())), rel=1e-12)
+    assert perplexity(torch.tensor([7, 7, 7, 0])) == pytest.approx(3)
+    assert perplexity(torch.tensor([0, 9])) == 1
+
+
+class FourClasses(Flat):
+    """The class is the brightest quadrant."""
+
+    def extract(self, images):
+        features = super().extract(images)[0]
+        return features, features
+
+
+def test_the_classes_of_samples_beside_those_of_real_images():
+    real = random_images(400, 0)
+    evaluation = InTrainingEvaluation(real, FourClasses(), seed=0)
+    all_of_them = evaluation.measure(Drawing(random_images(20_000, 1)).eval())
+    classes = FourClasses().extract(real)[1].argmax(1)
+    counts = np.bincount(classes.numpy(), minlength=4)
+    assert all_of_them["real_class_perplexity"] == pytest.approx(np.exp(entropy(counts)), rel=1e-12)
+    assert all_of_them["class_perplexity"] > 3.8
+    two = real[classes < 2]
+    assert evaluation.measure(Drawing(two).eval())["class_perplexity"] == pytest.approx(2, abs=0.1)
+    assert "class_perplexity" not in InTrainingEvaluation(real, Flat(), seed=0).measure(Drawing(real).eval())
 
 
 @pytest.fixture

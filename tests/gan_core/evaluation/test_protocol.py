@@ -137,28 +137,12 @@ def test_a_comparison_with_a_split_says_all_that_decided_it(make_dataset):
         assert words in str(arrived)
 
 
-@pytest.fixture
-def allow_tf32():
-    switches = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = [switch.allow_tf32 for switch in switches]
-
-    def allow(*values):
-        for switch, value in zip(switches, values, strict=True):
-            switch.allow_tf32 = value
-
-    yield allow
-    allow(*before)
-
-
-@pytest.mark.parametrize(("convolutions", "products"), [(True, False), (False, True), (False, False)])
-def test_tensor_float_32_counts_on_a_gpu_where_it_is_allowed(allow_tf32, convolutions, products):
-    allow_tf32(convolutions, products)
+def test_figures_are_in_float32_on_a_gpu_too():
     extractor = Extractor()
     values = {"samples": 2, "shape": "8x8x3", "given_channels": 3}
-    assert protocol_of(extractor, **values).dtype == "float32"
-    extractor.device = torch.device("cuda", 0)
-    rounded = convolutions or products
-    assert protocol_of(extractor, **values).dtype == ("float32+tf32" if rounded else "float32")
+    for device in (torch.device("cpu"), torch.device("cuda", 0)):
+        extractor.device = device
+        assert protocol_of(extractor, **values).dtype == "float32"
 
 
 def test_the_policy_of_samples_is_their_own(trained, make_samples):

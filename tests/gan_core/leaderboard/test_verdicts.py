@@ -7,6 +7,7 @@ from gan_core.config import Experiment
 from gan_core.leaderboard.verdicts import (
     course,
     finding_figure,
+    findings,
     verdict_level,
     verdict_markdown,
     verdict_text,
@@ -98,3 +99,44 @@ def test_verdicts_are_read_without_torch():
 )
 def test_the_worst_verdict_is_told_first_in_few_words(text, short):
     assert worst_of(text) == short
+
+
+FAR = {
+    "verdict": "far_from_real",
+    "text": "nothing like the images was learned yet: the in-training FID is 80 at 60,000 images, 26% of 310",
+    "figure": 0.26,
+    "images_seen": 60_000,
+    "keys": ["a longer length"],
+}
+
+
+@pytest.mark.parametrize(
+    ("found", "fid", "text"),
+    [
+        ([], 61.0, "healthy"),
+        ([], 63.0, "far from real"),  # a training of before it was measured at the beginning
+        ([FAR], 63.0, "far from real"),  # said once
+        ([FAR], 61.0, "healthy"),  # more samples say otherwise
+        ([FAR], 200.0, "no better than untrained"),  # the stronger word
+        ([FAR], None, "far from real"),  # nothing else is known
+        ([STAGNATION, FAR], 200.0, "stagnation, no better than untrained"),
+    ],
+)
+def test_how_far_from_real_is_said_once_and_by_the_evaluation_where_there_is_one(workshop, found, fid, text):
+    """Of an untrained FID of 310."""
+    known = {"fid": fid} if fid else {"fid_untrained": None}
+    trained, _, evaluation = workshop.whole(experiment(), training={"found": found}, **known)
+    assert verdict_text(trained, evaluation) == text
+    told = [item["verdict"].replace("_", " ") for item in findings(trained, evaluation)]
+    assert told == ([] if text == "healthy" else text.split(", "))
+    assert verdict_text(trained) == (
+        ", ".join(item["verdict"].replace("_", " ") for item in found) or "healthy"
+    )
+
+
+def test_a_run_that_was_stopped_for_it_keeps_the_word(workshop):
+    training = {"found": [FAR], "stopped_by": "far_from_real"}
+    for fid in (61.0, 63.0, 200.0):
+        trained, _, evaluation = workshop.whole(experiment(), training={**training, "force": True}, fid=fid)
+        assert verdict_text(trained, evaluation) == "far from real (stopped)"
+        assert findings(trained, evaluation) == [FAR]

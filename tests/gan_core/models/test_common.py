@@ -12,7 +12,7 @@ from gan_core.models.common import draw_latents, initialize, one_hot
 LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
-@pytest.mark.parametrize("name", ["dcgan", "dense_dcgan", "resnet", "mlp"])
+@pytest.mark.parametrize("name", ["dcgan", "deep_dcgan", "dense_dcgan", "resnet", "sndcgan", "mlp"])
 def test_orthogonal_weights_are_orthogonal(make_experiment, name):
     experiment = make_experiment(architecture={"name": name, "initialization": "orthogonal"})
     shape = {"channels": 3, "image_size": 64, "n_classes": 0}

@@ -56,7 +56,7 @@ def test_dropout_passes_the_gradient_where_it_keeps():
     assert torch.equal(x.grad, (y != 0).float() * 2)
 
 
-@pytest.mark.parametrize("name", ["dcgan", "dense_dcgan", "resnet", "mlp"])
+@pytest.mark.parametrize("name", ["dcgan", "deep_dcgan", "dense_dcgan", "resnet", "sndcgan", "mlp"])
 def test_dropout_follows_every_hidden_activation(make_experiment, name):
     experiment = make_experiment(architecture={"name": name, "width": 2, "dropout": 0.2})
     discriminator = build_discriminator(experiment, channels=1, image_size=64, n_classes=0)
@@ -84,6 +84,20 @@ def test_minibatch_discrimination_of_equal_images_is_the_batch_size():
     assert torch.equal(layer(torch.ones(5, 6)), torch.full((5, 4), 5.0))
 
 
+@pytest.mark.parametrize(("count", "group"), [(12, 4), (12, 2), (12, 12), (6, 4)])
+def test_minibatch_stddev_of_groups_against_numpy(count, group):
+    """Image i is in group i modulo the number of groups, as in the code of Karras et al.; 6 is no 4s."""
+    torch.manual_seed(0)
+    x = torch.randn(count, 4, 3, 3) * torch.arange(1, count + 1).view(-1, 1, 1, 1)
+    y = MinibatchStddev(group)(x)
+    groups = count // group if count % group == 0 else 1
+    for image in range(count):
+        fellows = x[image % groups :: groups].double().numpy()
+        expected = np.sqrt(fellows.var(axis=0) + 1e-8).mean()
+        np.testing.assert_allclose(y[image, 4].numpy(), np.full((3, 3), expected), rtol=1e-5)
+    assert torch.equal(y[:, :4], x) and len(y[:, 4].unique()) == groups
+
+
 def test_minibatch_stddev_against_numpy():
     torch.manual_seed(0)
     x = torch.randn(6, 4, 3, 3) * 2 + 1
@@ -102,7 +116,7 @@ def test_minibatch_stddev_of_equal_images_is_almost_0_with_finite_gradients():
 
 
 @pytest.mark.parametrize("norm", ["batch", "layer", "none"])
-@pytest.mark.parametrize("name", ["dcgan", "dense_dcgan", "resnet"])
+@pytest.mark.parametrize("name", ["dcgan", "deep_dcgan", "dense_dcgan", "resnet", "sndcgan"])
 def test_the_map_of_minibatch_stddev_reaches_the_score(make_experiment, name, norm):
     options = {"minibatch_stddev": True, "discriminator_norm": norm, "initialization": "xavier"}
     experiment = make_experiment(architecture={"name": name, **options})
@@ -160,7 +174,7 @@ def _vectors(layer):
 
 
 @pytest.mark.parametrize("conditioning", ["none", "acgan", "projection"])
-@pytest.mark.parametrize("name", ["dcgan", "dense_dcgan", "resnet", "mlp"])
+@pytest.mark.parametrize("name", ["dcgan", "deep_dcgan", "dense_dcgan", "resnet", "sndcgan", "mlp"])
 def test_spectral_norm_is_on_every_weight_of_the_discriminator(make_experiment, name, conditioning):
     options = {"name": name, "width": 2, "spectral_norm": True, "minibatch_discrimination": 3}
     experiment = make_experiment(architecture=options, conditioning={"name": conditioning})

@@ -258,7 +258,7 @@ def test_only_minibatch_layers_and_batch_norm_mix_images(pair, name, option):
     assert (abs(scores[0] - scores[1]) > 1e-9 * abs(scores[0])).item() == mixes
 
 
-@pytest.mark.parametrize("name", ["dcgan", "dense_dcgan", "resnet"])
+@pytest.mark.parametrize("name", ["dcgan", "deep_dcgan", "dense_dcgan", "resnet", "sndcgan"])
 def test_discriminators_keep_channels_last(pair, name):
     _, discriminator = pair(name, {"minibatch_stddev": True, "dropout": 0.2})
     seen = []

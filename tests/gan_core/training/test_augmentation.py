@@ -31,6 +31,33 @@ def test_color_closed_form(noise):
     np.testing.assert_allclose(seen.numpy(), expected, rtol=1e-5, atol=1e-5)
 
 
+def by_indices(images, down, right):
+    """As DiffAugment's authors write it: indices of three axes."""
+    count, _, height, width = images.shape
+    padded = torch.nn.functional.pad(images, (width // 8, width // 8, height // 8, height // 8))
+    rows = torch.arange(height).view(1, -1, 1) + down
+    columns = torch.arange(width).view(1, 1, -1) + right
+    image = torch.arange(count).view(-1, 1, 1)
+    return padded.permute(0, 2, 3, 1)[image, rows, columns].permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_translation_and_its_gradients_are_those_of_indices_bit_for_bit(noise, layout):
+    images = torch.randn(5, 3, 16, 24).contiguous(memory_format=layout)
+    same = Noise(0, torch.device("cpu"), Ranks())
+    shifts = same.integers(5, 5, 1, 1), same.integers(7, 5, 1, 1)
+    found = []
+    for shifted in (lambda x: translation(x, noise, 1.0), lambda x: by_indices(x, *shifts)):
+        given = images.clone().requires_grad_()
+        seen = shifted(given)
+        (first,) = torch.autograd.grad(seen.pow(3).sum(), given, create_graph=True)
+        (second,) = torch.autograd.grad(first.square().sum(), given)
+        found.append((seen, first, second))
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.equal(ours, theirs)
+        assert ours.stride() == theirs.stride()  # which kernels come next goes by it
+
+
 def test_translation_shifts_whole_images_by_an_eighth_at_most(noise):
     images = torch.rand(64, 2, 16, 16) + 1
     seen = translation(images, noise, 1.0)

@@ -1,8 +1,13 @@
 """Each guard on records that have its fault and on records that have not."""
 
+from typing import get_args
+
 import pytest
 
-from gan_core.training.guards import Finding, not_finite_finding, run_guards, verdict_names
+from gan_core.config.experiments import Verdict
+from gan_core.evaluation.judging.verdicts import FIGURE_NAMES
+from gan_core.training.guards import GUARDS, Finding, run_guards, verdict_names
+from gan_core.training.guards.not_finite import not_finite_finding
 
 HEALTHY_ROW = {
     "d_loss": 1.3,
@@ -23,15 +28,20 @@ def history(count: int = 20, **changes) -> list[dict]:
     return rows
 
 
-def evaluations(*fids: float, diversity: float = 0.9) -> list[dict]:
+def evaluations(*fids: float, diversity: float = 0.9, **others: float) -> list[dict]:
     return [
-        {"images_seen": 50_000 * number, "fid": fid, "diversity": diversity}
+        {"images_seen": 50_000 * number, "fid": fid, "diversity": diversity, **others}
         for number, fid in enumerate(fids, start=1)
     ]
 
 
-def verdicts(experiment, rows, evaluated=()) -> list[str]:
-    return [finding.verdict for finding in run_guards(experiment, rows, list(evaluated))]
+def verdicts(experiment, rows, evaluated=(), **options) -> list[str]:
+    return [finding.verdict for finding in run_guards(experiment, rows, list(evaluated), **options)]
+
+
+def test_every_guard_may_stop_a_run_and_names_its_figure():
+    assert set(GUARDS) == set(get_args(Verdict))
+    assert set(GUARDS) < set(FIGURE_NAMES)
 
 
 def test_a_healthy_training(make_experiment):
@@ -94,6 +104,73 @@ def test_stagnation(make_experiment):
     assert verdicts(make_experiment(), history(), evaluations(50, 40, 30, 31, 30)) == []  # too few to say
     without_fid = [{"images_seen": row["images_seen"], "diversity": 0.9} for row in evaluations(*[30] * 9)]
     assert verdicts(make_experiment(), history(), without_fid) == []
+
+
+def test_the_discriminator_does_not_win_while_the_fid_falls(make_experiment):
+    rows = history(d_real_accuracy=1.0, d_fake_accuracy=1.0)
+    falling, ended = evaluations(90, 60, 40, 30, 22, 17), evaluations(90, 40, 30, 31, 32, 31)
+    assert verdicts(make_experiment(), rows, falling) == []
+    assert "discriminator_wins" in verdicts(make_experiment(), rows, ended)
+    assert "the in-training FID no longer falls" in run_guards(make_experiment(), rows, ended)[0].text
+    assert verdicts(make_experiment(), rows, falling[:2]) == ["discriminator_wins"]  # too few to say
+
+
+def test_the_classroom_on_bedrooms_is_far_from_real(make_experiment):
+    """As recorded: brown clouds after 20,000 of 1,435 photographs, which had been called healthy."""
+    classroom = make_experiment(architecture={"name": "dense_dcgan", "width": 32}, batch_size=32)
+    rows = evaluations(30.1, 26.0, 22.8, 20.6, 19.0, 18.1, 17.3, 16.7, fid_untrained=34.5)
+    (finding,) = run_guards(classroom, history(), rows)
+    assert finding.verdict == "far_from_real"
+    assert finding.figure == pytest.approx(16.7 / 34.5)
+    assert finding.text.startswith("nothing like the images was learned yet: the in-training FID is 16.7")
+    assert "48% of the 34.5 that the untrained generator has" in finding.text
+    assert finding.text.endswith("it still falls")
+    assert "a longer length" in finding.keys and "architecture.name: dcgan" in finding.keys
+    level = run_guards(classroom, history(), evaluations(17, 16.8, 17, 16.7, fid_untrained=34.5))
+    assert level[0].text.endswith("it no longer falls") and "a longer length" not in level[0].keys
+    few = run_guards(classroom, history(), evaluations(16.7, fid_untrained=34.5))
+    assert few[0].text.endswith("too few FIDs were measured to say whether it still falls")
+
+
+def test_what_comes_near_the_data_is_not_far_from_it(make_experiment):
+    near = evaluations(90, 60, 40, 30, 22, 17, fid_untrained=100.0)
+    assert verdicts(make_experiment(), history(), near) == []
+    assert verdicts(make_experiment(), history(), evaluations(90, 60, 40, 30)) == []  # not measured then
+    beginning = evaluations(99, 90, 80, 70, fid_untrained=100.0)
+    assert verdicts(make_experiment(), history(), beginning, ended=False) == []  # it may still come
+    level = evaluations(99, 98, 99, 98, fid_untrained=100.0)
+    assert verdicts(make_experiment(), history(), level, ended=False) == ["far_from_real"]
+
+
+def test_got_worse(make_experiment):
+    (finding,) = run_guards(make_experiment(), history(), evaluations(50, 30, 20, 22, 27))
+    assert finding.verdict == "got_worse"
+    assert finding.figure == pytest.approx(27 / 20)
+    assert "was 20 at 150,000 images and is 27 at 250,000, 1.35 times as much" in finding.text
+    assert "publish: best" in finding.keys
+    assert verdicts(make_experiment(), history(), evaluations(50, 30, 20, 22, 26)) == []  # not above 1.3
+    swinging = evaluations(50, 30, 20, 40)
+    assert verdicts(make_experiment(), history(), swinging, ended=False) == []
+    assert verdicts(make_experiment(), history(), [*swinging, *evaluations(41)], ended=False) == ["got_worse"]
+    assert verdicts(make_experiment(publish="best"), history(), swinging) == ["got_worse"]
+    assert verdicts(make_experiment(), history(), evaluations(50)) == []
+
+
+def test_few_classes(make_experiment):
+    classes = {"class_perplexity": 3.1, "real_class_perplexity": 9.9}
+    (finding,) = run_guards(make_experiment(), history(), evaluations(50, 30, 20, 12, **classes))
+    assert finding.verdict == "few_classes"
+    assert finding.figure == pytest.approx(3.1 / 9.9)
+    assert (
+        "as varied as 3.1 equally frequent ones, and those among real images as 9.9: 31% of it"
+        in finding.text
+    )
+    assert "conditioning: {name: acgan}" in finding.keys
+    falling = evaluations(50, 30, 20, 12, **classes)
+    assert verdicts(make_experiment(), history(), falling, ended=False) == []  # they may still come
+    many = {**classes, "class_perplexity": 8.5}
+    assert verdicts(make_experiment(), history(), evaluations(50, 30, 20, 12, **many)) == []
+    assert verdicts(make_experiment(), history(), evaluations(50, 30, 20, 12)) == []  # data without classes
 
 
 def test_nothing_is_advised_that_is_there_already_or_cannot_be(make_experiment):

@@ -201,7 +201,7 @@ def define_linear() -> None:
         has_maps = False
 
         @staticmethod
-        def generator_layers(architecture, inputs, channels, image_size):
+        def generator_layers(architecture, inputs, channels, image_size, n_classes):
             image = (channels, image_size, image_size)
             last = nn.Linear(architecture.width, math.prod(image))
             return nn.Linear(inputs, architecture.width), nn.Sequential(last, nn.Unflatten(1, image))
@@ -226,7 +226,7 @@ def test_an_architecture_from_yaml(train):
     [
         ("{name: linear, generator_norm: batch}", "has no generator_norm `batch`; it has: none"),
         ("{name: linear, minibatch_stddev: true}", "adds a map of pixels, which `linear` has not"),
-        ("{name: linaer}", "it is one of dcgan, dense_dcgan, linear, mlp, resnet"),
+        ("{name: linaer}", "it is one of dcgan, deep_dcgan, dense_dcgan, linear, mlp, resnet, sndcgan"),
     ],
 )
 def test_what_an_architecture_cannot_do_is_said(read, addition, expected):

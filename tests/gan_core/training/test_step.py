@@ -134,6 +134,41 @@ def test_real_and_generated_images_share_a_batch_only_where_none_sees_another(
             assert found.class_logits is None
 
 
+def spectral_state(make_experiment, settled: bool) -> TrainingState:
+    """D with spectral norm whose weights have moved since its vectors were found, or whose vectors follow."""
+    state = fresh_state(make_experiment(architecture={"width": 4, "spectral_norm": True}))
+    numbers = torch.Generator().manual_seed(3)
+    state.discriminator.double()
+    with torch.no_grad():
+        for parameter in state.discriminator.parameters():
+            noise = torch.randn(parameter.shape, generator=numbers).to(parameter)
+            parameter.add_(0.02 * noise)  # as large as the weights are at first
+        for _ in range(500 if settled else 0):
+            for module in state.discriminator.modules():
+                if hasattr(module, "parametrizations"):
+                    assert module.weight.isfinite().all()  # a step of the iteration
+    return state
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_one_batch_under_spectral_norm_takes_one_step_of_the_power_iteration(make_experiment, settled):
+    """And both halves are judged by it; of two batches the second would be judged by a further one."""
+    images, _ = real_images()
+    real = images.double() / 127.5 - 1
+    fake = torch.rand(real.shape, generator=torch.Generator().manual_seed(1)).double() * 2 - 1
+    state = spectral_state(make_experiment, settled)
+    apart = copy.deepcopy(state.discriminator)
+    with torch.no_grad():
+        of_real, of_fake = step_module._discriminate(state, real, None, fake, None)
+        state.discriminator.eval()  # by the vectors as they are now
+        for found, shown in ((of_real, real), (of_fake, fake)):
+            torch.testing.assert_close(found.score, state.discriminator(shown).score, rtol=1e-9, atol=0)
+        first, second = apart(real).score, apart(fake).score
+    torch.testing.assert_close(first, of_real.score, rtol=1e-9, atol=0)
+    difference = ((second - of_fake.score) / of_fake.score).abs().max()
+    assert difference < 1e-6 if settled else difference > 1e-3
+
+
 def test_generator_is_updated_every_n_critic_steps(make_experiment):
     state = fresh_state(make_experiment(n_critic=3))
     images, _ = real_images()

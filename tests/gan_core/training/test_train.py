@@ -730,13 +730,6 @@ def test_a_run_without_a_step_of_the_generator_is_refused(store, make_shards, ma
         train_gan(store, experiment, dataset, make_shards(store), emit=quiet)
 
 
-def test_bf16_on_a_cpu_says_that_it_is_fp32(store, make_shards, make_experiment, dataset):
-    lines: list[str] = []
-    experiment = make_experiment(precision="bf16", length={"images": 16})
-    train_gan(store, experiment, dataset, make_shards(store), emit=lines.append)
-    assert [line for line in lines if "bf16 is for CUDA" in line]
-
-
 def test_an_average_too_slow_for_the_run_is_named(store, make_shards, make_experiment, dataset):
     for decay, warned in ((0.999, True), (0.9, False)):
         lines: list[str] = []

@@ -6,8 +6,11 @@ import torch
 from safetensors.torch import load_file
 
 from gan_core import steps
-from gan_core.evaluation.classifier import train_classifier
+from gan_core.evaluation.classifier import load_classifier, train_classifier
+from gan_core.evaluation.in_training import InTrainingEvaluation, read_real_images
+from gan_core.sampling import untrained_generator
 from gan_core.training import engine, train_gan
+from gan_core.training.noise import stream_seed
 from gan_core.training.records.tensorboard import tensorboard_folder
 
 
@@ -93,7 +96,7 @@ def test_a_guard_can_stop_a_run(store, make_shards, make_experiment, dataset, cl
     slow = {"name": "sgd", "learning_rate": 1e-12}
     values = {"optimizers": {"generator": slow, "discriminator": slow}, "latent": {"size": 1}}
     watched = train_gan(store, make_experiment(**values), dataset, make_shards(store), classifier, emit=quiet)
-    assert watched.figures["verdict"] == "mode collapse"
+    assert watched.figures["verdict"] == "mode collapse, far from real"
     assert watched.figures["images_seen"] == 800
     assert watched.details["stopped_by"] is None
     stopped = train_gan(
@@ -106,9 +109,8 @@ def test_a_guard_can_stop_a_run(store, make_shards, make_experiment, dataset, cl
     )
     assert stopped.figures["images_seen"] == 400
     assert stopped.details["stopped_by"] == "mode_collapse"
-    assert stopped.figures["verdict"] == "mode collapse (stopped)"
-    (verdict,) = stopped.details["verdicts"]
-    assert verdict["figure"] < 0.3
+    assert stopped.figures["verdict"] == "mode collapse (stopped), far from real"
+    assert stopped.details["verdicts"][0]["figure"] < 0.3
 
 
 def test_a_discriminator_that_always_wins_is_named(store, make_shards, make_experiment, dataset):
@@ -197,7 +199,7 @@ def test_a_verdict_at_the_very_end_stops_nothing(store, make_shards, make_experi
     values = {"optimizers": {"generator": slow, "discriminator": slow}, "latent": {"size": 1}}
     experiment = make_experiment(**values, stop_on=["mode_collapse"], evaluate_every=500)
     manifest = train_gan(store, experiment, dataset, make_shards(store), classifier, emit=quiet)
-    assert manifest.figures["verdict"] == "mode collapse"
+    assert manifest.figures["verdict"].startswith("mode collapse, far from real")
     assert manifest.details["stopped_by"] is None
     assert manifest.details["published"] == {"images_seen": 800, "which": "last"}
 
@@ -231,3 +233,91 @@ def test_an_observer_that_fails_does_not_end_the_training(store, make_shards, ma
     )
     assert manifest.figures["images_seen"] == 800
     assert [line for line in lines if "RuntimeError: the database is locked" in line]
+
+
+def test_every_row_has_the_fid_of_the_untrained_generator(
+    store, make_shards, make_experiment, dataset, classifier
+):
+    """The same as an evaluation of a generator that was never trained, by the same seed."""
+    experiment, shards = make_experiment(), make_shards(store)
+    manifest = train_gan(store, experiment, dataset, shards, classifier, emit=quiet)
+    rows = pandas.read_parquet(store.local(manifest, "evaluations.parquet"))
+    real = read_real_images(store, shards, experiment.evaluation_samples)
+    evaluation = InTrainingEvaluation(
+        real, load_classifier(store, classifier), stream_seed(experiment.seed, "evaluation")
+    )
+    untrained = untrained_generator(manifest, experiment.seed, torch.device("cpu"))
+    expected = evaluation.measure(untrained.eval())["fid"]
+    assert rows["fid_untrained"].tolist() == pytest.approx([expected] * 4, rel=1e-9)
+    assert rows["fid"].iloc[0] != expected
+
+
+def test_a_run_that_goes_on_keeps_the_fid_of_its_beginning(
+    store, make_shards, make_experiment, dataset, classifier
+):
+    def rows(manifest):
+        return pandas.read_parquet(store.local(manifest, "evaluations.parquet"))
+
+    def observe(snapshot):
+        if snapshot.images_seen >= 480:
+            raise KeyboardInterrupt
+
+    shards = make_shards(store)
+    whole = rows(train_gan(store, make_experiment(), dataset, shards, classifier, emit=quiet))
+    again = {"force": True, "emit": quiet, "observe_interval": 0}
+    with pytest.raises(KeyboardInterrupt):
+        train_gan(store, make_experiment(), dataset, shards, classifier, observe=observe, **again)
+    resumed = rows(train_gan(store, make_experiment(), dataset, shards, classifier, emit=quiet))
+    pandas.testing.assert_frame_equal(whole, resumed)
+    assert {"class_perplexity", "real_class_perplexity", "fid_untrained"} <= set(whole)
+
+
+@pytest.mark.parametrize(
+    ("length", "batch_size", "times"), [(800, 8, 8), (801, 8, 8), (30, 8, 4), (100_000, 64, 8)]
+)
+def test_evaluations_come_eight_times_a_run_however_short(length, batch_size, times):
+    """As the engine counts; fewer only where the run has fewer steps."""
+    every, moments, seen = engine.evaluation_interval(length), set(), 0
+    while seen < length:
+        before, seen = seen, seen + batch_size
+        if before // every != seen // every or seen >= length:
+            moments.add(seen)
+    assert len(moments) == times
+
+
+def test_long_runs_are_evaluated_as_often_as_before():
+    assert engine.evaluation_interval(10_000_000) == 50_000
+    assert engine.evaluation_interval(399_999) == 50_000
+    assert engine.evaluation_interval(1) == 1
+
+
+def test_a_short_run_has_its_evaluations_and_its_verdict(
+    store, make_shards, make_experiment, dataset, classifier
+):
+    slow = {"learning_rate": 1e-9}
+    values = {"optimizers": {"generator": slow, "discriminator": slow}, "evaluate_every": None}
+    manifest = train_gan(
+        store, make_experiment(**values), dataset, make_shards(store), classifier, emit=quiet
+    )
+    rows = pandas.read_parquet(store.local(manifest, "evaluations.parquet"))
+    assert rows["images_seen"].tolist() == [104, 200, 304, 400, 504, 600, 704, 800]
+    (finding,) = [item for item in manifest.details["verdicts"] if item["verdict"] == "far_from_real"]
+    assert finding["figure"] == pytest.approx(1, abs=0.2)
+    assert "it no longer falls" in finding["text"]
+
+
+def test_stopping_on_far_from_real_waits_for_a_fid_that_falls_no_longer(
+    store, make_shards, make_experiment, dataset, classifier
+):
+    slow = {"name": "sgd", "learning_rate": 1e-12}
+    values = {
+        "architecture": {"width": 4, "generator_norm": "none"},  # the statistics of a norm would go on moving
+        "optimizers": {"generator": slow, "discriminator": slow},
+        "stop_on": ["far_from_real"],
+    }
+    manifest = train_gan(
+        store, make_experiment(**values), dataset, make_shards(store), classifier, emit=quiet
+    )
+    assert manifest.details["stopped_by"] == "far_from_real"
+    assert "far from real (stopped)" in manifest.figures["verdict"]
+    assert manifest.figures["images_seen"] == 600  # the third evaluation: two stand against one

@@ -207,3 +207,14 @@ if (form) {
   });
   window.addEventListener("hashchange", recall);
 }
+
+// Far tables are laid out only now that the page can be used, one at a time: then a link ends where it should.
+function layOut([first, ...others]) {
+  if (first) {
+    first.section.style.contentVisibility = "visible";
+    setTimeout(() => layOut(others), 20);
+  } else if (location.hash) {
+    document.getElementById(location.hash.slice(1))?.scrollIntoView({ behavior: "instant" });
+  }
+}
+window.addEventListener("load", () => setTimeout(() => layOut(boards), 20));

@@ -58,11 +58,13 @@ def surroundings(trained: Iterable[Manifest]) -> list[tuple[str, str]]:
         recorded = manifest.provenance
         if not recorded:
             continue
-        device = manifest.details.get("device")
+        trained_on = " in ".join(
+            manifest.details[name] for name in ("device", "precision") if name in manifest.details
+        )
         packages = ", ".join(f"{name} {version}" for name, version in recorded["packages"].items())
         for what, text in (
             ("Commit", commit_in_words(recorded) or MISSING),
-            ("Machine", _machine(recorded["machine"]) + (f"; trained on {device}" if device else "")),
+            ("Machine", _machine(recorded["machine"]) + (f"; trained on {trained_on}" if trained_on else "")),
             ("Packages", packages),
         ):
             found[what].setdefault(text, []).append(manifest.partition)

@@ -102,7 +102,7 @@ def through_layer(name: str, x: torch.Tensor, ranks: Ranks) -> dict:
     """The loss is a mean over the rows of some function of the outputs, as in training."""
     layer = layers()[name]
     if isinstance(layer, MinibatchDiscrimination | MinibatchStddev):
-        layer.gather = ranks.gather
+        layer.gather, layer.share = ranks.gather, ranks.share
     layer = ranks.synchronise_norms(layer)
     mine = ranks.share(x).clone().requires_grad_()
     y = layer(mine)
@@ -126,7 +126,13 @@ def layers() -> dict[str, nn.Module]:
     for norm in norms.values():
         nn.init.normal_(norm.weight)
         nn.init.normal_(norm.bias)
-    return {**norms, "discrimination": MinibatchDiscrimination(5, 4), "stddev": MinibatchStddev()}
+    norms["norm2d_without_scale"] = nn.BatchNorm2d(3, affine=False)
+    return {
+        **norms,
+        "discrimination": MinibatchDiscrimination(5, 4),
+        "stddev": MinibatchStddev(),
+        "stddev_of_groups": MinibatchStddev(4),
+    }
 
 
 def train_all(
@@ -236,11 +242,18 @@ def measured(together):
     numbers = torch.Generator().manual_seed(0)
     maps = torch.randn(BATCH, 3, 4, 4, generator=numbers).to(memory_format=torch.channels_last)
     rows = 3 + torch.randn(BATCH, 5, generator=numbers)
-    inputs = {"norm2d": maps, "norm1d": rows, "discrimination": rows, "stddev": maps}
+    inputs = {
+        "norm2d": maps,
+        "norm2d_without_scale": maps,
+        "norm1d": rows,
+        "discrimination": rows,
+        "stddev": maps,
+        "stddev_of_groups": maps,
+    }
     return measure_layers(Ranks(), inputs), together(measure_layers, inputs)
 
 
-@pytest.mark.parametrize("name", ["norm2d", "norm1d", "discrimination", "stddev"])
+@pytest.mark.parametrize("name", layers())
 def test_a_layer_over_two_processes_is_the_one_of_the_whole_batch(measured, name):
     whole, parts = measured[0][name], [part[name] for part in measured[1]]
     for result in ("output", "input_gradient", "eval"):
