@@ -1,5 +1,6 @@
 """Every shipped experiment trains: with all its settings, at its images' size, in a narrow network."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,46 @@ def test_trains_at_its_real_width(name):
 
 def test_every_experiment_says_where_it_comes_from():
     assert [name for name, item in CONFIGS.experiments.items() if len(item.description) < 60] == []
+
+
+PUBLISHED = {  # the parameters of G, without the biases that batch norm takes away, and of D
+    "cifar10-published-dcgan": (11_429_632, 4_309_441),
+    "cifar10-published-wgan": (3_583_555, 5_860_865),
+    "cifar10-published-wgan-gp-cnn": (3_583_555, 5_860_865),
+    "cifar10-published-sngan-cnn": (3_583_555, 5_860_865),
+    "cifar10-dcgan": (1_068_931, 663_361),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_networks_are_as_large_as_their_description_says(name):
+    experiment = CONFIGS.experiments[f"{name}-seed-0"]
+    state = train(experiment, 4, 0)
+    counts = tuple(
+        sum(parameter.numel() for parameter in getattr(state, network).parameters())
+        for network in ("generator", "discriminator")
+    )
+    assert counts == PUBLISHED[name]
+    described = [f"{count / 1e6:.2f}" for count in counts]
+    assert f"{described[0]} and {described[1]} million" in experiment.description
+
+
+def test_every_experiment_of_cifar10_says_which_figure_it_aims_at():
+    """And the page on papers lists those that aim at one."""
+    page = (Path(__file__).parents[3] / "docs" / "papers.md").read_text()
+    listed = page.partition("## What the shipped experiments aim at")[2]
+    for name in EXPERIMENTS:
+        experiment = CONFIGS.experiments[name]
+        if experiment.dataset != "cifar10":
+            continue
+        aims = experiment.description.startswith("Aims at an Inception Score of")
+        words = ("no published figure", "none is aimed at", "no aim", "Near the")
+        assert aims != any(word.lower() in experiment.description.lower() for word in words), name
+        assert (f"| `{name.removesuffix('-seed-0')}` |" in listed) == aims, name
+        if aims:
+            assert "Differs:" in experiment.description
+            score, fid = re.findall(r"(?:Score|FID) of (\d+\.\d+)", experiment.description)
+            assert f"| `{name.removesuffix('-seed-0')}` | {score} / {fid} |" in listed
 
 
 def test_what_is_compared_has_three_seeds():
