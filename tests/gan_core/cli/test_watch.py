@@ -7,10 +7,8 @@ def test_watch_ends_with_a_training_that_has_ended(run, whole_store):
     out, _ = run("watch", "plain", *whole_store)
     first, last = out.splitlines()
     assert first.startswith("experiment plain, state evaluated, images seen 1,000 of 1,000 (100%), speed ")
-    assert (
-        "images/s when it last trained, losses d_loss" in first
-        and last == "plain has ended: too short to judge"
-    )
+    assert "images/s when it last trained, losses d_loss" in first
+    assert last.startswith("plain has ended: ") and "far from real" in last
     out, _ = run("watch", "plain", "--once", "--json", *whole_store)
     assert json.loads(out)["images_seen"] == 1000
     table, _ = run("watch", "plain", "--once", *whole_store)
