@@ -5,8 +5,6 @@ import logging
 import uuid
 
 import pytest
-import s3fs
-from moto.server import ThreadedMotoServer
 
 from gan_core import remedies
 from gan_core.store import Store
@@ -21,6 +19,8 @@ def without_dagster(monkeypatch):
 
 @pytest.fixture(scope="session")
 def s3_server():
+    from moto.server import ThreadedMotoServer  # tests on a GPU run where it is not installed
+
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
@@ -31,6 +31,8 @@ def s3_server():
 
 @pytest.fixture
 def s3_store(s3_server, tmp_path, monkeypatch) -> Store:
+    import s3fs
+
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")

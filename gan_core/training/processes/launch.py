@@ -179,6 +179,16 @@ def _add_notes(interrupt: BaseException, folder: str, processes: int) -> None:
             interrupt.add_note(told["message"])
 
 
+def _example_of(killer: signal.Signals) -> str:
+    """What kills a process so."""
+    if killer == signal.SIGABRT:
+        return (
+            "as libraries do that cannot go on, and NCCL's watchdog where another process has not answered "
+            "for too long: its error output says why"
+        )
+    return "for example because memory ran out"
+
+
 class _Ended:
     """How a process has ended: `status` is None where it has not, negative for a signal."""
 
@@ -205,10 +215,10 @@ class _Ended:
         which = f"process {self.rank} of {processes}, which train `{experiment}`,"
         again = f"to go on from the last checkpoint, {how_to_make('trained_gan', experiment)}"
         if self.status < 0:
-            killer = signal.Signals(-self.status).name
+            killer = signal.Signals(-self.status)
             return TrainingError(
-                f"{which} was killed ({killer}), for example because memory ran out; the others have ended, "
-                f"too; {again}"
+                f"{which} was killed ({killer.name}), {_example_of(killer)}; the others have ended, too; "
+                f"{again}"
             )
         return TrainingError(
             f"{which} failed with status {self.status}: its error output says why; mend that, then {again}"

@@ -83,8 +83,6 @@ class Ranks:
         """The network, on its device, with batch norms that take their statistics over all ranks."""
         if self.size == 1:
             return network
-        if any(parameter.is_cuda for parameter in network.parameters()):
-            return nn.SyncBatchNorm.convert_sync_batchnorm(network)
         for module in network.modules():
             if type(module) in (nn.BatchNorm1d, nn.BatchNorm2d):
                 module.__class__ = BatchNormOverRanks
@@ -92,9 +90,10 @@ class Ranks:
 
 
 class BatchNormOverRanks(_BatchNorm):
-    """Batch norm of the whole batch, which torch's own SyncBatchNorm does on GPUs only.
+    """Batch norm of the whole batch, with statistics in 32 bits.
 
-    Takes (B, C, ...), with the same B on every rank.
+    Torch's own SyncBatchNorm runs on GPUs only, has no second gradient, and waits for the device at each
+    forward pass. Takes (B, C, ...), with the same B on every rank.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -106,14 +105,16 @@ class BatchNormOverRanks(_BatchNorm):
         axes = [axis for axis in range(input.dim()) if axis != 1]
         shape = (1, -1, *(1,) * (input.dim() - 2))
         ranks = distributed.get_world_size()
-        mean = _Sum.apply(input.mean(axes)) / ranks
-        centred = input - mean.view(shape)
+        x = input.float() if input.dtype in (torch.bfloat16, torch.float16) else input
+        mean = _Sum.apply(x.mean(axes)) / ranks
+        centred = x - mean.view(shape)
         variance = _Sum.apply(centred.square().mean(axes)) / ranks
         self._remember(mean.detach(), variance.detach(), ranks * input.numel() // input.shape[1])
         scale = torch.rsqrt(variance + self.eps)
         if not self.affine:
-            return centred * scale.view(shape)
-        return centred * (self.weight * scale).view(shape) + self.bias.view(shape)
+            return (centred * scale.view(shape)).to(input.dtype)
+        scaled = centred * (self.weight * scale).view(shape)
+        return (scaled + self.bias.view(shape)).to(input.dtype)
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:

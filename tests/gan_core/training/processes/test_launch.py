@@ -12,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gan_core.errors import ConfigError, TrainingError
+from gan_core.errors import ConfigError, LostRankError, TrainingError
 from gan_core.store import Store
+from gan_core.training.processes import launch
 from gan_core.training.processes.launch import number_of_processes, run_ranks
 from tests.small_project import DATASET, EXPERIMENT, write_config
 
@@ -22,9 +23,10 @@ PATIENCE = 120  # seconds
 LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 RANK = """
-import json, os, signal, sys
+import datetime, json, os, signal, sys, threading, time
 from pathlib import Path
 import psutil
+from torch.distributed import distributed_c10d
 from gan_core.errors import ConfigError, GanError
 from gan_core.training.processes.joining import joined
 from gan_core.training.processes.launch import leave_word
@@ -35,10 +37,18 @@ try:
         listening = [c.laddr.ip for c in psutil.Process().net_connections("inet") if c.status == "LISTEN"]
         Path(sys.argv[1], str(ranks.rank)).write_text(json.dumps(listening))
         ranks.any(False)
+        if sys.argv[2] == "hang":  # all are there: only now may a wait be short
+            distributed_c10d._set_pg_timeout(datetime.timedelta(seconds=2))
         if sys.argv[2] == "fail" and ranks.rank == 1:
             raise ConfigError("what is wrong")
         if sys.argv[2] == "kill" and ranks.rank == 1:
             os.kill(os.getpid(), signal.SIGKILL)
+        if sys.argv[2] == "abort" and ranks.rank == 1:  # as NCCL's watchdog does, from a thread of its own
+            threading.Timer(0.5, os.abort).start()
+            threading.Event().wait()
+        if sys.argv[2] == "hang" and ranks.rank == 1:  # as in a kernel that waits for another process
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+            time.sleep(3600)
         if sys.argv[2] == "crash" and ranks.rank == 1:
             os._exit(7)
         if sys.argv[2] == "interrupt" and ranks.rank == 1:
@@ -71,6 +81,11 @@ def test_they_listen_on_the_loopback_interface_only(tmp_path):
             TrainingError,
             r"process 1 of 2, which train `mine`, was killed \(SIGKILL\).*the last checkpoint",
         ),
+        (
+            "abort",
+            TrainingError,
+            r"process 1 of 2, which train `mine`, was killed \(SIGABRT\), as .* NCCL's watchdog .*checkpoint",
+        ),
         ("crash", TrainingError, "process 1 of 2, which train `mine`, failed with status 7"),
         ("interrupt", KeyboardInterrupt, "process 1 was interrupted"),
     ],
@@ -78,9 +93,24 @@ def test_they_listen_on_the_loopback_interface_only(tmp_path):
 def test_the_one_that_ends_first_says_why_and_none_is_left(tmp_path, end, error, message):
     with pytest.raises(error, match=message):
         together(tmp_path, end)
-    assert not [
-        process for process in psutil.Process().children(recursive=True) if str(tmp_path) in process.cmdline()
-    ]
+    assert not left_over(tmp_path)
+
+
+def test_one_that_does_not_answer_ends_the_run_within_a_minute_of_the_time_out(tmp_path, monkeypatch):
+    assert launch.CAUSE_SECONDS + launch.STOP_SECONDS < 60  # all that is waited for after it
+    monkeypatch.setattr(launch, "CAUSE_SECONDS", 0.5)
+    monkeypatch.setattr(launch, "STOP_SECONDS", 2)
+    with pytest.raises(
+        LostRankError, match="does not answer.*goes on from its last checkpoint.*[Tt]imed out"
+    ):
+        together(tmp_path, "hang")
+    assert not left_over(tmp_path)
+
+
+def left_over(folder: Path) -> list[psutil.Process]:
+    """The processes of `together` that have not ended."""
+    started = psutil.Process().children(recursive=True)
+    return [process for process in started if str(folder) in process.cmdline()]
 
 
 def test_the_number_of_processes_is_checked(monkeypatch):

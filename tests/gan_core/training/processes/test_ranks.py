@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas
 import pytest
 import torch
+import torch.distributed as distributed
 from safetensors.torch import load_file
 from torch import nn
 
@@ -19,7 +20,7 @@ from gan_core.store import Manifest, Store
 from gan_core.training import train_gan
 from gan_core.training.noise import Noise
 from gan_core.training.processes.joining import joined
-from gan_core.training.processes.ranks import Ranks
+from gan_core.training.processes.ranks import BatchNormOverRanks, Ranks
 
 PROCESSES = 2
 CPU = torch.device("cpu")
@@ -366,6 +367,24 @@ def test_all_stop_and_save_where_one_is_interrupted(store, dataset, make_experim
 def test_a_batch_that_cannot_be_shared_is_refused(store, dataset, make_experiment, make_shards):
     with pytest.raises(ConfigError, match="batch_size 9 cannot be shared evenly by 2 processes"):
         train_gan(store, make_experiment(batch_size=9), dataset, make_shards(store), ranks=Ranks(0, 2))
+
+
+@pytest.fixture
+def group_of_one():
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
+
+
+def test_statistics_over_processes_are_in_32_bits(group_of_one):
+    # In bfloat16 the mean of so many values beside 100 would be off by more than their spread.
+    images = (100 + torch.randn(64, 3, 8, 8, generator=torch.Generator().manual_seed(0))).bfloat16()
+    ours, exact = BatchNormOverRanks(3), nn.BatchNorm2d(3, dtype=torch.float64)
+    found, expected = ours(images), exact(images.double())
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.double(), expected, rtol=2**-8, atol=1e-2)
+    torch.testing.assert_close(ours.running_mean.double(), exact.running_mean, rtol=1e-6, atol=0)
+    torch.testing.assert_close(ours.running_var.double(), exact.running_var, rtol=1e-4, atol=0)
 
 
 def test_one_process_needs_no_group():

@@ -1,0 +1,84 @@
+"""What `make gpu` runs, on a machine without a GPU: the dry run, and what it needs to be installed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import gpu
+
+ROOT = Path(__file__).parents[1]
+# None of them is asked for of who only has a GPU and PyTorch.
+ABSENT = ("dagster", "webdataset", "moto", "s3fs")
+RUN = f"""
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {ABSENT}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Absent())
+"""
+
+
+def dry_run(folder: Path, *options: str) -> str:
+    arguments = ["--device", "cpu", "--smoke", "--name", "dry", "--out", str(folder), *options]
+    code = f"from benchmarks.gpu import main\nif __name__ == '__main__':\n    sys.exit(main({arguments}))\n"
+    script = folder / "run.py"
+    script.write_text(RUN + code)
+    ran = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return (folder / "gpu-dry.md").read_text()
+
+
+def test_it_needs_neither_dagster_nor_webdataset(tmp_path):
+    written = dry_run(tmp_path, "--only", "graphs")
+    assert "## graphs: left out" in written and "there is no GPU" in written
+
+
+def test_the_table_of_speeds(tmp_path):
+    arguments = ["--device", "cpu", "--smoke", "--name", "x", "--out", str(tmp_path), "--only", "speed"]
+    assert gpu.main(arguments) == 0
+    lines = (tmp_path / "gpu-x.md").read_text().splitlines()
+    rows = [line for line in lines if line.startswith(("| DCGAN", "| WGAN-GP", "| ACGAN"))]
+    assert len(rows) == 3
+    for row in rows:
+        plain, graphs, kernels, estimate = (cell.strip() for cell in row.split("|")[5:9])
+        assert graphs == "–"
+        assert all(int(number.replace(",", "")) > 0 for number in (plain, kernels, estimate))
+
+
+@pytest.mark.slow
+def test_the_dry_run_makes_every_check(tmp_path):
+    written = dry_run(tmp_path)
+    found = [line[3:].split(" (")[0] for line in written.splitlines() if line.startswith("## ")]
+    left_out = ("tests", "graphs", "bf16")
+    assert found == [f"{name}: {'left out' if name in left_out else 'passed'}" for name in gpu.CHECKED]
+    assert written.count("the same weights") == len(gpu.KINDS)
+
+
+def test_a_check_that_fails_is_written_down_and_the_others_are_made(tmp_path, monkeypatch):
+    def fails(setting):
+        raise AssertionError("other weights")
+
+    monkeypatch.setattr(gpu, "CHECKED", {"resume": fails, "speed": lambda setting: ["fast"]})
+    assert gpu.main(["--device", "cpu", "--smoke", "--out", str(tmp_path), "--name", "x"]) == 1
+    written = (tmp_path / "gpu-x.md").read_text()
+    assert "## resume: failed" in written and "AssertionError: other weights" in written
+    assert "## speed: passed" in written and "- fast" in written
+
+
+def test_without_a_gpu_it_says_so(capsys, monkeypatch):
+    monkeypatch.setattr(gpu.torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit):
+        gpu.main(["--device", "cuda"])
+    assert "no GPU here that torch finds" in capsys.readouterr().err
