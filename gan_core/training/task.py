@@ -19,6 +19,9 @@ CHECKPOINT_FILE = re.compile(
     r"\.?(?P<name>checkpoint-(?P<images>\d{12,}))(?P<extension>\.pt|\.json)(?P<written>\..+)?"
 )
 
+# Verdicts that stand on the in-training FID.
+BY_FID = ("far_from_real", "few_classes", "got_worse", "stagnation")
+
 
 def saved_at(store: Store, step: Step) -> int | None:
     """Images seen by the newest checkpoint of a training that is whole, going by the names there are: the
@@ -43,8 +46,8 @@ class TrainingTask(BaseModel):
 
     classifier: Manifest | None = None
     """Of the dataset: it extracts the features of the in-training FID. Without one there is no best generator
-    and no verdict on stagnation. It counts in the fingerprint only where that FID decides what is published
-    (`publish`, `stop_on`): otherwise a new classifier is no reason to train for days again."""
+    and none of the verdicts `BY_FID`. It counts in the fingerprint only where that FID decides what is
+    published (`publish`, `stop_on`): otherwise a new classifier is no reason to train for days again."""
 
     force: bool = False
     """Train again even if the artefact is there. A forced training that was stopped is gone on with by the
@@ -103,10 +106,12 @@ class TrainingTask(BaseModel):
                 f"configuration has now: {how_to_make('image_shards', dataset.name)}"
             )
         check_image_size(experiment.architecture.name, shards.details["image_size"])
-        if self.classifier is None and (experiment.publish == "best" or "stagnation" in experiment.stop_on):
+        decided = ["publish: best"] if experiment.publish == "best" else []
+        decided += [f"stop_on: [{verdict}]" for verdict in experiment.stop_on if verdict in BY_FID]
+        if self.classifier is None and decided:
             raise ConfigError(
-                f"experiment `{experiment.name}` has `publish: best` or stops on `stagnation`, which the "
-                f"in-training FID decides: give the dataset's classifier too "
+                f"experiment `{experiment.name}` has `{decided[0]}`, which the in-training FID decides: give "
+                f"the dataset's classifier too "
                 f"({how_to_make('classifier', dataset.name)})"
             )
 

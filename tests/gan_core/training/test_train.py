@@ -707,7 +707,7 @@ def test_a_state_that_is_not_finite_is_never_saved(store, make_shards, make_expe
 
 
 def test_what_the_fid_decides_needs_a_classifier(store, make_shards, make_experiment, dataset):
-    for values in ({"publish": "best"}, {"stop_on": ["stagnation"]}):
+    for values in ({"publish": "best"}, {"stop_on": ["stagnation"]}, {"stop_on": ["got_worse"]}):
         with pytest.raises(ConfigError, match="give the dataset's classifier too"):
             train_gan(store, make_experiment(**values), dataset, make_shards(store), emit=quiet)
 
