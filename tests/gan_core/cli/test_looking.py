@@ -62,7 +62,7 @@ def test_list_chooses_experiments_by_name_tag_and_configuration(told, project, w
         (["experiments", "plian"], "no experiment matches `plian`; did you mean `plain`?"),
         (["datasets", "digits"], "nothing listed matches `digits`; did you mean `few-digits`?"),
         (["--dataset", "another"], "--dataset knows no `another`; there are: few-digits"),
-        (["--architecture", "dcgna"], "--architecture knows no `dcgna`; did you mean `dcgan`?"),
+        (["--architecture", "dcgna"], "--architecture knows no `dcgna`; did you mean `dcgan` or `sndcgan`?"),
         (["experiments", "plain", "--objective", "huber"], "--objective knows no `huber`; there are: "),
         (["datasets", "--tag", "seed=1"], "choose experiments, not datasets"),
         (["--state", "done"], "--state knows no `done`"),
