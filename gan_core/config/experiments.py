@@ -274,6 +274,21 @@ def _spectral_norm(experiment: Experiment) -> None:
         )
 
 
+def _penalty_precision(experiment: Experiment) -> None:
+    if experiment.penalty_precision == "fp32":
+        return
+    if experiment.precision == "fp32":
+        raise Contradiction(
+            "penalty_precision",
+            "penalties are in 16 bits only where the run is: set precision to `bf16` or `auto`, or remove "
+            "penalty_precision",
+        )
+    if not experiment.objective.penalties:
+        raise Contradiction(
+            "penalty_precision", "the objective has no penalty that penalty_precision is for: remove it"
+        )
+
+
 def _one_average(experiment: Experiment) -> None:
     if experiment.ema_decay is not None and experiment.ema_half_life is not None:
         raise Contradiction(
@@ -379,6 +394,7 @@ CHECKS = (
     _generator_batch,
     _long_critic,
     _groups,
+    _penalty_precision,
     _one_average,
     _scheduled_values,
 )

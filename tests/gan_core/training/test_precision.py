@@ -57,7 +57,8 @@ def types_of_outputs(network: nn.Module) -> dict[str, set[torch.dtype]]:
 
 @pytest.mark.parametrize("pair", PAIRS)
 def test_layers_compute_in_16_bits_and_heads_losses_and_weights_do_not(fast, make_experiment, pair):
-    state = state_of(make_experiment(precision="bf16", penalty_precision="bf16", **PAIRS[pair]))
+    penalised = {"penalty_precision": "bf16"} if "objective" in PAIRS[pair] else {}
+    state = state_of(make_experiment(precision="bf16", **penalised, **PAIRS[pair]))
     of_g, of_d = types_of_outputs(state.generator), types_of_outputs(state.discriminator)
     images, labels = batch()
     train_step(state, images, labels if state.experiment.conditional else None, 80)
@@ -107,7 +108,7 @@ def penalty_gradient(state: TrainingState, penalty: str) -> tuple[float, torch.T
 
 @pytest.mark.parametrize("penalty", ["gradient_penalty", "r1"])
 def test_penalties_are_in_32_bits_unless_told_otherwise(fast, make_experiment, penalty):
-    wide = {"architecture": {"width": 16, "discriminator_norm": "layer"}}
+    wide = {"architecture": {"width": 16}, "objective": {penalty: 1.0}}
     plain, mixed, all_16 = (
         penalty_gradient(state_of(make_experiment(**wide, **precisions)), penalty)
         for precisions in (
@@ -199,3 +200,15 @@ def test_what_was_asked_for_is_in_the_fingerprint_and_what_was_found_is_not(make
         assert configs[0] == configs[1]
         found.add(configs[0])
     assert len(found) == 3
+
+
+@pytest.mark.parametrize(
+    ("keys", "wrong"),
+    [
+        ({}, "penalties are in 16 bits only where the run is"),
+        ({"precision": "auto", "objective": {"name": "hinge"}}, "the objective has no penalty"),
+    ],
+)
+def test_a_precision_of_penalties_that_decides_nothing_is_refused(make_experiment, keys, wrong):
+    with pytest.raises(ValueError, match=wrong):
+        make_experiment(penalty_precision="bf16", **{"objective": {"r1": 1}, **keys})
