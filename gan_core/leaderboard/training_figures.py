@@ -37,8 +37,9 @@ TRAINING_FIGURES = {
     "images_per_second": Figure(
         "Images/s",
         "higher",
-        "Real images that training went through in a second, on whatever machine it was: each experiment's "
-        "page names the device. Higher is faster, and says nothing about quality.",
+        "Real images that training went through in a second, without the time of the in-training evaluation "
+        "(which earlier versions counted), on whatever machine it was: each experiment's page names the "
+        "device. Higher is faster, and says nothing about quality.",
         count,
     ),
     "seconds_training": Figure(

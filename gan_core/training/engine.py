@@ -64,6 +64,7 @@ class Engine:
         self.reads_ahead = state.objective.compares_pairs
         feed.end_after(total_images + self.reads_ahead * self.experiment.batch_size)
         self.batches: dict[int, Batch] = {}
+        self.evaluated_for = 0.0  # seconds since the last step, which its clock has not counted yet
         self.listeners, self.evaluation, self.board = listeners, evaluation, board
         self.still_ours = still_ours
         self.sample_every = self.experiment.sample_every or max(1, total_images // SAMPLING_TIMES)
@@ -200,6 +201,8 @@ class Engine:
             updated_generator = updates_generator(self.experiment, state.step)
             state.meter.add(state.gradient_norms(of_generator=updated_generator))
         state.seconds = time.monotonic() - self.clock_start
+        state.seconds_evaluating += self.evaluated_for
+        self.evaluated_for = 0.0
 
     def _batch(self, start: int) -> Batch:
         """The batch at this place of the order. What was read ahead is kept for the next step: a streamed
@@ -278,7 +281,7 @@ class Engine:
         losses = self._losses(self._means())
         if self._not_finite(not_finite(losses), "loss"):
             return
-        duration = max(state.seconds - seconds, 1e-9)
+        duration = max(state.seconds_of_steps - seconds, 1e-9)
         row = {
             "images_seen": state.images_seen,
             "step": state.step,
@@ -288,7 +291,7 @@ class Engine:
         }
         state.history.append(row)
         state.meter.reset()
-        state.meter_since = (state.step, state.images_seen, state.seconds)
+        state.meter_since = (state.step, state.images_seen, state.seconds_of_steps)
         self.note = _describe(losses)
         if self.board:
             self.board.add(row, "training")
@@ -330,9 +333,11 @@ class Engine:
         """What the in-training evaluation says of this moment, the same on all ranks."""
         row: Row = {}
         if self.evaluation:
+            began = time.monotonic()
             with MEASURING.applied():
                 row = self.evaluation.measure(self.state.sampler.eval())
             self.state.generator.train()
+            self.evaluated_for += time.monotonic() - began
             if "fid" in row and self.state.untrained:
                 row["fid_untrained"] = self.state.untrained["fid"]
         return self.ranks.of_first(row)

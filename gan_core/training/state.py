@@ -76,8 +76,9 @@ class TrainingState:
         self.images_seen = 0
         self.step = 0
         self.seconds = 0.0
+        self.seconds_evaluating = 0.0  # of `seconds`: those of the in-training evaluation
         self.meter = LossMeter()
-        self.meter_since = (0, 0, 0.0)  # step, images seen and seconds at the last row
+        self.meter_since = (0, 0, 0.0)  # step, images seen and `seconds_of_steps` at the last row
         self.history: list[Row] = []
         self.evaluations: list[Row] = []
         self.samples: list[tuple[int, Tensor]] = []
@@ -86,6 +87,11 @@ class TrainingState:
         self.untrained: Row | None = None
         self.measure: str | None = None
         self.fixed_latents, self.fixed_labels = fixed_inputs(experiment, self.generator.n_classes, device)
+
+    @property
+    def seconds_of_steps(self) -> float:
+        """How long it trained, without the in-training evaluation."""
+        return self.seconds - self.seconds_evaluating
 
     @property
     def sampler(self) -> nn.Module:
@@ -151,6 +157,7 @@ class TrainingState:
             "images_seen": self.images_seen,
             "step": self.step,
             "seconds": self.seconds,
+            "seconds_evaluating": self.seconds_evaluating,
             "meter": self.meter.state_dict(),
             "meter_since": list(self.meter_since),
             "history": self.history,
@@ -195,6 +202,7 @@ class TrainingState:
         self.best, self.measure = state["best"], state["measure"]
         # Checkpoints of earlier versions have none of these.
         self.first_epoch, self.untrained = state.get("first_epoch"), state.get("untrained")
+        self.seconds_evaluating = state.get("seconds_evaluating", 0.0)
 
     def _average(self) -> GeneratorEMA | None:
         decay = self.experiment.averaging_decay

@@ -82,10 +82,11 @@ def run_training(
     says so), discriminator.safetensors of the same moment, generator_best.safetensors,
     history.parquet, times.parquet (images_per_second and seconds, which do not count in the version),
     evaluations.parquet, progress.png, and of a run of more than an epoch first_epoch.png. Figures: verdict,
-    images_seen, images_per_second, d_loss, g_loss, seconds_training, parameters_generator,
-    parameters_discriminator, and of the in-training evaluation fid_in_training, fid_best, images_seen_best,
-    diversity. Details: verdicts, stopped_by, published, first_epoch, peak_memory_bytes, conditions,
-    numerics (see `training_numerics`, and `cuda_graphs`), progress (see `describe_strip`).
+    images_seen, images_per_second (of the steps alone), d_loss, g_loss, seconds_training and, of those,
+    seconds_evaluating, parameters_generator, parameters_discriminator, and of the in-training evaluation
+    fid_in_training, fid_best, images_seen_best, diversity. Details: verdicts, stopped_by, published,
+    first_epoch, peak_memory_bytes, conditions, precision, numerics (see `training_numerics`, and
+    `cuda_graphs`), progress (see `describe_strip`).
 
     Raises `ConfigError` where the task and `ranks` do not fit together, and `TrainingError` for a loss that
     is not finite where there is no best to keep, for a checkpoint of another configuration, and where one of

@@ -37,10 +37,11 @@ def write_results(engine: Engine, published: dict, shards: Manifest, work: Build
     work.figures |= {
         "verdict": verdict_names(engine.findings, engine.stopped_by),
         "images_seen": state.images_seen,
-        "images_per_second": round(state.images_seen / max(state.seconds, 1e-9), 1),
+        "images_per_second": round(state.images_seen / max(state.seconds_of_steps, 1e-9), 1),
         "d_loss": state.history[-1].get("d_loss") if state.history else None,
         "g_loss": state.history[-1].get("g_loss") if state.history else None,
         "seconds_training": round(state.seconds, 3),
+        "seconds_evaluating": round(state.seconds_evaluating, 3),
         "parameters_generator": _parameters(state.generator),
         "parameters_discriminator": _parameters(state.discriminator),
     }

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from gan_core import steps
 from gan_core.config import Dataset, Experiment
 from gan_core.errors import ConfigError, TrainingError
+from gan_core.evaluation.in_training import InTrainingEvaluation
 from gan_core.sampling import untrained_generator
 from gan_core.store import Manifest, Store
 from gan_core.training import engine as engine_module
@@ -58,7 +59,7 @@ def results(store: Store, manifest: Manifest) -> dict:
     history = pandas.read_parquet(store.local(manifest, "history.parquet"))
     pictures = {name: store.local(manifest, name).read_bytes() for name in ("progress.png",)}
     evaluations = pandas.read_parquet(store.local(manifest, "evaluations.parquet"))
-    times = ("images_per_second", "seconds_training")
+    times = ("images_per_second", "seconds_training", "seconds_evaluating")
     figures = {name: value for name, value in manifest.figures.items() if name not in times}
     return {
         **files,
@@ -303,6 +304,30 @@ def test_a_forced_training_that_was_killed_right_after_it_was_published_is_done(
     assert new.reused
     assert is_made_anew(new, old)
     assert {"checkpoints", "forced.json"}.isdisjoint(store.list_names(folder))
+
+
+def test_the_speed_is_that_of_steps_and_evaluations_have_a_time_of_their_own(
+    store, make_shards, make_experiment, dataset, monkeypatch
+):
+    """Also where the run was interrupted: what its processes took together."""
+    measure = InTrainingEvaluation.measure
+
+    def slowly(self, sampler):
+        time.sleep(0.2)
+        return measure(self, sampler)
+
+    monkeypatch.setattr(InTrainingEvaluation, "measure", slowly)
+    experiment, shards = make_experiment(evaluate_every=100), make_shards(store)
+    with pytest.raises(Interrupted):
+        train_gan(
+            store, experiment, dataset, shards, emit=quiet, observe=interrupt_after(60), observe_interval=0
+        )
+    figures = train_gan(store, experiment, dataset, shards, emit=quiet).figures
+    # The untrained generator's, that of the first epoch and those on the way; the last one follows no step.
+    evaluations = 800 // 100 + 1
+    assert evaluations * 0.2 <= figures["seconds_evaluating"] < figures["seconds_training"]
+    seconds = figures["seconds_training"] - figures["seconds_evaluating"]
+    assert figures["images_per_second"] == pytest.approx(800 / seconds, rel=0.01)
 
 
 # --- interrupts and kills ---------------------------------------------------------------------------------

@@ -214,7 +214,7 @@ def _status(trained: Manifest | None, evaluation: Manifest | None, problems: lis
 def training_rows(trained: Manifest) -> list[tuple[str, str]]:
     """What a training took, and what it measured of itself."""
     figures = trained.figures
-    seconds = figures.get("seconds_training")
+    seconds, evaluating = (figures.get(name) for name in ("seconds_training", "seconds_evaluating"))
     watched = [
         (FIGURES[name].label, write_figure(name, figures))
         for name in ("fid_in_training", "fid_best", "images_seen_best", "diversity")
@@ -230,5 +230,10 @@ def training_rows(trained: Manifest) -> list[tuple[str, str]]:
         *watched,
         ("Images/s", write_figure("images_per_second", figures)),
         ("Time", MISSING if is_missing(seconds) else duration_in_words(seconds)),
+        *(
+            []
+            if is_missing(evaluating)
+            else [("of which in-training evaluation", duration_in_words(evaluating))]
+        ),
         *parameters,
     ]
