@@ -32,15 +32,16 @@ class NumericPolicy:
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
-        """Within, the process computes by this policy; afterwards by what held before."""
+        """Within, the process computes by this policy; afterwards by what held before. Who has asked for
+        deterministic kernels keeps them."""
         before = _switches()
         _switch(
             {
                 "convolutions": self.tf32,
                 "products": self.tf32,
-                "benchmark": self.benchmark and not self.deterministic,
-                "deterministic": self.deterministic,
-                "algorithms": "warn" if self.deterministic else "default",
+                "benchmark": self.benchmark and not (self.deterministic or before["deterministic"]),
+                "deterministic": self.deterministic or before["deterministic"],
+                "algorithms": before["algorithms"] or ("warn" if self.deterministic else "default"),
             }
         )
         try:

@@ -55,6 +55,10 @@ class Length(Config):
             raise ValueError("length needs exactly one of `images` and `epochs`")
         return self
 
+    def total_images(self, train_images: int) -> int:
+        """It in images seen, of a train split of so many."""
+        return self.images or max(1, round(self.epochs * train_images))
+
 
 class Experiment(Config):
     """One file of `configs/experiments/`, or one point of its grid.

@@ -56,9 +56,10 @@ class Records:
     def images_per_second(
         self, experiment: Experiment, shards: Manifest | None, begun: str | None = None
     ) -> Estimate | None:
-        """Of its training on these shards, with what is evaluated on the way. `begun`: the fingerprint of one
+        """Of its training's steps on these shards: what is evaluated on the way, of a run of minutes a tenth,
+        comes on top. `begun`: the fingerprint of one
         that was begun and has not ended, whose own speed it is where no other was recorded."""
-        known = self._of_training(experiment, shards, _pace)
+        known = self._of_training(experiment, shards, lambda made: made.figures.get("images_per_second"))
         if known is None and begun:
             from gan_core.planning.running import speed_here
 
@@ -139,12 +140,6 @@ class Records:
             here = [(name, one) for name, one in found if _made_here(one)]
             self._read[asset] = dict(sorted(here, key=lambda item: item[1].created_at, reverse=True))
         return self._read[asset]
-
-
-def _pace(trained: Manifest) -> float | None:
-    """Images a second of the whole run, evaluations and all."""
-    seen, seconds = (trained.figures.get(name) for name in ("images_seen", "seconds_training"))
-    return seen / seconds if seen and seconds else None
 
 
 def _training_work(experiment: Experiment, run: dict[str, Any]) -> str:

@@ -97,21 +97,31 @@ class CapturedStep:
     def _checked(self, given: Given, updates_generator: bool) -> Losses:
         """The losses of a step that was made both ways. What stays is the replay's where both agree, else
         that of the plain step."""
-        before = Moment(self.state)
+        before = self._moment()
         plain_losses = _updated(self.state, given, updates_generator)
-        plain = Moment(self.state)
+        plain = before and self._moment()
+        if plain is None:
+            return plain_losses
         before.restore()
         try:
             losses = self._replayed(given, updates_generator)
             found = differing_losses(plain_losses, losses) or difference(before, plain, Moment(self.state))
         except RuntimeError as error:  # torch's, for what a recording forbids and for memory
-            found = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+            found = _in_words(error)
         if found is None:
             self.checked[updates_generator] += 1
             return losses
         plain.restore()
         self._give_up(found)
         return plain_losses
+
+    def _moment(self) -> Moment | None:
+        """A copy of this moment; None, and no more replays, where there is no memory for it."""
+        try:
+            return Moment(self.state)
+        except torch.OutOfMemoryError as error:
+            self._give_up(_in_words(error))
+            return None
 
     def _replayed(self, given: Given, updates_generator: bool) -> Losses:
         if updates_generator not in self.recordings:
@@ -169,6 +179,10 @@ class CudaRecording:
             mine.copy_(new)
         self.graph.replay()
         return self.losses
+
+
+def _in_words(error: RuntimeError) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
 
 
 def _updated(state: TrainingState, given: Given, updates_generator: bool) -> Losses:

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import math
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from gan_core.evaluation.in_training import InTrainingEvaluation
 from gan_core.numerics import MEASURING, training_policy
 from gan_core.objectives import PENALTIES
 from gan_core.progress import Progress
+from gan_core.spacing import evaluation_interval
 from gan_core.training.checkpoints import Checkpoints
 from gan_core.training.critic_steps import updates_generator
 from gan_core.training.cuda_graphs import CapturedStep, CudaRecorder, may_capture
@@ -31,9 +31,6 @@ from gan_core.training.step import train_step
 SLOW_STEP_SECONDS = 1.0
 # So often are samples drawn in a run whose configuration does not say how often.
 SAMPLING_TIMES = 16
-# And so often it is evaluated, or more often: after so many images at most.
-EVALUATION_TIMES = 8
-MOST_IMAGES_BETWEEN = 50_000
 # Who observes more slowly than that misses some.
 OBSERVATIONS_AT_ONCE = 8
 
@@ -437,12 +434,6 @@ class Engine:
 
     def _say(self, line: str) -> None:
         self.post(functools.partial(self.listeners.emit, line))
-
-
-def evaluation_interval(total_images: int) -> int:
-    """Images seen from one in-training evaluation to the next where the configuration does not say: the last
-    of them comes at the end of the run."""
-    return min(MOST_IMAGES_BETWEEN, max(1, math.ceil(total_images / EVALUATION_TIMES)))
 
 
 def _crossed(before: int, after: int, every: int) -> bool:

@@ -71,8 +71,7 @@ class TrainingTask(BaseModel):
     @property
     def total_images(self) -> int:
         """The length of the run in images seen by D."""
-        length = self.experiment.length
-        return length.images or max(1, round(length.epochs * self._train_images))
+        return self.experiment.length.total_images(self._train_images)
 
     @property
     def _train_images(self) -> int:

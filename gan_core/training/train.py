@@ -14,7 +14,7 @@ from gan_core.devices import training_device
 from gan_core.errors import TrainingError
 from gan_core.evaluation.classifier import load_classifier
 from gan_core.evaluation.in_training import InTrainingEvaluation, read_real_images
-from gan_core.numerics import training_numerics
+from gan_core.numerics import MEASURING, training_numerics
 from gan_core.remedies import how_to_make
 from gan_core.steps import Step
 from gan_core.store import Build, Manifest, Store
@@ -254,7 +254,8 @@ class Training:
             self.listeners.emit("no classifier was given: this run has no in-training FID")
         if len(real) < 2:
             return None
-        return InTrainingEvaluation(real, extractor, stream_seed(self.experiment.seed, "evaluation"))
+        with MEASURING.applied():
+            return InTrainingEvaluation(real, extractor, stream_seed(self.experiment.seed, "evaluation"))
 
     def _fresh_state(self) -> TrainingState:
         return TrainingState(
@@ -280,10 +281,11 @@ class Training:
             self._load(state, saved, checkpoints)
             self.listeners.emit(f"going on from {checkpoints.last}: {state.images_seen:,} images seen")
             # Earlier versions kept no precision: theirs was that of the experiment on CUDA, fp32 elsewhere.
-            before = saved.get("precision", state.precision)
+            on_gpu = saved["noise_device"] == "cuda"
+            before = saved.get("precision", self.experiment.precision if on_gpu else "fp32")
             if before != state.precision:
                 self.listeners.emit(
-                    f"the checkpoint was made in {before}, which is not what this device is fast in: the run "
+                    f"the checkpoint was made in {before}, and this device takes {state.precision}: the run "
                     f"goes on in {state.precision}, and ends with other weights than it would have had there"
                 )
             if saved["noise_device"] != state.device.type:

@@ -92,6 +92,12 @@ class Records:
         return min(fids[-recent:]) < (1 - FALLING) * min(fids[:-recent])
 
     @property
+    def may_recover(self) -> bool:
+        """Whether the run goes on and its FID still falls, or too few were measured to say that it does not.
+        Where none are measured, nothing else is to be waited for."""
+        return not self.ended and bool(self.scored) and self.fid_falls is not False
+
+    @property
     def trend(self) -> str:
         """`fid_falls` in words."""
         return {

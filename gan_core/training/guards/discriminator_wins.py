@@ -11,10 +11,12 @@ WINNING_ACCURACY = 0.99
 
 @guard("discriminator_wins", position=10)
 def discriminator_wins(records: Records) -> Finding | None:
-    """Not while the FID falls: such a D still teaches. Nor for critics that must be bounded: theirs is to
-    tell both apart as well as they can."""
+    """Not while the FID falls or may fall: such a D still teaches. Nor for critics that must be bounded:
+    theirs is to tell both apart as well as they can."""
     experiment, rows = records.experiment, records.recent()
-    if OBJECTIVES[experiment.objective.name].needs_bound or not rows or records.fid_falls:
+    if OBJECTIVES[experiment.objective.name].needs_bound or not rows:
+        return None
+    if records.fid_falls or records.may_recover:
         return None
     of_real, of_fake = (fmean(row[f"d_{kind}_accuracy"] for row in rows) for kind in ("real", "fake"))
     figure = min(of_real, of_fake)

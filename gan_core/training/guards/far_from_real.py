@@ -10,7 +10,7 @@ def far_from_real(records: Records) -> Finding | None:
     2026 did not measure. A run that goes on is judged only where its FID no longer falls."""
     experiment, scored = records.experiment, records.scored
     untrained = scored[-1].get("fid_untrained") if scored else None
-    if not untrained or not (records.ended or records.fid_falls is False):
+    if not untrained or records.may_recover:
         return None
     fid, seen = scored[-1]["fid"], scored[-1]["images_seen"]
     figure = fid / untrained

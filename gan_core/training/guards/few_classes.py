@@ -12,7 +12,7 @@ def few_classes(records: Records) -> Finding | None:
     only where its FID no longer falls."""
     experiment, scored = records.experiment, records.scored
     real = scored[-1].get("real_class_perplexity") if scored else None
-    if not real or not (records.ended or records.fid_falls is False):
+    if not real or records.may_recover:
         return None
     drawn, seen = scored[-1]["class_perplexity"], scored[-1]["images_seen"]
     figure = drawn / real

@@ -14,6 +14,8 @@ def got_worse(records: Records) -> Finding | None:
     last = scored[-1:] if records.ended else scored[-WORSE_EVALUATIONS:]
     if len(scored) <= len(last) or not last:
         return None
+    if records.ended and experiment.publish == "best":  # then the last weights are nobody's
+        return None
     best = min(scored, key=lambda row: row["fid"])
     if not best["fid"] or min(row["fid"] for row in last) <= WORSE * best["fid"]:
         return None

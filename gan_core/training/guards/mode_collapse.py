@@ -10,7 +10,10 @@ COLLAPSED_EVALUATIONS = 2
 
 @guard("mode_collapse", position=40)
 def mode_collapse(records: Records) -> Finding | None:
+    """A run that goes on is judged only where its FID no longer falls: many begin so, and come out of it."""
     experiment = records.experiment
+    if records.may_recover:
+        return None
     recent = [row["diversity"] for row in records.evaluations[-COLLAPSED_EVALUATIONS:]]
     if len(recent) < COLLAPSED_EVALUATIONS or max(recent) >= COLLAPSED_DIVERSITY:
         return None

@@ -42,16 +42,11 @@ def test_what_was_made_is_reused_and_takes_no_time(whole):
     assert plan.seconds == 0 and not plan.unknown and total_text(plan) == "1 to reuse"
 
 
-def pace(trained) -> float:
-    """Images a second, with the evaluations on the way."""
-    return trained.figures["images_seen"] / trained.figures["seconds_training"]
-
-
 def test_times_and_memory_of_a_training_are_those_of_one_that_does_the_same_work(whole):
     plan = whole.plan("seed", "wide")
     seed, wide = plan.experiments
     recorded = whole.store.require("trained_gan", "plain")
-    assert seed.training.seconds == pytest.approx(2000 / pace(recorded))
+    assert seed.training.seconds == pytest.approx(2000 / recorded.figures["images_per_second"])
     assert seed.recorded_of == ("plain",) and not seed.unknown
     assert seed.memory["host"].value == recorded.details["peak_memory_bytes"]["host"] > 50e6
     assert seed.memory["host"].of == "plain"
@@ -204,7 +199,7 @@ def test_an_interrupted_training_is_resumed_where_its_checkpoint_is(project):
     seen = seed.state.images_seen
     assert seed.state.state is State.PARTLY and 0 < seen < 10**6 and seen % 50 == 0
     assert seed.training.action == "resume" and actions(seed)["samples"] == "make"
-    rate = pace(project.store.require("trained_gan", "plain"))
+    rate = project.store.require("trained_gan", "plain").figures["images_per_second"]
     assert seed.training.seconds == pytest.approx((10**6 - seen) / rate)
     assert total_text(plan).startswith("1 to resume; about ")
     folder = project.folder / "store" / "trained_gan" / "seed"

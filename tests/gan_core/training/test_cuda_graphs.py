@@ -6,7 +6,9 @@ import re
 import pytest
 import torch
 
+from gan_core.training import cuda_graphs
 from gan_core.training.cuda_graphs import CHECKS, WARM_UP, CapturedStep, CudaRecorder, may_capture
+from gan_core.training.graph_check import Moment
 from gan_core.training.optimizers import CUDA_GRAPHS, graphs_wanted
 from gan_core.training.processes.ranks import Ranks
 from gan_core.training.state import TrainingState
@@ -126,6 +128,33 @@ def test_what_a_recording_does_wrong_is_found_and_undone(make_experiment, fault)
         assert len(said) == 1 and said[0].endswith(captured.given_up)
         assert "run as they are" in said[0]
         assert re.search(FAULTS[fault], captured.given_up)
+
+
+@pytest.mark.parametrize("copies", [0, 1])
+def test_where_there_is_no_memory_to_compare_steps_stay_plain(make_experiment, monkeypatch, copies):
+    """No matter whether it lacks for the copy before the step or for the one after it."""
+    made: list[Moment] = []
+
+    def moment(state) -> Moment:
+        if len(made) == copies:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB.\nmore of it")
+        made.append(Moment(state))
+        return made[-1]
+
+    monkeypatch.setattr(cuda_graphs, "Moment", moment)
+    plain, recorded = (fresh_state(make_experiment(**SMALL), "cpu") for _ in range(2))
+    said, recorder = [], CpuRecorder()
+    captured = CapturedStep(recorded, recorder, said.append)
+    numbers = torch.Generator().manual_seed(0)
+    for _ in range(2 * WARM_UP + 4):
+        images = torch.randint(0, 256, (8, 1, 16, 16), generator=numbers, dtype=torch.uint8)
+        train_step(plain, images, torch.arange(8) % 3, 800)
+        captured(images, torch.arange(8) % 3, 800, plain=False)
+    (line,) = said
+    assert line.endswith("run as they are: OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 MiB.")
+    assert not recorder.recorded
+    pairs = zip(recorded.sampler.state_dict().values(), plain.sampler.state_dict().values(), strict=True)
+    assert all(torch.equal(*pair) for pair in pairs)
 
 
 @pytest.mark.gpu

@@ -97,6 +97,17 @@ def test_mode_collapse(make_experiment):
     assert verdicts(make_experiment(), history(), recovered) == []
 
 
+def test_a_run_that_goes_on_has_not_collapsed_while_its_fid_falls(make_experiment):
+    """As demo-acgan begins, which is healthy in the end."""
+    begun = [*evaluations(437, diversity=0.06), *evaluations(390, diversity=0.29)]
+    assert verdicts(make_experiment(), history(), begun, ended=False) == []
+    assert verdicts(make_experiment(), history(), begun) == ["mode_collapse"]
+    level = evaluations(400, 399, 398, 397, diversity=0.1)
+    assert "mode_collapse" in verdicts(make_experiment(), history(), level, ended=False)
+    without_fid = [{"images_seen": row["images_seen"], "diversity": 0.1} for row in level]
+    assert verdicts(make_experiment(), history(), without_fid, ended=False) == ["mode_collapse"]
+
+
 def test_stagnation(make_experiment):
     (finding,) = run_guards(make_experiment(), history(), evaluations(50, 40, 30, 31, 30, 29.9))
     assert finding.verdict == "stagnation"
@@ -113,6 +124,7 @@ def test_the_discriminator_does_not_win_while_the_fid_falls(make_experiment):
     assert "discriminator_wins" in verdicts(make_experiment(), rows, ended)
     assert "the in-training FID no longer falls" in run_guards(make_experiment(), rows, ended)[0].text
     assert verdicts(make_experiment(), rows, falling[:2]) == ["discriminator_wins"]  # too few to say
+    assert verdicts(make_experiment(), rows, falling[:2], ended=False) == []
 
 
 def test_the_classroom_on_bedrooms_is_far_from_real(make_experiment):
@@ -152,7 +164,10 @@ def test_got_worse(make_experiment):
     swinging = evaluations(50, 30, 20, 40)
     assert verdicts(make_experiment(), history(), swinging, ended=False) == []
     assert verdicts(make_experiment(), history(), [*swinging, *evaluations(41)], ended=False) == ["got_worse"]
-    assert verdicts(make_experiment(publish="best"), history(), swinging) == ["got_worse"]
+    assert verdicts(make_experiment(publish="best"), history(), swinging) == []  # its last weights go
+    assert verdicts(
+        make_experiment(publish="best"), history(), [*swinging, *evaluations(41)], ended=False
+    ) == ["got_worse"]
     assert verdicts(make_experiment(), history(), evaluations(50)) == []
 
 

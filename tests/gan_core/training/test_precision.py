@@ -190,6 +190,25 @@ def test_a_run_that_goes_on_elsewhere_says_so(store, make_shards, make_experimen
     assert manifest.details["precision"] == "fp32"
 
 
+def test_a_checkpoint_of_an_earlier_version_was_made_in_fp32_on_a_cpu(
+    fast, store, make_shards, make_experiment, dataset, monkeypatch
+):
+    whole_state = TrainingState.state_dict
+    monkeypatch.setattr(
+        TrainingState,
+        "state_dict",
+        lambda self: {name: value for name, value in whole_state(self).items() if name != "precision"},
+    )
+    experiment, shards = make_experiment(precision="bf16"), make_shards(store)
+    with pytest.raises(Interrupted):
+        train_gan(
+            store, experiment, dataset, shards, emit=quiet, observe=interrupt_after(45), observe_interval=0
+        )
+    lines: list[str] = []
+    train_gan(store, experiment, dataset, shards, emit=lines.append)
+    assert [line for line in lines if "made in fp32" in line and "goes on in bf16" in line]
+
+
 def test_what_was_asked_for_is_in_the_fingerprint_and_what_was_found_is_not(make_experiment, monkeypatch):
     found = set()
     for precision in ("fp32", "bf16", "auto"):
