@@ -169,6 +169,13 @@ class UnknownKey(ValueError):
         self.key = key
 
 
+def refuse_unknown_keys(values: Any, known: Collection[str]) -> None:
+    """Raise `UnknownKey` for the first key of a section that is not among the known ones."""
+    unknown = [key for key in values if key not in known] if isinstance(values, dict) else []
+    if unknown:
+        raise UnknownKey(str(unknown[0]))
+
+
 class NotRegistered(ValueError):
     """A name that is in no registry. `known` are those that are."""
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from gan_core.config.base import Config, Contradiction, Flag, UnknownKey, Weight, registered_in
+from gan_core.config.base import Config, Contradiction, Flag, Weight, refuse_unknown_keys, registered_in
 from gan_core.objectives import AUGMENTATIONS, OBJECTIVES, PENALTIES
 
 
@@ -62,10 +62,7 @@ class Objective(Config):
     @model_validator(mode="before")
     @classmethod
     def _only_known_keys(cls, values: Any) -> Any:
-        known = cls.keys()
-        unknown = [key for key in values if key not in known] if isinstance(values, dict) else []
-        if unknown:
-            raise UnknownKey(str(unknown[0]))
+        refuse_unknown_keys(values, cls.keys())
         return values
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field, model_validator
 
-from gan_core.config.base import Config, Images, UnknownKey
+from gan_core.config.base import Config, Images, refuse_unknown_keys
 from gan_core.objectives import PENALTIES
 
 
@@ -60,8 +60,5 @@ class Schedules(Config):
     @model_validator(mode="before")
     @classmethod
     def _only_known_keys(cls, values: Any) -> Any:
-        known = cls.keys()
-        unknown = [key for key in values if key not in known] if isinstance(values, dict) else []
-        if unknown:
-            raise UnknownKey(str(unknown[0]))
+        refuse_unknown_keys(values, cls.keys())
         return values

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gan_core.errors import LostRankError
+from gan_core.models.layers import at_least_float32
 
 Value = TypeVar("Value")
 
@@ -105,7 +106,7 @@ class BatchNormOverRanks(_BatchNorm):
         axes = [axis for axis in range(input.dim()) if axis != 1]
         shape = (1, -1, *(1,) * (input.dim() - 2))
         ranks = distributed.get_world_size()
-        x = input.float() if input.dtype in (torch.bfloat16, torch.float16) else input
+        x = at_least_float32(input)
         mean = _Sum.apply(x.mean(axes)) / ranks
         centred = x - mean.view(shape)
         variance = _Sum.apply(centred.square().mean(axes)) / ranks
