@@ -86,14 +86,31 @@ def generate(
     arithmetic, at most one of 255 levels). `labels` int64 (count,) asks for classes; by default a
     conditional generator takes its classes in turn, so that they are even. `truncation`: see `truncated`.
     """
+    drawn = generate_on_device(
+        generator, count, seed=seed, labels=labels, truncation=truncation, batch_size=batch_size
+    )
+    for images, of_batch in drawn:
+        yield images.cpu().contiguous(), of_batch
+
+
+def generate_on_device(
+    generator: nn.Module,
+    count: int,
+    *,
+    seed: int,
+    labels: Tensor | None = None,
+    truncation: float | None = None,
+    batch_size: int = BATCH_SIZE,
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """As `generate`, but the images stay on the generator's device, in its layout, and nothing waits for it;
+    the classes are on the CPU."""
     if generator.n_classes and labels is None:
         labels = torch.arange(count) % generator.n_classes
     start = 0
     for z in latent_batches(generator, count, seed, batch_size, truncation):
         of_batch = labels[start : start + len(z)] if generator.n_classes else None
         start += len(z)
-        images = to_uint8(images_of(generator, z, of_batch), generator.image_range)
-        yield images.cpu().contiguous(), of_batch
+        yield to_uint8(images_of(generator, z, of_batch), generator.image_range), of_batch
 
 
 def images_of(generator: nn.Module, z: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -1,6 +1,7 @@
 """The small evaluation of a generator while it trains: a cheap FID, precision and recall, how varied the
 recognised classes are, and how diverse its samples."""
 
+import itertools
 from collections.abc import Iterable
 
 import numpy as np
@@ -10,14 +11,17 @@ from torch.nn import functional
 
 from gan_core.data.loading import load_resident
 from gan_core.data.shard_manifest import split_of
+from gan_core.devices import default_device
 from gan_core.evaluation.extractors import FeatureExtractor
 from gan_core.evaluation.metrics.neighbourhoods import K
 from gan_core.evaluation.statistics.moments import FrechetReference, Gaussian, Moments, frechet_distance
-from gan_core.sampling import generate
+from gan_core.sampling import generate_on_device
 from gan_core.spacing import evenly_chosen
 from gan_core.store import Manifest, Store
 
 BATCH_SIZE = 128
+# The moments look at the values of features, for which the host waits: so many batches come first.
+BATCHES_AT_ONCE = Moments.BLOCK // BATCH_SIZE
 # Nearest neighbours are sought among so many images, by features or at so many pixels.
 COMPARED_IMAGES = 1_000
 COMPARED_SIDE = 32
@@ -43,11 +47,15 @@ class InTrainingEvaluation:
     `extractor` gives the features of the FID, of precision and of recall, and the classes where it knows
     any; without one only the diversity is measured. The figures are for comparing moments of one run: so few
     images make an FID higher than the one of the leaderboard.
+
+    Images and features stay on the device that measures (`default_device`), which the host waits for once in
+    `BATCHES_AT_ONCE` batches and for the figures.
     """
 
     def __init__(self, real: Tensor, extractor: FeatureExtractor | None, seed: int):
         self.extractor, self.seed, self.count = extractor, seed, len(real)
-        self.real_distance = nearest_neighbour_distance(real)
+        self.device = default_device()
+        self.real_distance = nearest_neighbour_distance(real[:COMPARED_IMAGES].to(self.device))
         self.reference = self.real_features = self.real_radii = self.real_classes = None
         if extractor:
             gaussian, self.real_features, self.real_classes = self._features(real.split(BATCH_SIZE))
@@ -60,18 +68,18 @@ class InTrainingEvaluation:
         `real_class_perplexity` (where it knows classes; see `perplexity`) and `diversity`: the samples' mean
         distance to their nearest neighbour over that of the real images. Near 1 they spread as real images
         do; near 0 they repeat themselves. `sampler` is in evaluation mode."""
-        batches = [
-            images for images, _ in generate(sampler, self.count, seed=self.seed, batch_size=BATCH_SIZE)
-        ]
+        drawn = generate_on_device(sampler, self.count, seed=self.seed, batch_size=BATCH_SIZE)
+        batches = (images.to(self.device) for images, _ in drawn)
+        first = list(itertools.islice(batches, BATCHES_AT_ONCE))  # no fewer than are compared
         row: dict[str, float] = {}
         if self.reference:
-            gaussian, features, classes = self._features(batches)
+            gaussian, features, classes = self._features(itertools.chain(first, batches))
             row["fid"] = frechet_distance(self.reference, gaussian)
             row |= precision_and_recall(features, self.real_features, self.real_radii)
             if classes is not None:
                 row["class_perplexity"] = perplexity(classes)
                 row["real_class_perplexity"] = perplexity(self.real_classes)
-        distance = nearest_neighbour_distance(torch.cat(batches))
+        distance = nearest_neighbour_distance(torch.cat(first))
         # Real images that are all the same leave nothing to be less diverse than.
         row["diversity"] = distance / self.real_distance if self.real_distance else 1.0
         return row
@@ -79,16 +87,17 @@ class InTrainingEvaluation:
     def _features(self, batches: Iterable[Tensor]) -> tuple[Gaussian, Tensor, Tensor | None]:
         """The moments of the features of all images, the features (n, D) of the first of them, and how many
         images are recognised as each class, int64 (K,), None where the extractor knows none."""
-        moments, kept, classes = Moments(), [], None
-        for number, images in enumerate(batches):
-            features, logits = self.extractor.extract(images)
+        moments, kept, recognised = Moments(), None, []
+        batches = iter(batches)
+        while group := list(itertools.islice(batches, BATCHES_AT_ONCE)):
+            parts = [self.extractor.extract(images) for images in group]
+            features = torch.cat([features for features, _ in parts])
             moments.update(features)
-            if logits is not None:
-                recognised = logits.argmax(1).bincount(minlength=logits.shape[1])
-                classes = recognised if classes is None else classes + recognised
-            if number * BATCH_SIZE < COMPARED_IMAGES:
-                kept.append(features.float().cpu())
-        return moments.gaussian(), torch.cat(kept)[:COMPARED_IMAGES], classes
+            kept = features if kept is None else kept
+            recognised += [logits.argmax(1) for _, logits in parts if logits is not None]
+        n_classes = parts[0][1].shape[1] if recognised else 0
+        classes = torch.cat(recognised).bincount(minlength=n_classes) if recognised else None
+        return moments.gaussian(), kept[:COMPARED_IMAGES], classes
 
 
 def perplexity(counts: Tensor) -> float:
@@ -110,33 +119,28 @@ def precision_and_recall(
         return {}
     of_real = squared_radii(real) if real_radii is None else real_radii
     centre = real.double().mean(dim=0)
-    across, rounding = _squared_distances(generated.double() - centre, real.double() - centre)
-    of_generated = squared_radii(generated)[:, None]
-    in_real = across < of_real - rounding
-    reached = across < of_generated - rounding
-    return {
-        "precision": float(in_real.any(dim=1).double().mean()),
-        "recall": float(reached.any(dim=0).double().mean()),
-    }
+    left, right = generated.double() - centre, real.double() - centre
+    # What rounding may have moved two sums of D products against each other (Higham 2002, section 3.1): rows
+    # that are equal have a distance of rounding, not 0, and lie in no ball without a width.
+    rounding = 4 * (left.shape[1] + 16) * torch.finfo(left.dtype).eps
+    across = _squared_distances(left, right, rounding)
+    in_real = (across < of_real).any(dim=1)
+    reached = (across < squared_radii(generated)[:, None]).any(dim=0)
+    return {"precision": float(in_real.double().mean()), "recall": float(reached.double().mean())}
 
 
 def squared_radii(features: Tensor) -> Tensor:
     """The squared distance of each of more than `K` rows (n, D) to its `K`-th nearest other one, (n,)."""
     centred = features.double() - features.double().mean(dim=0)
-    others = _squared_distances(centred, centred)[0].fill_diagonal_(torch.inf)
+    others = _squared_distances(centred, centred).fill_diagonal_(torch.inf)
     return others.topk(K, dim=1, largest=False).values[:, -1]
 
 
-def _squared_distances(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-    """Those of rows (m, D) and (n, D), float64, by one product of matrices, which is many times faster than
-    their differences, and how far rounding may have moved two of them against each other, both (m, n).
-
-    Rows that are equal have a distance of rounding, not 0: what differs by no more than that is equal.
-    """
+def _squared_distances(left: Tensor, right: Tensor, margin: float = 0.0) -> Tensor:
+    """Those of rows (m, D) and (n, D), float64 (m, n), by one product of matrices, which is many times faster
+    than their differences; plus a `margin`, as a share of the sum of both rows' squared norms."""
     norms = left.square().sum(dim=1)[:, None] + right.square().sum(dim=1)
-    # A sum of D products (Higham 2002, section 3.1), for the two that are compared.
-    rounding = 4 * (left.shape[1] + 16) * torch.finfo(left.dtype).eps * norms
-    return torch.addmm(norms, left, right.T, alpha=-2), rounding
+    return torch.addmm(norms, left, right.T, beta=1 + margin, alpha=-2)
 
 
 def nearest_neighbour_distance(images: Tensor) -> float:
@@ -150,5 +154,5 @@ def nearest_neighbour_distance(images: Tensor) -> float:
     # In float64 sums of squared pixels, and of means of 4, 16 or 64 of them, are exact, also by a product of
     # matrices, which is many times faster than differences.
     flat = small.flatten(start_dim=1).double()
-    squared = _squared_distances(flat, flat)[0].fill_diagonal_(torch.inf)
+    squared = _squared_distances(flat, flat).fill_diagonal_(torch.inf)
     return float(squared.min(dim=1).values.clamp(min=0).sqrt().mean())

@@ -10,6 +10,7 @@ from torch import nn
 
 from gan_core.config import Latent
 from gan_core.evaluation.in_training import (
+    BATCH_SIZE,
     InTrainingEvaluation,
     nearest_neighbour_distance,
     perplexity,
@@ -18,6 +19,7 @@ from gan_core.evaluation.in_training import (
     squared_radii,
 )
 from gan_core.evaluation.metrics.neighbourhoods import K, neighbourhoods, real_balls
+from gan_core.evaluation.statistics.moments import Moments
 from gan_core.store import Store
 from tests.gan_core.evaluation.conftest import draw
 
@@ -86,6 +88,25 @@ def test_fid_against_scipy():
     (mean_a, cov_a), (mean_b, cov_b) = gaussians
     expected = ((mean_a - mean_b) ** 2).sum() + np.trace(cov_a + cov_b - 2 * sqrtm(cov_a @ cov_b).real)
     assert row["fid"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_host_waits_for_features_once_in_many_batches(monkeypatch):
+    """And they have the moments that they would have batch by batch, to the bit."""
+    sizes, by_batch = [], Moments()
+    update = Moments.update
+
+    def watched(moments, features):
+        sizes.append(len(features))
+        update(moments, features)
+
+    real = random_images(1_100, 0)
+    for images in real.split(BATCH_SIZE):
+        by_batch.update(Flat().extract(images)[0])
+    monkeypatch.setattr(Moments, "update", watched)
+    evaluation = InTrainingEvaluation(real, Flat(), seed=3)
+    assert sizes == [1_024, 76]
+    np.testing.assert_array_equal(evaluation.reference.mu, by_batch.gaussian().mu)
+    np.testing.assert_array_equal(evaluation.reference.sigma, by_batch.gaussian().sigma)
 
 
 def test_diversity_tells_a_collapsed_generator():

@@ -19,7 +19,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from gan_core.config import Experiment, Optimizer
 from gan_core.evaluation.classifier.network import ClassifierNetwork
 from gan_core.objectives.penalties.gradient_penalty import gradient_penalty
-from gan_core.sampling import generate, images_of
+from gan_core.sampling import generate, generate_on_device, images_of
 from gan_core.training.optimizers import build_optimizer
 from gan_core.training.state import TrainingState
 from gan_core.training.step import finish_step, prepare_step, update_networks
@@ -125,6 +125,8 @@ def test_drawing_computes_on_the_device_and_gives_images_of_the_host(name):
         assert (images.device, images.dtype) == (CUDA, torch.float32)
         ((drawn, _),) = generate(generator, 3, seed=0)
         assert drawn.device == state.draw_fixed().device == CPU
+        ((stays, _),) = generate_on_device(generator, 3, seed=0)
+        assert (stays.device, stays.dtype) == (CUDA, torch.uint8)
         assert drawn.dtype == torch.uint8
         assert watch.types_of("convolution", "addmm") == {torch.float32}
 
