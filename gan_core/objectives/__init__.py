@@ -79,5 +79,10 @@ def objective_name(objective: Mapping[str, Any]) -> str:
     others = {name: penalty.label for name, penalty in PENALTIES.items() if not penalty.bounds_critic}
     sign = "-" if kind and kind.needs_bound else "+"
     parts = [sign + text for key, text in (bounding | {"weight_clip": "clip"}).items() if objective.get(key)]
-    parts += ["+" + text for key, text in (others | ADDITIONS).items() if objective.get(key)]
+    parts += ["+" + text for key, text in (others | ADDITIONS).items() if _is_on(key, objective.get(key))]
     return objective["name"].replace("_", "-") + "".join(parts)
+
+
+def _is_on(key: str, value: Any) -> bool:
+    """Whether this value of the key adds something; 0 is a target like others."""
+    return value is not None if key == "augmentation_target" else bool(value)

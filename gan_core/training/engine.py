@@ -266,6 +266,8 @@ class Engine:
             self._evaluate()
         if self.state.samples[-1][0] != self.state.images_seen and not self.diverged:
             self._sample()
+        if not self.diverged:
+            self._run_guards(ended=True)
 
     @property
     def diverged(self) -> bool:
@@ -320,7 +322,7 @@ class Engine:
         self.state.evaluations.append(row)
         if self.board:
             self.board.add(row, "evaluation")
-        self._run_guards()
+        self._run_guards(ended=self.finished)
         improved = "fid" in row and (self.state.best is None or row["fid"] < self.state.best["fid"])
         if improved:
             self.state.keep_best(row["fid"])
@@ -394,15 +396,11 @@ class Engine:
             warnings=[finding.sentence() for finding in self.findings],
         )
 
-    def _run_guards(self) -> None:
+    def _run_guards(self, *, ended: bool = False) -> None:
         """Let the guards look at the records: say what is new, stop where the configuration says so."""
         if self.state.images_seen < GRACE * self.total_images:
             return
-        evaluations = self.state.evaluations
-        ended = bool(evaluations) and evaluations[-1]["images_seen"] == self.state.images_seen
-        self.findings = run_guards(
-            self.experiment, self.state.history, evaluations, ended=ended and self.finished
-        )
+        self.findings = run_guards(self.experiment, self.state.history, self.state.evaluations, ended=ended)
         if self.stopped_by and self.stopped_by.verdict not in {item.verdict for item in self.findings}:
             self.findings.insert(0, self.stopped_by)  # the last row may look better; it stopped all the same
         for finding in self.findings:

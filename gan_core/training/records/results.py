@@ -83,8 +83,9 @@ def _write_records(state: TrainingState, work: Build) -> None:
 
 
 def _first_epoch(state: TrainingState, work: Build) -> dict | None:
-    """`images_seen`, `fid` and `diversity` after one epoch, and the file `first_epoch.png`: the images of the
-    fixed latents then, side by side without gaps. None where the run ended before or with it."""
+    """`images_seen` and the in-training evaluation after one epoch, with the columns of
+    `evaluations.parquet`, and the file `first_epoch.png`: the images of the fixed latents then, side by side
+    without gaps. None where the run ended before or with it."""
     seen = state.first_epoch
     if seen is None:
         return None

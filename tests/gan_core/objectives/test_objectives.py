@@ -231,6 +231,7 @@ def test_flags_that_the_checks_read():
     [
         ({"name": "hinge"}, "hinge"),
         ({"name": "wasserstein", "gradient_penalty": 10, "r1": 1}, "wasserstein-gp+r1"),
+        ({"name": "hinge", "augmentation_target": 0.0}, "hinge+adaptive"),
         ({"name": "wasserstein", "weight_clip": 0.01, "instance_noise": 0.1}, "wasserstein-clip+noise"),
         (
             {"name": "least_squares", "gradient_penalty": 10, "label_smoothing": 0.1},

@@ -10,6 +10,7 @@ from gan_core.evaluation.classifier import load_classifier, train_classifier
 from gan_core.evaluation.in_training import InTrainingEvaluation, read_real_images
 from gan_core.sampling import untrained_generator
 from gan_core.training import engine, train_gan
+from gan_core.training.guards import run_guards
 from gan_core.training.noise import stream_seed
 from gan_core.training.records.tensorboard import tensorboard_folder
 
@@ -91,7 +92,14 @@ def test_a_training_that_diverged_keeps_its_best(
     assert any("stopped by the guard `not_finite`" in line for line in lines)
 
 
-def test_a_guard_can_stop_a_run(store, make_shards, make_experiment, dataset, classifier):
+def test_a_guard_can_stop_a_run(store, make_shards, make_experiment, dataset, classifier, monkeypatch):
+    judged_as_ended = []
+
+    def watched(*records, ended):
+        judged_as_ended.append(ended)
+        return run_guards(*records, ended=ended)
+
+    monkeypatch.setattr(engine, "run_guards", watched)
     # A rate of almost nothing: G goes on drawing the same grey, which is as collapsed as can be.
     slow = {"name": "sgd", "learning_rate": 1e-12}
     values = {"optimizers": {"generator": slow, "discriminator": slow}, "latent": {"size": 1}}
@@ -101,7 +109,7 @@ def test_a_guard_can_stop_a_run(store, make_shards, make_experiment, dataset, cl
     assert watched.details["stopped_by"] is None
     stopped = train_gan(
         store,
-        make_experiment(**values, stop_on=["mode_collapse"]),
+        make_experiment(**values, stop_on=["mode_collapse"], log_every=25),  # a row at each evaluation
         dataset,
         make_shards(store),
         classifier,
@@ -111,6 +119,7 @@ def test_a_guard_can_stop_a_run(store, make_shards, make_experiment, dataset, cl
     assert stopped.details["stopped_by"] == "mode_collapse"
     assert stopped.figures["verdict"] == "mode collapse (stopped), far from real"
     assert stopped.details["verdicts"][0]["figure"] < 0.3
+    assert judged_as_ended[-1] and judged_as_ended.count(True) < 5
 
 
 def test_a_discriminator_that_always_wins_is_named(store, make_shards, make_experiment, dataset):
@@ -197,7 +206,7 @@ def test_another_classifier_begins_the_fid_anew(
 def test_a_verdict_at_the_very_end_stops_nothing(store, make_shards, make_experiment, dataset, classifier):
     slow = {"name": "sgd", "learning_rate": 1e-12}
     values = {"optimizers": {"generator": slow, "discriminator": slow}, "latent": {"size": 1}}
-    experiment = make_experiment(**values, stop_on=["mode_collapse"], evaluate_every=500)
+    experiment = make_experiment(**values, stop_on=["mode_collapse"], evaluate_every=300)
     manifest = train_gan(store, experiment, dataset, make_shards(store), classifier, emit=quiet)
     assert manifest.figures["verdict"].startswith("mode collapse, far from real")
     assert manifest.details["stopped_by"] is None
