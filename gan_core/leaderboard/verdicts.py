@@ -20,7 +20,9 @@ from gan_core.evaluation.judging.verdicts import (
     nothing_found,
     verdicts_of_training,
 )
+from gan_core.remedies import how_to_make
 from gan_core.store import Manifest
+from gan_core.training.records.conditions import fp32_instead
 
 Level = Literal["healthy", "warned", "stopped", "unknown"]
 
@@ -91,7 +93,8 @@ def finding_sentence(finding: dict[str, Any]) -> str:
 
 
 def course(trained: Manifest) -> list[str]:
-    """Sentences on a run that a guard ended, and on a published generator that is not the last one."""
+    """Sentences on a run that a guard ended, on a published generator that is not the last one, and on a
+    precision that was not the one asked for."""
     stopped_by, published = trained.details.get("stopped_by"), trained.details.get("published")
     seen = trained.figures.get("images_seen")
     sentences = []
@@ -105,6 +108,11 @@ def course(trained: Manifest) -> list[str]:
             f"Published, and so sampled and evaluated, is the generator {which}, of "
             f"{published['images_seen']:,} images seen."
         )
+    if phrase := fp32_instead(trained):
+        sentences.append(
+            f"It was {phrase}. It counts as trained on every device: for bf16, "
+            f"{how_to_make('trained_gan', trained.partition, force=True)} where that is fast."
+        )
     return sentences
 
 
@@ -113,7 +121,7 @@ def verdict_markdown(trained: Manifest, evaluation: Manifest | None = None) -> s
     if verdict_text(trained, evaluation) == UNKNOWN:
         return NOT_RECORDED
     found = [finding_sentence(finding) for finding in findings(trained, evaluation)]
-    return markdown_list(course(trained) + found or ["No guard found anything wrong."])
+    return markdown_list(course(trained) + (found or ["No guard found anything wrong."]))
 
 
 def markdown_list(sentences: list[str]) -> str:

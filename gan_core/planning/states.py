@@ -12,6 +12,7 @@ from gan_core.errors import DamagedError, GanError
 from gan_core.steps import Step
 from gan_core.store import Manifest, Store
 from gan_core.store.attempts import LEASE, Holder
+from gan_core.training.records.conditions import fp32_instead
 from gan_core.training.task import TrainingTask, saved_at
 
 # A heartbeat that is older is of a process that stands still, or of one on a host whose clock is far off.
@@ -88,7 +89,8 @@ class DatasetState:
 @dataclass(frozen=True)
 class ExperimentState:
     """How far an experiment is. `images_seen` of `total_images` are in its newest checkpoint or its training;
-    `why` says what is out of date, `running` who trains it now."""
+    `why` says what is out of date, and what of a training is not as it was asked for; `running` who trains
+    it now."""
 
     experiment: Experiment
     state: State
@@ -248,7 +250,8 @@ class _ExperimentLook:
         if training.made:
             state = State.EVALUATED if found["evaluation"].made else State.TRAINED
             seen = training.made.figures.get("images_seen") or 0
-            return self._state(state, seen, found, running, self._why_not_evaluated(found))
+            why = (*self._why_not_evaluated(found), *filter(None, [fp32_instead(training.made)]))
+            return self._state(state, seen, found, running, why)
         goes_on = training.step if not self._shards_outdated else None
         seen = (goes_on and saved_at(self.store, goes_on)) or 0
         if seen:

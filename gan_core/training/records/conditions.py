@@ -34,3 +34,12 @@ def conditions(
         "memory_limit_bytes": memory_limit_bytes,
         **{name: value for name, value in environment.items() if value},
     }
+
+
+def fp32_instead(trained: Manifest) -> str | None:
+    """One phrase where a training computed in fp32 though its configuration says `bf16`; None elsewhere, and
+    of trainings from before it was recorded."""
+    if trained.config.get("precision") != "bf16" or trained.details.get("precision") != "fp32":
+        return None
+    device = trained.details.get("device", "its device")
+    return f"trained in fp32, not in bf16: {device} is many times slower so"

@@ -61,6 +61,22 @@ def test_the_course_says_where_a_guard_stopped_it_and_what_was_published(worksho
     assert course(workshop.train(experiment(seed=1))) == []
 
 
+def test_the_course_says_that_bf16_was_asked_for_and_fp32_taken(workshop):
+    trained = workshop.train(experiment(precision="bf16"))
+    of_fp32 = trained.model_copy(
+        update={"details": {**trained.details, "precision": "fp32", "device": "cpu"}}
+    )
+    (sentence,) = course(of_fp32)
+    assert sentence == (
+        "It was trained in fp32, not in bf16: cpu is many times slower so. It counts as trained on every "
+        "device: for bf16, run `python -m gan_core train one --force` where that is fast."
+    )
+    said = verdict_markdown(of_fp32).splitlines()
+    assert len(said) == 2 and said[1] == "- No guard found anything wrong."
+    of_bf16 = trained.model_copy(update={"details": {**trained.details, "precision": "bf16"}})
+    assert course(of_bf16) == []
+
+
 def test_every_finding_shows_its_figure():
     assert finding_figure(MODE_COLLAPSE) == "Diversity: 0.123, at 25,600 images seen"
     not_finite = {"verdict": "not_finite", "figure": 640.0, "images_seen": 640}
