@@ -295,7 +295,14 @@ def _against_datasets(experiment: Experiment, configs: Configs) -> list[tuple[st
             "none: set its `classes`, or conditioning to `none`"
         )
         mistakes.append(("conditioning.name", text))
-    return mistakes
+    return mistakes + _idle_guards(experiment, labelled=dataset.labelled)
+
+
+def _idle_guards(experiment: Experiment, *, labelled: bool) -> list[tuple[str, str]]:
+    from gan_core.training.guards import never_found  # which imports the configuration
+
+    found = never_found(experiment, labelled=labelled, total_images=experiment.length.images)
+    return [("stop_on", text) for text in found.values()]
 
 
 def _load_questions(folder: Path, configs: Configs) -> tuple[dict[str, Question], list[Mistake]]:

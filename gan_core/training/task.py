@@ -12,6 +12,7 @@ from gan_core.remedies import how_to_make
 from gan_core.steps import Step
 from gan_core.store import CHECKPOINTS, Manifest, Store
 from gan_core.training.critic_steps import first_generator_step
+from gan_core.training.guards import never_found
 
 # A checkpoint, the JSON file beside it, and the name under which `Store.write_atomically` writes one of them
 # before it is whole.
@@ -85,6 +86,7 @@ class TrainingTask(BaseModel):
         """Raise `ConfigError` where its parts and the number of processes do not fit together."""
         self._check_inputs()
         self._check_labels()
+        self._check_guards()
         self._check_length(processes)
 
     def _check_inputs(self) -> None:
@@ -122,6 +124,12 @@ class TrainingTask(BaseModel):
                 f"labels, but the shards of `{self.dataset.name}` have none: set the dataset's `classes`, or "
                 "conditioning to `none`"
             )
+
+    def _check_guards(self) -> None:
+        labelled = bool(self.shards.details["classes"])
+        found = never_found(self.experiment, labelled=labelled, total_images=self.total_images)
+        for text in found.values():
+            raise ConfigError(f"experiment `{self.experiment.name}`: stop_on: {text}")
 
     def _check_length(self, processes: int) -> None:
         experiment, length = self.experiment, self.experiment.length

@@ -10,7 +10,7 @@ from gan_core.evaluation.judging.verdicts import listed
 from gan_core.registry import import_modules, sort_by_position
 from gan_core.training.guards.base import GUARDS, Finding, Records, Row
 
-__all__ = ["GRACE", "GUARDS", "Finding", "Records", "run_guards", "verdict_names"]
+__all__ = ["GRACE", "GUARDS", "Finding", "Records", "never_found", "run_guards", "verdict_names"]
 
 import_modules(__name__, __path__)
 sort_by_position(GUARDS)
@@ -29,6 +29,21 @@ def run_guards(
     """
     records = Records(experiment, history, evaluations, ended)
     return [finding for guard in GUARDS.values() if (finding := guard.look(records))]
+
+
+def never_found(experiment: Experiment, *, labelled: bool, total_images: int | None) -> dict[str, str]:
+    """The verdicts of `stop_on` for which no run can be stopped, with what is wrong and what to do about it.
+
+    `labelled`: whether the dataset has classes; `total_images` is the length of the run, None where it is not
+    known yet.
+    """
+    reasons = {
+        name: GUARDS[name].why_never(experiment, labelled=labelled, total_images=total_images)
+        for name in experiment.stop_on
+    }
+    return {
+        name: f"no run can be stopped for `{name}`: {reason}" for name, reason in reasons.items() if reason
+    }
 
 
 def verdict_names(findings: list[Finding], stopped_by: Finding | None = None) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from statistics import median
+from typing import Any
 
 from gan_core.config import Experiment
 from gan_core.evaluation.judging.verdicts import RECENT_STEPS, in_words
 from gan_core.objectives import OBJECTIVES, PENALTIES
 from gan_core.registry import register
+from gan_core.spacing import evaluation_interval
 
 Row = dict[str, float | int]
 
@@ -19,6 +21,8 @@ RECENT_ROWS = 5
 # below the best before.
 FALLING = 0.05
 LEAST_RECENT = 2
+# So that a run that goes on is known not to recover.
+NO_LONGER_FALLING = LEAST_RECENT + 1
 
 
 @dataclass(frozen=True)
@@ -109,20 +113,52 @@ class Records:
 
 @dataclass(frozen=True)
 class Guard:
-    """`look` says what it found, or None. Verdicts are told by `position`, the worst first."""
+    """`look` says what it found, or None. Verdicts are told by `position`, the worst first.
+
+    With fewer `evaluations` or `rows` of the history (each of a fifth of `RECENT_STEPS` at least) a run that
+    goes on is never given this verdict. `silent` says why no run of an experiment is, on a dataset that is
+    labelled or not, and what to do about it; None of one that may be.
+    """
 
     look: Callable[[Records], Finding | None]
     position: int
+    evaluations: int = 0
+    rows: int = 0
+    silent: Callable[[Experiment, bool], str | None] = lambda experiment, labelled: None
+
+    def why_never(self, experiment: Experiment, *, labelled: bool, total_images: int | None) -> str | None:
+        """Why it never speaks while a run of so many images goes on (None: of any length), and what to do
+        about it."""
+        if reason := self.silent(experiment, labelled):
+            return reason
+        if total_images is None:
+            return None
+        every = experiment.evaluate_every or evaluation_interval(total_images)
+        if (total_images - 1) // max(every, experiment.batch_size) < self.evaluations:
+            return (
+                f"it takes {self.evaluations} evaluations before the end, which {total_images:,} images with "
+                f"one every {every:,} do not have: lower evaluate_every, or remove it"
+            )
+        of_row = max(experiment.log_every, RECENT_STEPS // RECENT_ROWS)
+        if (total_images - 1) // experiment.batch_size < self.rows * of_row:
+            return (
+                f"it takes {self.rows * of_row:,} steps before the end ({self.rows} rows of the history, "
+                f"{RECENT_STEPS // RECENT_ROWS} steps each at least), which {total_images:,} images in "
+                f"batches of {experiment.batch_size} do not have: raise the length, lower log_every, or "
+                "remove it"
+            )
+        return None
 
 
 GUARDS: dict[str, Guard] = {}
 
 
-def guard(name: str, position: int) -> Callable[[Callable], Callable]:
-    """A decorator that registers a function of `Records` as the guard of this verdict."""
+def guard(name: str, position: int, **needs: Any) -> Callable[[Callable], Callable]:
+    """A decorator that registers a function of `Records` as the guard of this verdict; `needs` are the other
+    fields of `Guard`."""
 
     def enter(look: Callable[[Records], Finding | None]) -> Callable:
-        register(GUARDS, name)(Guard(look, position))
+        register(GUARDS, name)(Guard(look, position, **needs))
         return look
 
     return enter

@@ -1,13 +1,13 @@
 """The gradient of D or of G has become many times what it was."""
 
-from gan_core.training.guards.base import Finding, Records, advice, guard
+from gan_core.training.guards.base import RECENT_ROWS, Finding, Records, advice, guard
 
 # The recent gradient norm against that of the run's first rows; what began very small has not exploded yet.
 EXPLODED = 1e3
 LARGE_NORM = 100.0
 
 
-@guard("exploded_gradients", position=30)
+@guard("exploded_gradients", position=30, rows=2 * RECENT_ROWS)
 def exploded_gradients(records: Records) -> Finding | None:
     experiment = records.experiment
     for network, name in (("D", "d_gradient_norm"), ("G", "g_gradient_norm")):

@@ -1,10 +1,10 @@
 """What G draws is still nothing like the images."""
 
 from gan_core.evaluation.judging.verdicts import FAR_FROM_REAL, FAR_SHARE
-from gan_core.training.guards.base import Finding, Records, advice, guard
+from gan_core.training.guards.base import NO_LONGER_FALLING, Finding, Records, advice, guard
 
 
-@guard("far_from_real", position=50)
+@guard("far_from_real", position=50, evaluations=NO_LONGER_FALLING)
 def far_from_real(records: Records) -> Finding | None:
     """By the last in-training FID over that of the untrained generator, which trainings of before 27 November
     2026 did not measure. A run that goes on is judged only where its FID no longer falls."""

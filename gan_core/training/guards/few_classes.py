@@ -1,12 +1,22 @@
 """G draws few of the classes."""
 
-from gan_core.training.guards.base import Finding, Records, advice, guard, may_mix
+from gan_core.config import Experiment
+from gan_core.training.guards.base import NO_LONGER_FALLING, Finding, Records, advice, guard, may_mix
 
 # The perplexity of the classes that are recognised among the samples, over that among real images.
 FEW_CLASSES = 0.5
 
 
-@guard("few_classes", position=60)
+def _has_no_classes(experiment: Experiment, labelled: bool) -> str | None:
+    if labelled:
+        return None
+    return (
+        f"dataset `{experiment.dataset}` has no classes that could be few: set its `classes`, or remove it "
+        "(`mode_collapse` is found without)"
+    )
+
+
+@guard("few_classes", position=60, evaluations=NO_LONGER_FALLING, silent=_has_no_classes)
 def few_classes(records: Records) -> Finding | None:
     """By the last evaluation; of data without classes there is nothing to say. A run that goes on is judged
     only where its FID no longer falls."""

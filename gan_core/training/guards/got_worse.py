@@ -8,7 +8,7 @@ WORSE = 1.3
 WORSE_EVALUATIONS = 2
 
 
-@guard("got_worse", position=70)
+@guard("got_worse", position=70, evaluations=WORSE_EVALUATIONS + 1)
 def got_worse(records: Records) -> Finding | None:
     experiment, scored = records.experiment, records.scored
     last = scored[-1:] if records.ended else scored[-WORSE_EVALUATIONS:]

@@ -8,7 +8,7 @@ COLLAPSED_DIVERSITY = 0.3
 COLLAPSED_EVALUATIONS = 2
 
 
-@guard("mode_collapse", position=40)
+@guard("mode_collapse", position=40, evaluations=COLLAPSED_EVALUATIONS)
 def mode_collapse(records: Records) -> Finding | None:
     """A run that goes on is judged only where its FID no longer falls: many begin so, and come out of it."""
     experiment = records.experiment

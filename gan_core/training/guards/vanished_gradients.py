@@ -1,12 +1,12 @@
 """The gradient that G gets has become next to nothing."""
 
-from gan_core.training.guards.base import Finding, Records, advice, guard
+from gan_core.training.guards.base import RECENT_ROWS, Finding, Records, advice, guard
 
 # The recent gradient norm against that of the run's first rows.
 VANISHED = 1e-3
 
 
-@guard("vanished_gradients", position=20)
+@guard("vanished_gradients", position=20, rows=2 * RECENT_ROWS)
 def vanished_gradients(records: Records) -> Finding | None:
     experiment = records.experiment
     ratio, first, recent = records.gradient_ratio("g_gradient_norm")

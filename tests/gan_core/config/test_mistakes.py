@@ -285,6 +285,7 @@ def test_numbers_of_a_dataset_have_bounds(folder, given, expected):
         ("latent: {size: 10001}", 4, "`latent.size` is 10001"),
         ("latent: {size: 0}", 4, "`latent.size` is 0"),
         ("stop_on: [boredom]", 4, "`stop_on.0` is 'boredom'"),
+        ("stop_on: [few_classes]", 4, "dataset `tiny` has no classes that could be few: set its `classes`"),
         ("objective: {differentiable_augmentation: [color, color]}", 4, "names one twice"),
     ],
 )

@@ -2,11 +2,14 @@
 
 from typing import get_args
 
+import numpy as np
 import pytest
+from scipy.stats import norm
 
 from gan_core.config.experiments import Verdict
 from gan_core.evaluation.judging.verdicts import FIGURE_NAMES
-from gan_core.training.guards import GUARDS, Finding, run_guards, verdict_names
+from gan_core.training.guards import GUARDS, Finding, never_found, run_guards, verdict_names
+from gan_core.training.guards.discriminator_wins import WINNING_ACCURACY, WINNING_PAIRS
 from gan_core.training.guards.not_finite import not_finite_finding
 
 HEALTHY_ROW = {
@@ -125,6 +128,66 @@ def test_the_discriminator_does_not_win_while_the_fid_falls(make_experiment):
     assert "the in-training FID no longer falls" in run_guards(make_experiment(), rows, ended)[0].text
     assert verdicts(make_experiment(), rows, falling[:2]) == ["discriminator_wins"]  # too few to say
     assert verdicts(make_experiment(), rows, falling[:2], ended=False) == []
+
+
+def test_of_pairs_the_discriminator_has_to_rank_almost_all_to_win(make_experiment):
+    """99% of the pairs, as both accuracies then say, are only 95% of each kind."""
+    relativistic = make_experiment(objective={"name": "relativistic", "r1": 1, "r2": 1})
+    ranked = history(d_real_accuracy=0.995, d_fake_accuracy=0.995)
+    assert verdicts(relativistic, ranked) == []
+    assert verdicts(make_experiment(), ranked) == ["discriminator_wins"]
+    (finding,) = run_guards(relativistic, history(d_real_accuracy=0.9997, d_fake_accuracy=0.9997), [])
+    assert "ranked the real image above the generated one in 99.97% of the pairs, which" in finding.text
+
+
+def test_the_share_of_pairs_is_that_of_normal_scores_with_the_accuracy():
+    scores = np.random.default_rng(0).normal(size=(2, 2_000_000))
+    apart = 2 * norm.ppf(WINNING_ACCURACY)
+    assert (scores[0] + apart > apart / 2).mean() == pytest.approx(WINNING_ACCURACY, abs=3e-4)
+    assert (scores[0] + apart > scores[1]).mean() == pytest.approx(WINNING_PAIRS, abs=1e-4)
+
+
+def test_a_run_that_stays_near_the_images_has_not_stagnated_at_its_end(make_experiment):
+    """As an ACGAN on digits: 0.09 of the untrained FID, and as good by the middle of the run."""
+    near = evaluations(438.4, 273.9, 55.2, 34.8, 35.6, 37.0, 36.1, 36.4, fid_untrained=451.4)
+    assert verdicts(make_experiment(), history(), near) == []
+    (finding,) = run_guards(make_experiment(), history(), near, ended=False)  # a reason to stop it
+    assert finding.verdict == "stagnation"
+    assert finding.text.endswith("at 8% of the untrained generator's it has come near to the images")
+    far = [row | {"fid": 5 * row["fid"], "fid_untrained": 2000.0} for row in near]
+    assert verdicts(make_experiment(), history(), [row | {"fid_untrained": 800.0} for row in far]) == [
+        "far_from_real",
+        "stagnation",
+    ]
+    assert verdicts(make_experiment(), history(), [row | {"fid_untrained": 800.0} for row in near]) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "labelled", "total", "reason"),
+    [
+        ({"stop_on": ["few_classes"]}, False, None, "no classes that could be few: set its `classes`"),
+        ({"stop_on": ["few_classes"]}, True, None, None),
+        (
+            {"stop_on": ["discriminator_wins"], "objective": {"name": "wasserstein", "weight_clip": 1}},
+            True,
+            None,
+            "a critic of objective `wasserstein` is not judged by how often it is right",
+        ),
+        ({"stop_on": ["discriminator_wins"]}, True, 50_000, None),
+        ({"stop_on": ["discriminator_wins"]}, True, 4_000, "it takes 500 steps before the end"),
+        ({"stop_on": ["vanished_gradients"], "log_every": 300}, True, 20_000, "it takes 3,000 steps"),
+        ({"stop_on": ["stagnation"], "evaluate_every": None}, True, 50_000, None),
+        ({"stop_on": ["stagnation"], "evaluate_every": 9_000}, True, 50_000, "it takes 6 evaluations before"),
+        ({"stop_on": ["got_worse"], "evaluate_every": 9_000}, True, 50_000, None),
+    ],
+)
+def test_a_verdict_that_can_stop_no_run_is_named(make_experiment, changed, labelled, total, reason):
+    experiment = make_experiment(**{"evaluate_every": None, **changed})
+    found = never_found(experiment, labelled=labelled, total_images=total)
+    if reason is None:
+        assert found == {}
+    else:
+        assert reason in found[experiment.stop_on[0]]
 
 
 def test_the_classroom_on_bedrooms_is_far_from_real(make_experiment):
