@@ -78,7 +78,7 @@ class PlannedExperiment(_Planned):
     recorded."""
 
     state: ExperimentState
-    memory: dict[str, Estimate]
+    memory: dict[str, Estimate[float]]
 
     @property
     def training(self) -> PlannedStep:
@@ -223,9 +223,8 @@ def _training(
     resumes = state.state is State.PARTLY and not force
     step = state.found["trained_gan"].step
     begun = step.fingerprint if resumes and step else None
-    rate = records.images_per_second(state.experiment, shards, begun)
-    seconds = None
-    if rate and state.total_images is not None:
-        left = state.total_images - (state.images_seen if resumes else 0)
-        seconds = max(left, 0) / rate.value
-    return PlannedStep("trained_gan", "resume" if resumes else "make", seconds, rate and rate.of)
+    known = records.training_seconds(
+        state.experiment, shards, images_seen=state.images_seen if resumes else 0, begun=begun
+    )
+    action = "resume" if resumes else "make"
+    return PlannedStep("trained_gan", action, known and known.value, known and known.of)

@@ -7,10 +7,11 @@ same work for an image under the same conditions, and it is named.
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from gan_core.config import Configs, Experiment, recorded_experiment
 from gan_core.errors import GanError
+from gan_core.planning.pace import Course, recorded_pace
 from gan_core.planning.settings import OF_IMAGES, RecordedSettings
 from gan_core.store import Manifest, Store
 from gan_core.store.provenance import provenance
@@ -18,6 +19,8 @@ from gan_core.training.processes.launch import number_of_processes
 from gan_core.training.records.conditions import CONDITIONS, conditions
 from gan_core.training.records.memory import MEMORY
 
+# What `sample_every` was where nothing was said, in trainings until 26 November 2026.
+DEFAULT_SAMPLING_BEFORE = 50_000
 # Of a machine, what makes another one faster or slower. Its system and the exact size of its memory change
 # with an update.
 OF_A_MACHINE = ("processor", "cores", "gpus")
@@ -26,13 +29,14 @@ WITHOUT_COST = {"seed", "length", "learning_rate_decay", "schedules", "ema_half_
 # Likewise of an optimiser.
 RATES = {"learning_rate", "betas", "smoothing"}
 OF_A_RUN = ("device", "processes")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A figure of a run that is yet to be made. `of` names what it was recorded of, where that is another."""
+class Estimate(Generic[Value]):
+    """Of a run that is yet to be made. `of` names what it was recorded of, where that is another."""
 
-    value: float
+    value: Value
     of: str | None = None
 
 
@@ -53,19 +57,31 @@ class Records:
         found = (made.details for made in self._made("trained_gan").values())
         return next((one.get("device") for one in found if one.get("processes") == self.processes), None)
 
-    def images_per_second(
-        self, experiment: Experiment, shards: Manifest | None, begun: str | None = None
+    def training_seconds(
+        self,
+        experiment: Experiment,
+        shards: Manifest | None,
+        *,
+        images_seen: int = 0,
+        begun: str | None = None,
     ) -> Estimate | None:
-        """Of its training's steps on these shards: what is evaluated on the way, of a run of minutes a tenth,
-        comes on top. `begun`: the fingerprint of one
-        that was begun and has not ended, whose own speed it is where no other was recorded."""
-        known = self._of_training(experiment, shards, lambda made: made.figures.get("images_per_second"))
-        if known is None and begun:
-            from gan_core.planning.running import speed_here
+        """What is left of its training on these shards takes: its steps, and what is evaluated on the way.
 
-            speed = speed_here(self.store, experiment.name, begun)
-            return Estimate(speed) if speed else None
-        return known
+        `images_seen` of it are in a checkpoint. `begun`: the fingerprint of one that was begun and has not
+        ended, whose own speed it is where no other was recorded."""
+        if shards is None:
+            return None
+        train_images = conditions(experiment, shards)["train_images"]
+        course = Course.of(experiment, train_images, experiment.evaluate_every)
+        known = self._of_training(
+            experiment, shards, lambda made: recorded_pace(made, self._experiments[made.partition])
+        )
+        if known is None and begun:
+            from gan_core.planning.running import pace_here
+
+            pace = pace_here(self.store, experiment.name, begun, course)
+            return Estimate(pace.seconds_left(course, images_seen)) if pace else None
+        return known and Estimate(known.value.seconds_left(course, images_seen), known.of)
 
     def memory_bytes(self, experiment: Experiment, shards: Manifest | None, kind: str) -> Estimate | None:
         """The most that its training on these shards held of memory, `host` or `gpu`."""
@@ -153,8 +169,16 @@ def _training_work(experiment: Experiment, run: dict[str, Any]) -> str:
     }
     for key in run[CONDITIONS]:
         kept.pop(key, None)  # a key of the configuration where it decides what is trained, too
-    of_run = {key: run.get(key) for key in (*OF_IMAGES, *OF_A_RUN, CONDITIONS)}
-    return json.dumps([kept, of_run], sort_keys=True)
+    of_run = {key: run.get(key) for key in (*OF_IMAGES, *OF_A_RUN)}
+    return json.dumps([kept, of_run, _steps_conditions(run[CONDITIONS])], sort_keys=True)
+
+
+def _steps_conditions(of_run: dict[str, Any]) -> dict[str, Any]:
+    """What of the conditions counts for the time between evaluations; how often these come is counted."""
+    counted = {key: value for key, value in of_run.items() if key != "evaluate_every"}
+    if counted.get("sample_every") == DEFAULT_SAMPLING_BEFORE:
+        counted["sample_every"] = None
+    return counted
 
 
 def _made_here(manifest: Manifest) -> bool:

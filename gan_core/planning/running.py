@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_core.config import Configs, Experiment
+from gan_core.planning.pace import Course, Pace, pace_so_far
 from gan_core.planning.states import ExperimentState, State, Surveyor, holder_of
 from gan_core.store import Store
 from gan_core.training.guards import GRACE, run_guards, verdict_names
@@ -20,10 +21,10 @@ OF_A_RUN = ("step", "seconds", "images_per_second")
 class Moment:
     """One look at a training.
 
-    `losses` are the means of the last recorded row, `images_per_second` is that row's. `seconds_left` is None
-    where nobody trains it. `verdict` is None where it is too early to judge;
-    `advice` says what was found, and what usually helps. `running` says who trains it, None where nobody
-    does.
+    `losses` are the means of the last recorded row, `images_per_second` is that row's, of the steps alone.
+    `seconds_left` has the evaluations that are left, too; it is None where nobody trains it. `verdict` is
+    None where it is too early to judge; `advice` says what was found, and what usually helps. `running` says
+    who trains it, None where nobody does.
     """
 
     experiment: str
@@ -69,7 +70,8 @@ class Watch:
 
     def look(self) -> Moment:
         """The training as it is now."""
-        state = Surveyor(self.store, self.configs).experiment(self.experiment.name)
+        survey = Surveyor(self.store, self.configs)
+        state = survey.experiment(self.experiment.name)
         fingerprint, holder = self._fingerprint(state)
         records = self._read(fingerprint)
         rows, evaluations = records.rows("training"), records.rows("evaluation")
@@ -78,8 +80,9 @@ class Watch:
         seen = state.images_seen if done else max(state.images_seen, int(last.get("images_seen", 0)))
         rate = last.get("images_per_second")
         left = None
-        if holder and rate and state.total_images is not None:
-            left = max(state.total_images - seen, 0) / rate
+        course = self._course(survey)
+        if holder and course and (pace := pace_so_far(rows, course)):
+            left = pace.seconds_left(course, seen)
         fids = [row["fid"] for row in evaluations if "fid" in row]
         names = [name for name in last if name not in OF_A_RUN and name != "images_seen"]
         verdict, advice = self._judged(state, seen, rows, evaluations)
@@ -100,6 +103,13 @@ class Watch:
         )
 
     # -- inside
+
+    def _course(self, survey: Surveyor) -> Course | None:
+        shards = survey.dataset(self.experiment.dataset).manifest("image_shards")
+        if shards is None:
+            return None
+        train_images = shards.details["splits"]["train"]["images"]
+        return Course.of(self.experiment, train_images, self.experiment.evaluate_every)
 
     def _fingerprint(self, state: ExperimentState) -> tuple[str | None, Any]:
         """Of the training that runs, whatever its configuration, else of today's."""
@@ -135,12 +145,11 @@ class Watch:
         return verdict_names(findings), tuple(finding.sentence() for finding in findings)
 
 
-def speed_here(store: Store, experiment: str, fingerprint: str) -> float | None:
-    """The images a second of the newest row of a training that has not ended, where this host wrote it."""
+def pace_here(store: Store, experiment: str, fingerprint: str, course: Course) -> Pace | None:
+    """That of a training that has not ended, where this host wrote its rows."""
     records = _Records(tensorboard_folder(store, experiment, fingerprint), f".{socket.gethostname()}.")
     records.read()
-    rows = records.rows("training")
-    return rows[-1].get("images_per_second") if rows else None
+    return pace_so_far(records.rows("training"), course)
 
 
 class _Records:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -14,6 +15,7 @@ from gan_core.planning.records import Records
 from gan_core.planning.tables import plan_parts, total_text
 from gan_core.store.lease import Lease
 from gan_core.store.provenance import provenance
+from gan_core.training.records.conditions import fp32_instead
 from tests.small_project import EXPERIMENT, write_config
 from tests.small_store import DATASET, SEED
 
@@ -46,7 +48,10 @@ def test_times_and_memory_of_a_training_are_those_of_one_that_does_the_same_work
     plan = whole.plan("seed", "wide")
     seed, wide = plan.experiments
     recorded = whole.store.require("trained_gan", "plain")
-    assert seed.training.seconds == pytest.approx(2000 / recorded.figures["images_per_second"])
+    # The recorded clock has nine of ten evaluations: the one of the end comes after it.
+    each = recorded.figures["seconds_evaluating"] / 9
+    steps = 2000 / recorded.figures["images_per_second"]
+    assert seed.training.seconds == pytest.approx(steps + 10 * each)
     assert seed.recorded_of == ("plain",) and not seed.unknown
     assert seed.memory["host"].value == recorded.details["peak_memory_bytes"]["host"] > 50e6
     assert seed.memory["host"].of == "plain"
@@ -68,7 +73,7 @@ def test_times_and_memory_of_a_training_are_those_of_one_that_does_the_same_work
         ({"schedules": {"learning_rate": {"to": 1e-5}}}, True),
         ({"optimizers": {"generator": {"learning_rate": 1e-5}}}, True),
         ({"optimizers": {"generator": {"name": "sgd"}}}, False),
-        ({"evaluate_every": 500}, False),
+        ({"evaluate_every": 500}, True),
         ({"evaluation_samples": 100}, False),
         ({"sample_every": 100}, False),
         ({"checkpoint_every": 500}, False),
@@ -100,8 +105,8 @@ def test_a_training_on_fewer_images_says_nothing(whole):
     splits = shards.details["splits"]
     more = {**splits, "train": {**splits["train"], "images": 3_000_000}}
     larger = shards.model_copy(update={"details": {**shards.details, "splits": more}})
-    assert records.memory_bytes(seed, shards, "host") and records.images_per_second(seed, shards)
-    assert not records.memory_bytes(seed, larger, "host") and not records.images_per_second(seed, larger)
+    assert records.memory_bytes(seed, shards, "host") and records.training_seconds(seed, shards)
+    assert not records.memory_bytes(seed, larger, "host") and not records.training_seconds(seed, larger)
 
 
 def recorded_as(project, name: str, **changed) -> None:
@@ -130,6 +135,29 @@ def test_a_training_from_before_its_conditions_were_recorded_says_nothing(projec
     recorded_as(project, "plain", conditions=None)
     (plain,) = project.plan("plain", force=True).experiments
     assert plain.training.seconds is None and plain.memory == {} and "samples" not in plain.unknown
+
+
+def test_a_training_from_before_the_default_cadence_changed_says_its_speed(project):
+    """Its conditions name the defaults of then, and its speed has the evaluations in it."""
+    made = project.store.require("trained_gan", "plain")
+    of_then = {**made.details["conditions"], "evaluate_every": 50_000, "sample_every": 50_000}
+    recorded_as(project, "plain", conditions=of_then)
+    (plain,) = project.plan("plain", force=True).experiments
+    assert plain.training.seconds > 0 and plain.memory["host"].value > 0
+
+
+def test_a_training_in_fp32_that_was_to_be_in_bf16_is_named(project):
+    made = project.store.require("trained_gan", "plain")
+    config = {**made.config, "precision": "bf16"}
+    asked = made.model_copy(update={"config": config, "details": {**made.details, "device": "a CPU"}})
+    in_bf16 = asked.model_copy(update={"details": {**made.details, "precision": "bf16"}})
+    assert fp32_instead(asked) == "trained in fp32, not in bf16: a CPU is many times slower so"
+    assert fp32_instead(made) is None and fp32_instead(in_bf16) is None
+    folder = project.store.folder(made.asset, made.partition, made.fingerprint)
+    for name in ("manifest.json", "manifest-copy.json"):
+        Path(folder, name).write_bytes(asked.to_json())
+    (plain,) = project.plan("plain").experiments
+    assert plain.state.in_words == f"evaluated ({fp32_instead(asked)})"
 
 
 def test_a_record_of_another_machine_says_nothing_of_this_one(whole, monkeypatch):
@@ -199,8 +227,9 @@ def test_an_interrupted_training_is_resumed_where_its_checkpoint_is(project):
     seen = seed.state.images_seen
     assert seed.state.state is State.PARTLY and 0 < seen < 10**6 and seen % 50 == 0
     assert seed.training.action == "resume" and actions(seed)["samples"] == "make"
-    rate = project.store.require("trained_gan", "plain").figures["images_per_second"]
-    assert seed.training.seconds == pytest.approx((10**6 - seen) / rate)
+    figures = project.store.require("trained_gan", "plain").figures
+    rate, each = figures["images_per_second"], figures["seconds_evaluating"] / 9
+    assert seed.training.seconds == pytest.approx((10**6 - seen) / rate + 21 * each, abs=1.5 * each)
     assert total_text(plan).startswith("1 to resume; about ")
     folder = project.folder / "store" / "trained_gan" / "seed"
     for path in folder.rglob("checkpoint-*.json"):
@@ -209,7 +238,9 @@ def test_an_interrupted_training_is_resumed_where_its_checkpoint_is(project):
     for path in folder.rglob("checkpoint-*.kept"):
         path.rename(path.with_suffix(".json"))
     (forced,) = project.plan("seed", force=True).experiments
-    assert forced.training.action == "make" and forced.training.seconds == pytest.approx(10**6 / rate)
+    assert forced.training.action == "make" and forced.training.seconds == pytest.approx(
+        10**6 / rate + 22 * each
+    )
     project.write({**DATASET, "crop": "crop_then_resize"})  # no checkpoint of other images is gone on with
     assert project.plan("seed").experiments[0].training.action == "make"
 

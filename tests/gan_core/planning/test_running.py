@@ -32,8 +32,7 @@ def test_a_training_is_seen_from_its_first_row_to_its_verdict(project):
     for moment in with_rows:
         assert "process" in moment.running and moment.total_images == LENGTH
         assert moment.images_per_second > 0 and {"d_loss", "g_loss"} <= moment.losses.keys()
-        left = (LENGTH - moment.images_seen) / moment.images_per_second
-        assert moment.seconds_left == pytest.approx(left, abs=1e-6)
+        assert moment.seconds_left >= (LENGTH - moment.images_seen) / moment.images_per_second
         assert (moment.verdict is None) == (moment.images_seen < 0.1 * LENGTH)
     assert any(moment.fid_in_training for moment in with_rows)
     trained = project.store.require("trained_gan", "seed")
@@ -75,5 +74,5 @@ def test_of_a_stopped_training_its_own_speed_says_how_long_the_rest_takes(projec
     moment = Watch(project.store, project.configs, "seed").look()
     training = project.plan("seed").experiments[0].training
     assert training.action == "resume" and training.recorded_of is None
-    left = (LENGTH - moment.images_seen) / moment.images_per_second
-    assert training.seconds == pytest.approx(left, rel=1e-3)
+    assert training.seconds >= (LENGTH - moment.images_seen) / moment.images_per_second
+    assert training.seconds < 60
