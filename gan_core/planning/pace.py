@@ -1,7 +1,9 @@
 """How long a training takes: its steps, and what is evaluated on the way."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from gan_core.config import Experiment
 from gan_core.spacing import evaluation_interval
@@ -14,28 +16,33 @@ Row = dict[str, float]
 @dataclass(frozen=True)
 class Course:
     """When a training of `total` images evaluates what it has learned: before its first step, every `every`
-    images, after the `epoch` images of the first epoch, and at its end."""
+    images, after the `epoch` images of the first epoch, and at its end, each with the end of a batch."""
 
     total: int
     every: int
     epoch: int
+    batch_size: int
 
     @classmethod
     def of(cls, experiment: Experiment, train_images: int, every: int | None) -> "Course":
         """`every` is the experiment's `evaluate_every`, or that of its conditions when it was trained."""
         total = experiment.length.total_images(train_images)
-        return cls(total, max(every or evaluation_interval(total), experiment.batch_size), train_images)
+        return cls(total, every or evaluation_interval(total), train_images, experiment.batch_size)
+
+    @cached_property
+    def moments(self) -> list[int]:
+        """The images seen at each evaluation, ascending."""
+        step = max(self.every, self.batch_size)
+        due = {*range(step, self.total, step), min(self.epoch, self.total), self.total}
+        return sorted({0, *(-(-seen // self.batch_size) * self.batch_size for seen in due)})
 
     def before(self, images_seen: int) -> int:
         """How many evaluations come at fewer images seen."""
-        if images_seen <= 0:
-            return 0
-        return 1 + (min(images_seen, self.total) - 1) // self.every + (self.epoch < images_seen)
+        return bisect_left(self.moments, images_seen)
 
     def after(self, begun: int) -> int:
         """How many are left for a training that has seen `begun` images, and was evaluated there."""
-        done = self.before(begun + 1) if begun else 0
-        return max(0, self.before(self.total) + 1 - done) if begun < self.total else 0
+        return len(self.moments) - (bisect_right(self.moments, begun) if begun else 0)
 
 
 @dataclass(frozen=True)

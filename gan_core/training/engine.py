@@ -358,8 +358,15 @@ class Engine:
         state = self.state
         if state.not_finite():
             return
-        row = self._measured()
+        row = self._row_of_now() or self._measured()
         state.first_epoch = {"images_seen": state.images_seen, "samples": state.draw_fixed(), "row": row}
+
+    def _row_of_now(self) -> Row | None:
+        """The evaluation of this moment, where it was due, too."""
+        last = self.state.evaluations[-1] if self.state.evaluations else {}
+        if last.get("images_seen") != self.state.images_seen:
+            return None
+        return {name: value for name, value in last.items() if name != "images_seen"}
 
     @property
     def _is_evaluated(self) -> bool:

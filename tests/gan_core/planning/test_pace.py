@@ -5,31 +5,39 @@ import pytest
 from gan_core.planning.pace import Course, Pace, pace_so_far
 
 
-def moments(total: int, every: int, epoch: int, batch_size: int) -> list[int]:
+def moments(course: Course) -> list[int]:
     """At how many images seen the engine evaluates, step by step."""
     found, seen = [0], 0
-    while seen < total:
-        before, seen = seen, seen + batch_size
-        if before // every != seen // every or seen >= total:
-            found.append(seen)
-        if before < epoch <= seen < total:
+    while seen < course.total:
+        before, seen = seen, seen + course.batch_size
+        at_end = seen >= course.total
+        if at_end or before // course.every != seen // course.every or before < course.epoch <= seen:
             found.append(seen)
     return found
 
 
 @pytest.mark.parametrize(
-    ("total", "every", "epoch", "batch_size"),
-    [(1000, 125, 120, 25), (1000, 300, 2000, 50), (640, 64, 64, 64), (90_000, 50_000, 1437, 10)],
+    "course",
+    [
+        Course(total=1000, every=125, epoch=60, batch_size=25),
+        Course(total=1000, every=125, epoch=120, batch_size=50),
+        Course(total=1000, every=300, epoch=2000, batch_size=48),
+        Course(total=640, every=64, epoch=64, batch_size=64),
+        Course(total=640, every=10, epoch=64, batch_size=64),
+        Course(total=90_000, every=50_000, epoch=1437, batch_size=10),
+    ],
 )
-def test_evaluations_come_when_the_engine_makes_them(total, every, epoch, batch_size):
-    course, expected = Course(total, every, epoch), moments(total, every, epoch, batch_size)
-    assert course.before(total) + 1 == course.after(0) == len(expected)
-    for begun in range(batch_size, total, batch_size):
-        assert course.after(begun) == pytest.approx(sum(seen > begun for seen in expected), abs=1)
+def test_evaluations_come_when_the_engine_makes_them(course):
+    expected = moments(course)
+    assert course.moments == expected
+    assert course.after(0) == len(expected) and course.before(expected[-1]) == len(expected) - 1
+    for begun in range(course.batch_size, course.total, course.batch_size):
+        assert course.after(begun) == sum(seen > begun for seen in expected)
+        assert course.before(begun) == sum(seen < begun for seen in expected)
 
 
 def test_what_is_left_is_the_steps_and_the_evaluations():
-    course = Course(total=8_000, every=1_000, epoch=500)
+    course = Course(total=8_000, every=1_000, epoch=500, batch_size=10)
     pace = Pace(images_per_second=100.0, seconds_per_evaluation=2.0)
     assert pace.seconds_left(course) == 80 + 10 * 2
     assert pace.seconds_left(course, 5_000) == 30 + 3 * 2
@@ -38,7 +46,7 @@ def test_what_is_left_is_the_steps_and_the_evaluations():
 
 def test_the_pace_of_a_run_is_read_off_its_rows():
     """100 images a second, and 2 s each for three evaluations: untrained, first epoch, 1,000 images."""
-    course = Course(total=8_000, every=1_000, epoch=500)
+    course = Course(total=8_000, every=1_000, epoch=500, batch_size=10)
     seconds = {400: 4 + 2, 800: 8 + 4, 1200: 12 + 6}
     rows = [
         {"images_seen": seen, "images_per_second": 100.0, "seconds": float(taken)}

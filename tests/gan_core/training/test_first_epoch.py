@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
+from gan_core.evaluation.in_training import InTrainingEvaluation
 from gan_core.images import to_uint8
 from gan_core.sampling import load_generator
 from gan_core.store import Store
@@ -19,15 +20,21 @@ def quiet(line: str) -> None:
     pass
 
 
-def test_it_is_what_is_drawn_and_measured_at_that_moment(store, make_shards, make_experiment, dataset):
+def test_it_is_what_is_drawn_and_measured_at_that_moment(
+    store, make_shards, make_experiment, dataset, monkeypatch
+):
     """50 images in batches of 8: the first epoch ends with the seventh batch, 56 images."""
+    measured, measure = [], InTrainingEvaluation.measure
+    monkeypatch.setattr(InTrainingEvaluation, "measure", lambda *given: measured.append(0) or measure(*given))
     shards = make_shards(store)
     long = train_gan(store, make_experiment(evaluate_every=56), dataset, shards, emit=quiet)
+    measured_of_long = list(measured)
     short = train_gan(
         store, make_experiment(name="epoch", length={"images": 56}), dataset, shards, emit=quiet
     )
     rows = pandas.read_parquet(store.local(long, "evaluations.parquet")).to_dict("records")
     assert long.details["first_epoch"] == rows[0] and rows[0]["images_seen"] == 56
+    assert len(measured_of_long) == 1 + len(rows)  # that of the beginning is no row; none is made twice
     # A run that ends there has the same generator: what it draws is what was kept.
     experiment = make_experiment()
     latents, labels = fixed_inputs(experiment, 0, "cpu")
