@@ -43,7 +43,12 @@ class TrainingError(GanError):
 
 
 class LostRankError(TrainingError):
-    """Another of the processes that train together is gone."""
+    """Another of the processes that train together is gone; `silent` is the number of one that is there, but
+    gives no sign of life."""
+
+    def __init__(self, message: str, silent: int | None = None):
+        super().__init__(message)
+        self.silent = silent
 
 
 class EvaluationError(GanError):

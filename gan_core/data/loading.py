@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 import torch
 
+from gan_core.data.decoded import DecodedShards
 from gan_core.data.decoding import DecoderPool, decode_into, decoders_of_this_process
 from gan_core.data.pixels import decode_png
 from gan_core.data.shard_manifest import image_shape, shard_format, split_of
@@ -26,6 +27,8 @@ from gan_core.store import Manifest, Store
 logger = logging.getLogger("gan_core")
 # Below this, starting processes costs more than it saves.
 WORTH_PROCESSES = 10_000
+# Splits of at most so many bytes are kept decoded, for the next process that reads them.
+KEPT_BYTES = 2**31
 # What `iterate_images` may hold of images that are decoded ahead.
 AHEAD_BYTES = 2**28
 # Version 2, which Kubernetes and Docker mount here; version 1 is not looked at.
@@ -83,6 +86,10 @@ class ShardFiles:
             self._verified.add(name)
         return path
 
+    def sha256(self, name: str) -> str:
+        """Of a shard, as its manifest says."""
+        return self.shards.files[name].sha256
+
     def parts(self, numbers: np.ndarray) -> list[ShardPart]:
         """Where the images of these ascending numbers are: int64 (n,), counted over all shards."""
         parts = []
@@ -109,6 +116,9 @@ def load_resident(
     `numbers`: which images, ascending int64, counted over all shards; None: all. Shards that have none of
     them are not read. `workers` None: as many as `decoders_of_this_process` says.
 
+    The shards of a split of 10,000 images to 2 GB are kept decoded in the store's cache, and read from there
+    the next time.
+
     Raises `StoreError` for a split that is not there, for images that do not fit into the free memory and
     for a shard that does not match its manifest.
     """
@@ -120,8 +130,13 @@ def load_resident(
     parts = files.parts(np.arange(count) if numbers is None else numbers)
     jobs = ((part, images.numpy()[part.place], labels.numpy()[part.place]) for part in parts)
     processes = _processes(count, len(parts), workers)
+    kept = _kept(store, shards, split)
+    if kept:
+        jobs = [job for job in jobs if not kept.read(files.sha256(job[0].name), job[0].rows, *job[1:])]
     progress = Progress(f"reading {shards.partition} {split}", count, emit=emit)
-    for part, _, _ in _decode_in_order(files, jobs, processes):
+    for part, pixels, their_labels in _decode_in_order(files, jobs, processes):
+        if kept and part.rows is None:
+            kept.write(files.sha256(part.name), pixels, their_labels)
         progress.update(part.place.stop)
     classes = shards.details["classes"]
     return ResidentImages(images, labels if classes else None, classes)
@@ -149,6 +164,14 @@ def iterate_images(
         first_row = 0 if part.rows is None else int(part.rows[0])
         for index, (image, label) in enumerate(zip(pixels, labels.tolist(), strict=True)):
             yield f"{part.name}:{first_row + index}", image, label if files.format.classes else None
+
+
+def _kept(store: Store, shards: Manifest, split: str) -> DecodedShards | None:
+    """Where decoded shards of the split are, if they are kept."""
+    images = split_of(shards, split)["images"]
+    if images < WORTH_PROCESSES or estimate_resident_bytes(shards, images) > KEPT_BYTES:
+        return None
+    return DecodedShards(store.cache / "decoded", shard_format(shards))
 
 
 def _cut(files: ShardFiles, at_most: int) -> Iterator[ShardPart]:

@@ -190,10 +190,11 @@ class Engine:
         if self.reads_ahead and updates_generator(self.experiment, state.step + 1):
             fresh = self._batch(state.images_seen + self.experiment.batch_size)
         measured = self._is_measured
-        if self.captured:
-            self.captured(images, labels, self.total_images, fresh, plain=measured)
-        else:
-            train_step(state, images, labels, self.total_images, fresh)
+        with self.ranks.step():
+            if self.captured:
+                self.captured(images, labels, self.total_images, fresh, plain=measured)
+            else:
+                train_step(state, images, labels, self.total_images, fresh)
         if measured:
             updated_generator = updates_generator(self.experiment, state.step)
             state.meter.add(state.gradient_norms(of_generator=updated_generator))

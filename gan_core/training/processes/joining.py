@@ -10,15 +10,21 @@ from typing import Any
 
 import torch
 import torch.distributed as distributed
+from torch.distributed.rendezvous import rendezvous
 
 from gan_core.errors import ConfigError
 from gan_core.signals import stopping
 from gan_core.training.processes.launch import FOLDER, LAUNCHER, is_rank
-from gan_core.training.processes.ranks import Ranks
+from gan_core.training.processes.liveness import Liveness, seconds_of_silence
+from gan_core.training.processes.ranks import Ranks, wait_by
 
-# How long the others wait for the first rank's evaluation or checkpoint, and for one that hangs. That a
+GLOO, NCCL = "gloo", "cpu:gloo,cuda:nccl"
+# How long the others wait for one that gives signs of life, such as the first in an evaluation. That a
 # process has ended, they see at once.
-TIMEOUT = datetime.timedelta(minutes=10)
+PATIENCE = datetime.timedelta(hours=1)
+# Times the silence that is allowed: so long may a kernel of NCCL wait for the other GPUs. Nothing but the
+# steps' own differences make it wait: what takes any time ends with a meeting on the CPU.
+NCCL_PATIENCE = 1.5
 LOOK_SECONDS = 1.0
 LAST_WORDS_SECONDS = 20.0
 
@@ -30,9 +36,10 @@ def joined(device: str | None = None) -> Iterator[Ranks]:
 
     On CUDA each process of a machine takes the GPU of its local rank. SIGINT and SIGTERM raise
     `KeyboardInterrupt`, once: who started the processes passes them on to every one. When that one has ended
-    without a word, this process does the same to itself, and ends 20 s later at the latest.
+    without a word, this process does the same to itself, and ends 20 s later at the latest. One that gives
+    no sign of life is given up by the others (see `Liveness`).
 
-    Raises `ConfigError` where there are more processes than GPUs.
+    Raises `ConfigError` where there are more processes than GPUs, and for a wrong GAN_RANK_TIMEOUT.
     """
     if not is_rank():
         yield Ranks()
@@ -41,25 +48,40 @@ def joined(device: str | None = None) -> Iterator[Ranks]:
         signal.signal(number, _interrupt_once)
     launcher = int(os.environ.get(LAUNCHER) or os.getppid())
     threading.Thread(target=_end_with, args=(launcher,), name="launcher", daemon=True).start()
-    distributed.init_process_group(_choose_backend(device), timeout=TIMEOUT, **_meeting_place())
-    yield Ranks(distributed.get_rank(), distributed.get_world_size())
-    # After an error the process ends, and the others see that: NCCL would wait for them here.
-    distributed.destroy_process_group()
+    silence, backend = seconds_of_silence(), _choose_backend(device)
+    store, rank, size = _meeting_place()
+    liveness = Liveness(store, rank, size, silence)
+    with liveness.shown():
+        wait_by(liveness, _join(backend, silence, store=store, rank=rank, world_size=size))
+        yield Ranks(rank, size)
+        # After an error the process ends, and the others see that: NCCL would wait for them here.
+        wait_by(None, None)
+        distributed.destroy_process_group()
 
 
-def _meeting_place() -> dict[str, Any]:
-    """A file, which nobody else can reach; torchrun has a TCP port, and says so in the environment."""
+def _meeting_place() -> tuple[distributed.Store, int, int]:
+    """Where they meet, which of them this is, and how many they are. A file, which nobody else can reach;
+    torchrun has a TCP port, and says so in the environment."""
     folder = os.environ.get(FOLDER)
     if folder is None:
-        return {}
+        return next(rendezvous("env://"))
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    store = distributed.FileStore(os.path.join(folder, "meeting-place"), size)
-    return {"store": store, "rank": rank, "world_size": size}
+    return distributed.FileStore(os.path.join(folder, "meeting-place"), size), rank, size
+
+
+def _join(backend: str, silence: float, **place: Any) -> distributed.ProcessGroup | None:
+    """The group for the CPU, where it is another than the default one that is joined here."""
+    if backend == GLOO:
+        distributed.init_process_group(backend, timeout=PATIENCE, **place)
+        return None
+    timeout = datetime.timedelta(seconds=NCCL_PATIENCE * silence)
+    distributed.init_process_group(backend, timeout=timeout, **place)
+    return distributed.new_group(backend=GLOO, timeout=PATIENCE)
 
 
 def _choose_backend(device: str | None) -> str:
     if device == "cpu" or not torch.cuda.is_available():
-        return "gloo"
+        return GLOO
     rank, processes = (int(os.environ[name]) for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"))
     if processes > torch.cuda.device_count():
         raise ConfigError(
@@ -67,7 +89,7 @@ def _choose_backend(device: str | None) -> str:
             "GPUs: start at most one a GPU, or choose the device `cpu`"
         )
     torch.cuda.set_device(rank)
-    return "cpu:gloo,cuda:nccl"
+    return NCCL
 
 
 def _interrupt_once(*_) -> None:

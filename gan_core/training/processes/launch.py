@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from gan_core import errors
 from gan_core.errors import ConfigError, GanError, LostRankError, TrainingError
@@ -65,11 +66,11 @@ def run_ranks(
                 started.append(_start(arguments, {**common, "RANK": str(rank), "LOCAL_RANK": str(rank)}))
             _watch(started, folder)
         except BaseException as interrupt:
-            _end(started)
+            _end(started, folder)
             _add_notes(interrupt, folder, processes)
             raise
         ended = [_Ended(rank, process.poll(), folder) for rank, process in enumerate(started)]
-        _end(started)
+        _end(started, folder)
         failed = [one for one in ended if one.status]
         if failed:
             raise min(failed, key=_Ended.order).error(experiment, processes)
@@ -85,7 +86,8 @@ def leave_word(error: BaseException) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     message = str(error) if isinstance(error, GanError) else ". ".join(getattr(error, "__notes__", []))
-    word = json.dumps({"error": type(error).__name__, "message": message})
+    told = {"error": type(error).__name__, "message": message, "silent": getattr(error, "silent", None)}
+    word = json.dumps(told)
     _word(os.environ[FOLDER], int(os.environ["RANK"])).write_text(word)
 
 
@@ -131,13 +133,13 @@ def _start(arguments: list[str], environment: dict[str, str]) -> subprocess.Pope
 def _watch(started: list[subprocess.Popen], folder: str) -> None:
     """Until all have ended well, or one has not.
 
-    One that has ended for the loss of another may be seen first: the other one is waited for.
+    One that has ended for the loss of another may be seen first: the other one is waited for, if it can end.
     """
     until = math.inf
     while True:
         ended = [_Ended(rank, process.poll(), folder) for rank, process in enumerate(started)]
         failed = [one for one in ended if one.status]
-        if any(not one.lost_another for one in failed) or all(one.status is not None for one in ended):
+        if any(one.says_why for one in failed) or all(one.status is not None for one in ended):
             return
         if failed:
             until = min(until, time.monotonic() + CAUSE_SECONDS)
@@ -146,12 +148,13 @@ def _watch(started: list[subprocess.Popen], folder: str) -> None:
         time.sleep(LOOK_SECONDS)
 
 
-def _end(started: list[subprocess.Popen]) -> None:
-    """Interrupt those that are left, and wait until they have saved and ended. Interrupts that follow the
-    first one change nothing."""
+def _end(started: list[subprocess.Popen], folder: str) -> None:
+    """Interrupt those that are left, and wait until they have saved and ended; kill one that was given up.
+    Interrupts that follow the first one change nothing."""
+    given_up = [_told(folder, rank).get("silent") for rank in range(len(started))]
     alive = [process for process in started if process.poll() is None]
     for process in alive:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGKILL if started.index(process) in given_up else signal.SIGINT)
     until = time.monotonic() + STOP_SECONDS
     while any(process.poll() is None for process in alive):
         with suppress(BaseException):
@@ -165,7 +168,7 @@ def _word(folder: str, rank: int) -> Path:
     return Path(folder) / f"rank-{rank}.json"
 
 
-def _told(folder: str, rank: int) -> dict[str, str]:
+def _told(folder: str, rank: int) -> dict[str, Any]:
     """What a process has left by `leave_word`; empty if nothing."""
     with suppress(FileNotFoundError, ValueError):
         return json.loads(_word(folder, rank).read_text())
@@ -198,6 +201,11 @@ class _Ended:
     @property
     def lost_another(self) -> bool:
         return self.told.get("error") == LostRankError.__name__
+
+    @property
+    def says_why(self) -> bool:
+        """Whether no other one can say more of what they all have ended for."""
+        return not self.lost_another or self.told.get("silent") is not None
 
     def order(self) -> tuple[bool, bool]:
         """Least for what the others have ended for: a kill, then what is not the loss of another."""

@@ -1,5 +1,6 @@
 """The processes that train one GAN together: each has a share of every batch, all have the same weights."""
 
+import contextlib
 from typing import TypeVar
 
 import torch
@@ -9,8 +10,19 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from gan_core.errors import LostRankError
 from gan_core.models.layers import at_least_float32
+from gan_core.training.processes.liveness import Liveness
 
 Value = TypeVar("Value")
+# Of the process, as its default group is: who watches the others, and the group for tensors on the CPU.
+_liveness: Liveness | None = None
+_cpu_group: distributed.ProcessGroup | None = None
+
+
+def wait_by(liveness: Liveness | None, cpu_group: distributed.ProcessGroup | None) -> None:
+    """Let every wait for other processes on the CPU last as long as they live, in this group of them (None:
+    the default one)."""
+    global _liveness, _cpu_group
+    _liveness, _cpu_group = liveness, cpu_group
 
 
 class Ranks:
@@ -20,7 +32,7 @@ class Ranks:
     was given. All ranks call the same methods in the same order. What decides where the run goes travels
     through gloo on the CPU, so that no step waits for a GPU; gradients through the device's own backend.
 
-    Every method raises `LostRankError` where another process is gone.
+    Every method raises `LostRankError` where another process is gone, or gives no sign of life.
     """
 
     def __init__(self, rank: int = 0, size: int = 1):
@@ -43,11 +55,17 @@ class Ranks:
         if self.size == 1:
             return value
         box = [value]
+        _add_up(torch.tensor(0))  # the first may take its time; what follows does not wait for long
         try:
-            distributed.broadcast_object_list(box, src=0, device=torch.device("cpu"))
+            cpu = torch.device("cpu")
+            distributed.broadcast_object_list(box, src=0, device=cpu, group=_cpu_group)
         except RuntimeError as error:
             raise _lost(error) from error
         return box[0]
+
+    def step(self) -> contextlib.AbstractContextManager:
+        """Within, this process computes or waits for the others: one that does neither is given up."""
+        return contextlib.nullcontext() if self.size == 1 or _liveness is None else _liveness.step()
 
     @torch.no_grad()
     def average(self, tensors: list[Tensor]) -> None:
@@ -140,14 +158,17 @@ class _Sum(torch.autograd.Function):
 
 def _add_up(tensor: Tensor) -> None:
     try:
-        distributed.all_reduce(tensor)
+        if _liveness is None or tensor.device.type != "cpu":
+            distributed.all_reduce(tensor)
+        else:
+            _liveness.wait_for(distributed.all_reduce(tensor, group=_cpu_group, async_op=True))
     except RuntimeError as error:
         raise _lost(error) from error
 
 
 def _lost(error: RuntimeError) -> LostRankError:
     return LostRankError(
-        "another process of this training has ended or does not answer, so this one stops, too. Its own "
+        "another process of this training has ended, or is out of reach, so this one stops, too. Its own "
         "message says why; one that left none was killed, for example because memory ran out. Start the "
         f"training again: it goes on from its last checkpoint. ({str(error).splitlines()[0]})"
     )

@@ -56,6 +56,44 @@ def test_resident_images_are_all_images_in_order(store, folder, monkeypatch, wor
     assert resident.classes == ["dog", "cat"]
 
 
+def test_a_decoded_shard_is_read_again_without_the_shard(store, folder, monkeypatch):
+    monkeypatch.setattr(loading, "WORTH_PROCESSES", 0)
+    shards, expected = written(store, folder, monkeypatch, classes=["dog", "cat"])
+    for name in shards.details["splits"]["train"]["shards"][:2]:
+        first = load_resident(store, shards, "train", workers=1)
+        Path(store.file_path(shards, name)).unlink()
+        again = load_resident(store, shards, "train", workers=1)
+        np.testing.assert_array_equal(again.images.numpy(), expected)
+        assert again.labels.tolist() == first.labels.tolist()
+    some = load_resident(store, shards, "train", numbers=np.array([1, 3, 6, 12]))
+    np.testing.assert_array_equal(some.images.numpy(), expected[[1, 3, 6, 12]])
+    assert some.labels.tolist() == [1, 1, 0, 1]
+
+    for kept in (path for path in (store.cache / "decoded").rglob("*") if path.is_file()):
+        content = bytearray(kept.read_bytes())
+        content[20] ^= 1
+        kept.write_bytes(content)
+    with pytest.raises(StoreError, match="is missing"):  # a damaged one counts as not there
+        load_resident(store, shards, "train", workers=1)
+
+
+@pytest.mark.parametrize("least, most", [(14, 2**31), (0, 13 * 200 - 1)])
+def test_small_and_large_splits_are_not_kept_decoded(store, folder, monkeypatch, least, most):
+    monkeypatch.setattr(loading, "WORTH_PROCESSES", least)
+    monkeypatch.setattr(loading, "KEPT_BYTES", most)
+    shards, _ = written(store, folder, monkeypatch, classes=["dog", "cat"])
+    load_resident(store, shards, "train", workers=1)
+    assert not (store.cache / "decoded").exists()
+
+
+def test_where_nothing_can_be_kept_the_images_are_read_all_the_same(store, folder, monkeypatch):
+    monkeypatch.setattr(loading, "WORTH_PROCESSES", 0)
+    shards, expected = written(store, folder, monkeypatch)
+    store.cache.mkdir(parents=True, exist_ok=True)
+    (store.cache / "decoded").write_text("in the way")
+    np.testing.assert_array_equal(load_resident(store, shards, "train", workers=1).images.numpy(), expected)
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_webdataset_and_torchs_loader_give_the_same_images(store, folder, monkeypatch, workers):
     shards, expected = written(store, folder, monkeypatch, classes=["dog", "cat"])

@@ -23,10 +23,9 @@ PATIENCE = 120  # seconds
 LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 RANK = """
-import datetime, json, os, signal, sys, threading, time
+import json, os, signal, sys, threading, time
 from pathlib import Path
 import psutil
-from torch.distributed import distributed_c10d
 from gan_core.errors import ConfigError, GanError
 from gan_core.training.processes.joining import joined
 from gan_core.training.processes.launch import leave_word
@@ -37,8 +36,6 @@ try:
         listening = [c.laddr.ip for c in psutil.Process().net_connections("inet") if c.status == "LISTEN"]
         Path(sys.argv[1], str(ranks.rank)).write_text(json.dumps(listening))
         ranks.any(False)
-        if sys.argv[2] == "hang":  # all are there: only now may a wait be short
-            distributed_c10d._set_pg_timeout(datetime.timedelta(seconds=2))
         if sys.argv[2] == "fail" and ranks.rank == 1:
             raise ConfigError("what is wrong")
         if sys.argv[2] == "kill" and ranks.rank == 1:
@@ -46,14 +43,22 @@ try:
         if sys.argv[2] == "abort" and ranks.rank == 1:  # as NCCL's watchdog does, from a thread of its own
             threading.Timer(0.5, os.abort).start()
             threading.Event().wait()
-        if sys.argv[2] == "hang" and ranks.rank == 1:  # as in a kernel that waits for another process
+        if sys.argv[2] == "hang" and ranks.rank == 1:  # as in a lock that nobody opens
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-            time.sleep(3600)
+            with ranks.step():
+                time.sleep(3600)
+        if sys.argv[2] == "stop" and ranks.is_first:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        if sys.argv[2] == "work" and ranks.is_first:  # as in an evaluation, and in a step of a large network
+            time.sleep(1.5 * float(os.environ["GAN_RANK_TIMEOUT"]))
+            with ranks.step():
+                while time.process_time() < 1.5 * float(os.environ["GAN_RANK_TIMEOUT"]):
+                    pass
         if sys.argv[2] == "crash" and ranks.rank == 1:
             os._exit(7)
         if sys.argv[2] == "interrupt" and ranks.rank == 1:
             os.kill(os.getpid(), signal.SIGTERM)
-        for _ in range(10_000 if sys.argv[2] != "end" else 1):
+        for _ in range(10_000 if sys.argv[2] not in ("end", "work") else 1):
             ranks.any(False)
 except (GanError, KeyboardInterrupt) as error:
     leave_word(error)
@@ -96,15 +101,24 @@ def test_the_one_that_ends_first_says_why_and_none_is_left(tmp_path, end, error,
     assert not left_over(tmp_path)
 
 
-def test_one_that_does_not_answer_ends_the_run_within_a_minute_of_the_time_out(tmp_path, monkeypatch):
-    assert launch.CAUSE_SECONDS + launch.STOP_SECONDS < 60  # all that is waited for after it
-    monkeypatch.setattr(launch, "CAUSE_SECONDS", 0.5)
-    monkeypatch.setattr(launch, "STOP_SECONDS", 2)
+@pytest.mark.slow
+@pytest.mark.parametrize(("end", "rank"), [("hang", 1), ("stop", 0)])
+def test_one_that_hangs_is_named_and_ends_the_run_without_a_wait_for_its_end(
+    tmp_path, monkeypatch, end, rank
+):
+    monkeypatch.setenv("GAN_RANK_TIMEOUT", "3")
+    monkeypatch.setattr(launch, "STOP_SECONDS", 3600)  # of one that does not obey
     with pytest.raises(
-        LostRankError, match="does not answer.*goes on from its last checkpoint.*[Tt]imed out"
+        LostRankError, match=f"process {rank} of 2 has done nothing for 3 s.*goes on from its last checkpoint"
     ):
-        together(tmp_path, "hang")
+        together(tmp_path, end)
     assert not left_over(tmp_path)
+
+
+@pytest.mark.slow
+def test_one_that_works_for_longer_than_the_time_out_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("GAN_RANK_TIMEOUT", "4")
+    together(tmp_path, "work")
 
 
 def left_over(folder: Path) -> list[psutil.Process]:
@@ -170,7 +184,7 @@ def wait_for_end(processes: list[psutil.Process]) -> None:
 
 
 @pytest.mark.slow
-def test_a_training_in_two_processes_is_out_of_reach_and_ends_as_one(tmp_path):
+def test_a_training_in_two_processes_is_out_of_reach_and_ends_as_one(tmp_path, monkeypatch):
     command = Command(tmp_path)
     process, ranks = command.train_endlessly()
     sockets = [
@@ -198,6 +212,14 @@ def test_a_training_in_two_processes_is_out_of_reach_and_ends_as_one(tmp_path):
     assert f"going on from {tmp_path}" in said
     assert f"{saved:,} images seen" in said
     assert "Traceback" not in said
+    wait_for_end(ranks)
+
+    monkeypatch.setenv("GAN_RANK_TIMEOUT", "10")
+    process, ranks = command.train_endlessly()
+    ranks[0].suspend()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert re.match("LostRankError: process [01] of 2 has done nothing for 10 s", said.splitlines()[-1])
     wait_for_end(ranks)
 
     process, ranks = command.train_endlessly()
