@@ -13,6 +13,7 @@ from gan_core.images import to_uint8
 from gan_core.models import build_discriminator, build_generator
 from gan_core.models.common import draw_latents
 from gan_core.models.layers import Dropout, MinibatchDiscrimination, MinibatchStddev
+from gan_core.numerics import MEASURING
 from gan_core.objectives import PENALTIES, build_objective
 from gan_core.training.adaptive_augmentation import AdaptiveAugmentation
 from gan_core.training.ema import GeneratorEMA
@@ -100,8 +101,9 @@ class TrainingState:
 
     @torch.no_grad()
     def draw_fixed(self) -> Tensor:
-        """The images of the fixed latents now: uint8 (n, C, H, W) on the CPU."""
-        images = self.sampler.eval()(self.fixed_latents, self.fixed_labels)
+        """The images of the fixed latents now: uint8 (n, C, H, W) on the CPU, computed as figures are."""
+        with MEASURING.applied():
+            images = self.sampler.eval()(self.fixed_latents, self.fixed_labels)
         self.generator.train()
         return to_uint8(images, self.experiment.output.image_range).cpu().contiguous()
 

@@ -33,7 +33,8 @@ BATCH_SIZE = 8  # minibatch discrimination keeps its square
 def of_generator(experiment: Experiment) -> str:
     """What decides which operators G is made of."""
     architecture = experiment.architecture
-    return repr((architecture.name, experiment.output.activation, experiment.conditional))
+    norm = architecture.generator_norm
+    return repr((architecture.name, norm, experiment.output.activation, experiment.conditional))
 
 
 def of_step(experiment: Experiment) -> str:
