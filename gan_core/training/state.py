@@ -95,6 +95,16 @@ class TrainingState:
         return self.seconds - self.seconds_evaluating
 
     @property
+    def moving(self) -> dict[str, Tensor]:
+        """The scalars on the device that are set before each step, by their names in `step_values`."""
+        moving = {"noise_level": self.noise_level, **self.scheduled}
+        if self.score_averages:
+            moving |= {"keep": self.score_averages.keep, "active": self.score_averages.active}
+        if self.adaptive_augmentation:
+            moving["change"] = self.adaptive_augmentation.change
+        return moving
+
+    @property
     def sampler(self) -> nn.Module:
         """The generator that is published: the average where there is one."""
         return self.ema.module if self.ema else self.generator
