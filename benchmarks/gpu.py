@@ -6,16 +6,22 @@ Needs PyTorch 2.11 and what `gan_core` itself imports, neither Dagster nor webda
 the result of each check, and goes on where one fails; the exit status is 1 then:
 
 - `tests`: those of the suite that need a GPU (`-m gpu`), where pytest is installed;
-- `graphs`: steps as CUDA graphs against plain steps, of four kinds of GAN;
+- `graphs`: steps as CUDA graphs against plain steps, of four kinds of GAN; without a GPU the same by calls in
+  place of recordings;
 - `resume`: a run that is saved and loaded in the middle against one that is not, by deterministic kernels;
 - `bf16`: a run in bfloat16 against the same in fp32;
-- `ranks`: two processes through gloo on the one device against one process with the whole batch;
-- `speed`: images a second with graphs and without, and the kernels that a step launches (torch.profiler).
+- `ranks`: two processes through gloo on the one device against one process with the whole batch; on two GPUs
+  also through NCCL, with graphs;
+- `estimate`: what a step is made of, and the speeds that this allows (`benchmarks/gpu_estimate.py`);
+- `speed`: images a second with graphs and without, and the kernels that a step launches (torch.profiler),
+  each beside its estimate.
 
 `--device cpu --smoke` is the dry run: everything at its smallest, and what needs a GPU is left out by name.
 """
 
 import argparse
+import contextlib
+import functools
 import os
 import re
 import subprocess
@@ -23,24 +29,35 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest import mock
 
 import torch
 import torch.distributed as distributed
-from torch import Tensor
 
+from benchmarks.gpu_estimate import Counted, count, host_seconds
 from gan_core.config import Experiment
+from gan_core.data.epoch_order import EpochOrder
+from gan_core.data.feed import ResidentFeed
 from gan_core.devices import default_device, describe_device
 from gan_core.numerics import DETERMINISTIC, MEASURING, training_policy
-from gan_core.training.cuda_graphs import CHECKS, WARM_UP, CapturedStep, CudaRecorder, may_capture
+from gan_core.training.cuda_graphs import (
+    CHECKS,
+    WARM_UP,
+    CallRecorder,
+    CapturedSteps,
+    CudaRecorder,
+    may_capture,
+)
 from gan_core.training.processes.ranks import Ranks
 from gan_core.training.state import TrainingState
 from gan_core.training.step import train_step
+from gan_core.training.step_inputs import STEPS_AT_ONCE, Batches
 
 ROOT = Path(__file__).resolve().parents[1]
-CLASSES, TOTAL = 10, 10**9
+CLASSES, TOTAL, IMAGES = 10, 10**9, 2000
 TESTS_SECONDS = 600
 KINDS = {
     "DCGAN": {},
@@ -51,7 +68,6 @@ KINDS = {
         "optimizers": {name: {"name": "rmsprop"} for name in ("generator", "discriminator")},
     },
 }
-LAUNCH_SECONDS = 5e-6  # what a launch by PyTorch costs the host, for the estimate beside the speeds
 Line = str
 
 
@@ -75,7 +91,7 @@ class Setting:
         return 4 if self.smoke else 100
 
     @property
-    def batches(self) -> tuple[int, ...]:
+    def batch_sizes(self) -> tuple[int, ...]:
         return (4,) if self.smoke else (64, 128, 512)
 
     @property
@@ -86,12 +102,16 @@ class Setting:
     def seconds(self) -> float:
         return 0.05 if self.smoke else 3.0
 
+    @property
+    def host_rounds(self) -> int:
+        return 2 if self.smoke else 10
+
     def experiment(self, kind: str, **values) -> Experiment:
         base = {
             "name": "gpu",
             "dataset": "noise",
             "architecture": {"width": self.widths[-1]},
-            "batch_size": self.batches[0],
+            "batch_size": self.batch_sizes[0],
             "length": {"images": TOTAL},
         }
         return Experiment.model_validate({**base, **KINDS[kind], **values})
@@ -106,27 +126,56 @@ class Setting:
             ranks=ranks,
         )
 
-    def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
-        """The same for the same step: uint8 images of few levels, so that there is something to learn."""
-        numbers = torch.Generator().manual_seed(step)
-        labels = torch.randint(CLASSES, (size,), generator=numbers)
-        images = torch.randint(0, 40, (size, 3, self.side, self.side), generator=numbers)
+    def batches(self, state: TrainingState) -> Batches:
+        """Of images that lie on the device: of few levels, so that there is something to learn."""
+        numbers = torch.Generator().manual_seed(0)
+        labels = torch.randint(CLASSES, (IMAGES,), generator=numbers)
+        images = torch.randint(0, 40, (IMAGES, 3, self.side, self.side), generator=numbers)
         images = (images + 20 * labels.view(-1, 1, 1, 1)).to(torch.uint8)
-        return images.to(self.device), labels.to(self.device)
+        order = EpochOrder([IMAGES], IMAGES, 0)
+        place = {"rank": state.ranks.rank, "world_size": state.ranks.size}
+        return Batches(state, ResidentFeed(images.to(self.device), labels.to(self.device), order, **place))
 
 
-def train(setting: Setting, state: TrainingState, steps: int, step=train_step) -> None:
+class PlainSteps:
+    """Steps of a training, by calls of `train_step`; as many together as are asked for."""
+
+    at_once = STEPS_AT_ONCE
+
+    def __init__(self, setting: Setting, state: TrainingState):
+        self.state, self.batches = state, setting.batches(state)
+
+    def advance(self, steps: int = 1) -> None:
+        for _ in range(steps):
+            images, labels, _ = self.batches.next()
+            train_step(self.state, images, labels, TOTAL)
+
+
+def replayed_steps(setting: Setting, state: TrainingState, said: list[str]) -> CapturedSteps:
+    """The same as CUDA graphs, and on other devices by the same path without them."""
+    on_gpu = setting.device.type == "cuda"
+    recorder = CudaRecorder(setting.device, state.noise.generator) if on_gpu else CallRecorder()
+    return CapturedSteps(setting.batches(state), TOTAL, recorder, said.append)
+
+
+def train(setting: Setting, state: TrainingState, steps: int) -> None:
     """So many more steps of a state, on the batches of its steps."""
-    experiment = state.experiment
-    for number in range(state.step, state.step + steps):
-        images, labels = setting.batch(number, experiment.batch_size)
-        step(state, images, labels if experiment.conditional else None, TOTAL)
+    PlainSteps(setting, state).advance(steps)
 
 
-def replaying(state: TrainingState, said: list[str]) -> Callable:
-    """A step like `train_step`, as CUDA graphs."""
-    captured = CapturedStep(state, CudaRecorder(state.device), said.append)
-    return lambda _, images, labels, total: captured(images, labels, total, plain=False)
+def replay(setting: Setting, state: TrainingState, steps: int, said: list[str]) -> None:
+    """The same as CUDA graphs."""
+    captured, end = replayed_steps(setting, state, said), state.step + steps
+    while state.step < end:
+        captured.advance(min(captured.at_once, end - state.step))
+    captured.close()
+
+
+@contextlib.contextmanager
+def rates_on_the_device() -> Iterator[None]:
+    """Within, optimisers are made as those of recorded steps are, also where there is no GPU."""
+    with mock.patch("gan_core.training.optimizers.graphs_wanted", lambda device: True):
+        yield
 
 
 @torch.no_grad()
@@ -158,17 +207,17 @@ def tests(setting: Setting) -> list[Line]:
 
 
 def graphs(setting: Setting) -> list[Line]:
-    if setting.device.type != "cuda":
-        raise LeftOut("there is no GPU")
-    lines = []
-    for kind in KINDS:
+    on_gpu, lines = setting.device.type == "cuda", []
+    # RMSProp on a CPU does not take its rate from a tensor.
+    for kind in KINDS if on_gpu else [kind for kind in KINDS if kind != "WGAN"]:
         experiment, said = setting.experiment(kind), []
-        start, plain, replayed = (setting.state(experiment) for _ in range(3))
-        if not may_capture(replayed):
+        with contextlib.nullcontext() if on_gpu else rates_on_the_device():
+            start, plain, replayed = (setting.state(experiment) for _ in range(3))
+        if on_gpu and not may_capture(replayed):
             raise LeftOut("GAN_CUDA_GRAPHS is 0")
         steps = (WARM_UP + 2 * CHECKS) * experiment.n_critic + setting.steps
         train(setting, plain, steps)
-        train(setting, replayed, steps, replaying(replayed, said))
+        replay(setting, replayed, steps, said)
         assert not said, f"{kind}: {said[0]}"
         lines.append(
             f"{kind}: {steps} steps, weights {distance(replayed, plain, start):.2g} of their way apart"
@@ -219,9 +268,15 @@ def bf16(setting: Setting) -> list[Line]:
 
 
 def ranks(setting: Setting) -> list[Line]:
+    lines = [_two_processes(setting, "gloo")]
+    several = setting.device.type == "cuda" and torch.cuda.device_count() > 1
+    return [*lines, _two_processes(setting, "cpu:gloo,cuda:nccl")] if several else lines
+
+
+def _two_processes(setting: Setting, backend: str) -> Line:
     kind, steps = "DCGAN", min(setting.steps, 20)
     with tempfile.TemporaryDirectory() as folder:
-        torch.multiprocessing.spawn(be_rank, (setting, kind, steps, folder), nprocs=2)
+        torch.multiprocessing.spawn(be_rank, (setting, kind, steps, folder, backend), nprocs=2)
         together = torch.load(Path(folder, "weights.pt"), weights_only=True, map_location=setting.device)
     experiment = setting.experiment(kind)
     start, alone, both = (setting.state(experiment) for _ in range(3))
@@ -231,36 +286,71 @@ def ranks(setting: Setting) -> list[Line]:
     both.discriminator.load_state_dict(together["discriminator"])
     off = distance(both, alone, start)
     assert off < 0.2, f"two processes come to other weights than one: {off:.2g} of the way apart"
-    return [f"{kind}: {steps} steps by two processes and by one, {off:.2g} of the way apart"]
+    return f"{kind}, {backend}: {steps} steps by two processes and by one, {off:.2g} of the way apart"
 
 
-def be_rank(rank: int, setting: Setting, kind: str, steps: int, folder: str) -> None:
-    """One of two processes: its half of each batch."""
+def be_rank(rank: int, setting: Setting, kind: str, steps: int, folder: str, backend: str) -> None:
+    """One of two processes: its half of each batch, through NCCL by a GPU of its own and as graphs."""
+    if "nccl" in backend:
+        setting = replace(setting, device=torch.device("cuda", rank))
+        torch.cuda.set_device(setting.device)
     store = distributed.FileStore(f"{folder}/meeting-place", 2)
-    distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
-    here = Ranks(rank, 2)
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=2)
+    here, said = Ranks(rank, 2), []
     state = setting.state(setting.experiment(kind), here)
-
-    def share(state, images, labels, total):
-        train_step(state, here.share(images), labels, total)
-
     with MEASURING.applied():
-        train(setting, state, steps, share)
+        if may_capture(state):
+            replay(setting, state, steps, said)
+        else:
+            train(setting, state, steps)
+    assert not said, said[0]
     if here.is_first:
         networks = {"generator": state.generator, "discriminator": state.discriminator}
         torch.save({name: module.state_dict() for name, module in networks.items()}, f"{folder}/weights.pt")
     distributed.destroy_process_group()
 
 
+def estimate(setting: Setting) -> list[Line]:
+    """The step of 64 images of 32x32, or the smallest: what it is made of, and what that allows."""
+    columns = ("GAN", "precision", "kernels a step", "GFLOP a step", "host's own ms a step")
+    columns += ("plain, images/s", "graphs, images/s", "arithmetic alone, images/s")
+    lines = [_row(columns), "|---" * len(columns) + "|"]
+    for kind in ("DCGAN", "WGAN-GP", "ACGAN"):
+        with rates_on_the_device():  # they are so on a GPU
+            steps = PlainSteps(setting, setting.state(setting.experiment(kind)))
+        rounds = steps.state.experiment.n_critic
+        steps.advance(rounds)
+        host, images = _host_seconds(kind, setting.host_rounds), setting.batch_sizes[0] * rounds
+        for precision in ("fp32", "bf16"):
+            counted = _counted(steps, precision)
+            of_round = (counted.kernels, counted.operations / 1e9, host * 1e3)
+            cells = [f"{number / rounds:,.1f}" for number in of_round]
+            lines.append(_row((kind, precision, *cells, *_bounds(counted, host, images))))
+    return ["", *lines]
+
+
+COLUMNS = (
+    "GAN",
+    "precision",
+    "width",
+    "batch",
+    "plain, images/s",
+    "at most",
+    "graphs, images/s",
+    "at most",
+    "kernels a step",
+    "counted",
+    "arithmetic alone, images/s",
+)
+
+
 def speed(setting: Setting) -> list[Line]:
-    columns = ("GAN", "precision", "width", "batch", "plain, images/s", "graphs, images/s", "kernels a step")
-    estimate = f"images/s at {LAUNCH_SECONDS * 1e6:g} µs a kernel"
-    lines = [f"| {' | '.join((*columns, estimate))} |", "|---" * 8 + "|"]
+    lines = [_row(COLUMNS), "|---" * len(COLUMNS) + "|"]
     precisions = ("fp32", "bf16") if setting.device.type == "cuda" else ("fp32",)
     for kind in ("DCGAN", "WGAN-GP", "ACGAN"):
         for precision in precisions:
             for width in setting.widths:
-                for batch_size in setting.batches:
+                for batch_size in setting.batch_sizes:
                     lines.append(_speed_of(setting, kind, precision, width, batch_size))
     return ["", *lines]
 
@@ -270,55 +360,76 @@ def _speed_of(setting: Setting, kind: str, precision: str, width: int, batch_siz
         kind, precision=precision, architecture={"width": width}, batch_size=batch_size
     )
     state = setting.state(experiment)
-    rate, launched = _rate(setting, state, train_step), _kernels(setting, state)
-    replayed = "–"
-    if may_capture(state):
-        said: list[str] = []
-        state = setting.state(experiment)
-        by_graphs = _rate(setting, state, replaying(state, said))
-        replayed = f"given up: {said[0]}" if said else f"{by_graphs:,.0f}"
-    bound = batch_size / (launched * LAUNCH_SECONDS)
-    cells = (
-        kind,
-        precision,
-        width,
-        batch_size,
-        f"{rate:,.0f}",
-        replayed,
-        f"{launched:,.0f}",
-        f"{bound:,.0f}",
-    )
+    plain = PlainSteps(setting, state)
+    rate, launched = _rate(setting, plain), _kernels(setting, plain)
+    counted = _counted(plain, state.precision)
+    images = batch_size * experiment.n_critic
+    of_host, of_graphs, of_arithmetic = _bounds(counted, _host_seconds(kind, setting.host_rounds), images)
+    replayed = _rate_of_graphs(setting, experiment)
+    kernels = f"{counted.kernels / experiment.n_critic:,.0f}"
+    cells = (kind, precision, width, batch_size, f"{rate:,.0f}", of_host, replayed, of_graphs)
+    return _row((*cells, launched, kernels, of_arithmetic))
+
+
+def _bounds(counted: Counted, host: float, images: int) -> list[str]:
+    """Images a second by the host's time, by the graphs' and by the arithmetic alone."""
+    bounds = (counted.seconds_of_host(host), counted.seconds_of_graphs, counted.seconds_of_arithmetic)
+    return [f"{images / seconds:,.0f}" for seconds in bounds]
+
+
+@functools.cache
+def _host_seconds(kind: str, rounds: int) -> float:
+    """What the host needs for a round of updates of D, but for the launches: taken of the smallest networks,
+    on its own processor."""
+    smallest = Setting(torch.device("cpu"), smoke=True)
+    steps = PlainSteps(smallest, smallest.state(smallest.experiment(kind)))
+    n_critic = steps.state.experiment.n_critic
+    steps.advance(n_critic)
+    return host_seconds(lambda: steps.advance(n_critic), rounds)
+
+
+def _row(cells: tuple) -> Line:
     return f"| {' | '.join(map(str, cells))} |"
 
 
-def _rate(setting: Setting, state: TrainingState, step: Callable) -> float:
-    """Images a second into D, on one batch that lies on the device, after the first rounds."""
-    experiment = state.experiment
-    images, labels = setting.batch(0, experiment.batch_size)
-    labels = labels if experiment.conditional else None
+def _rate_of_graphs(setting: Setting, experiment: Experiment) -> str:
+    state, said = setting.state(experiment), []
+    if not may_capture(state):
+        return "–"
+    captured = replayed_steps(setting, state, said)
+    rate = _rate(setting, captured)
+    captured.close()
+    return f"given up: {said[0]}" if said else f"{rate:,.0f}"
+
+
+def _rate(setting: Setting, steps: PlainSteps | CapturedSteps) -> float:
+    """Images a second into D, after the first rounds."""
+    experiment = steps.state.experiment
     for _ in range(1 if setting.smoke else (WARM_UP + 2 * CHECKS) * experiment.n_critic):
-        step(state, images, labels, TOTAL)
+        steps.advance()
     _wait(setting.device)
-    began, count = time.perf_counter(), 0
+    began, before = time.perf_counter(), steps.state.images_seen
     while time.perf_counter() - began < setting.seconds:
-        for _ in range(experiment.n_critic):
-            step(state, images, labels, TOTAL)
-            count += len(images)
-    _wait(setting.device)
-    return count / (time.perf_counter() - began)
+        steps.advance(1 if setting.smoke else steps.at_once)
+        _wait(setting.device)  # else the host runs ahead of the clock
+    return (steps.state.images_seen - before) / (time.perf_counter() - began)
 
 
-def _kernels(setting: Setting, state: TrainingState) -> float:
-    """Kernels that a step launches, as a mean over a round of updates of D; on a CPU, operators."""
-    experiment, on_gpu = state.experiment, setting.device.type == "cuda"
-    images, labels = setting.batch(0, experiment.batch_size)
-    activity = torch.profiler.ProfilerActivity.CUDA if on_gpu else torch.profiler.ProfilerActivity.CPU
-    with torch.profiler.profile(activities=[activity]) as profile:
-        for _ in range(experiment.n_critic):
-            train_step(state, images, labels if experiment.conditional else None, TOTAL)
+def _kernels(setting: Setting, steps: PlainSteps) -> str:
+    """Kernels that a step launches, as a mean over a round of updates of D; known of a GPU only."""
+    if setting.device.type != "cuda":
+        return "–"
+    rounds = steps.state.experiment.n_critic
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        steps.advance(rounds)
         _wait(setting.device)
-    kind = torch.autograd.DeviceType.CUDA if on_gpu else torch.autograd.DeviceType.CPU
-    return sum(event.device_type == kind for event in profile.events()) / experiment.n_critic
+    kernels = sum(event.device_type == torch.autograd.DeviceType.CUDA for event in profile.events())
+    return f"{kernels / rounds:,.0f}"
+
+
+def _counted(steps: PlainSteps, precision: str) -> Counted:
+    """What a round of updates of D is made of, at the rates of this precision."""
+    return count(lambda: steps.advance(steps.state.experiment.n_critic), precision)
 
 
 def _wait(device: torch.device) -> None:
@@ -326,7 +437,7 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-CHECKED = {check.__name__: check for check in (tests, graphs, resume, bf16, ranks, speed)}
+CHECKED = {check.__name__: check for check in (tests, graphs, resume, bf16, ranks, estimate, speed)}
 
 
 def main(arguments: list[str] | None = None) -> int:

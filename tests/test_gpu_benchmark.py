@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import gpu
+from benchmarks.gpu_estimate import BANDWIDTH, KERNEL_SECONDS, LAUNCH_SECONDS, RATES, count
 
 ROOT = Path(__file__).parents[1]
 # None of them is asked for of who only has a GPU and PyTorch.
@@ -41,8 +43,8 @@ def dry_run(folder: Path, *options: str) -> str:
 
 
 def test_it_needs_neither_dagster_nor_webdataset(tmp_path):
-    written = dry_run(tmp_path, "--only", "graphs")
-    assert "## graphs: left out" in written and "there is no GPU" in written
+    written = dry_run(tmp_path, "--only", "bf16")
+    assert "## bf16: left out" in written and "benchmarks of its own" in written
 
 
 def test_the_table_of_speeds(tmp_path):
@@ -52,16 +54,42 @@ def test_the_table_of_speeds(tmp_path):
     rows = [line for line in lines if line.startswith(("| DCGAN", "| WGAN-GP", "| ACGAN"))]
     assert len(rows) == 3
     for row in rows:
-        plain, graphs, kernels, estimate = (cell.strip() for cell in row.split("|")[5:9])
-        assert graphs == "–"
-        assert all(int(number.replace(",", "")) > 0 for number in (plain, kernels, estimate))
+        plain, of_host, graphs, of_graphs, kernels, counted, of_arithmetic = (
+            cell.strip() for cell in row.split("|")[5:12]
+        )
+        assert graphs == kernels == "–"
+        numbers = (plain, of_host, of_graphs, counted, of_arithmetic)
+        assert all(int(number.replace(",", "")) > 0 for number in numbers)
+
+
+def test_what_is_counted():
+    """A layer of 3 to 4 numbers for 5 rows, forward and backward, where the operators are known."""
+    layer, rows = torch.nn.Linear(3, 4, bias=False), torch.ones(5, 3)
+
+    def run():
+        layer(rows).sum().backward()
+
+    counted = count(run, "fp32")
+    product = 2 * 3 * 4 * 5
+    assert counted.operations == 2 * product  # there, and back to the weights
+    # Two products, the sum, and the gradient that begins it; transposing and expanding launch nothing.
+    assert counted.kernels == 4
+    assert counted.seconds_of_host(own=1.0) == 1.0 + 4 * LAUNCH_SECONDS
+    assert counted.seconds_of_graphs == 4 * KERNEL_SECONDS  # none of them is large enough for more
+    assert counted.seconds_of_arithmetic == 2 * product / RATES["fp32"]
+
+
+def test_a_large_operator_takes_as_long_as_its_bytes():
+    numbers = torch.ones(10**6)
+    counted = count(lambda: numbers + numbers, "fp32")
+    assert counted.seconds_of_graphs == pytest.approx(2 * 4e6 / BANDWIDTH)  # one is read, one is written
 
 
 @pytest.mark.slow
 def test_the_dry_run_makes_every_check(tmp_path):
     written = dry_run(tmp_path)
     found = [line[3:].split(" (")[0] for line in written.splitlines() if line.startswith("## ")]
-    left_out = ("tests", "graphs", "bf16")
+    left_out = ("tests", "bf16")
     assert found == [f"{name}: {'left out' if name in left_out else 'passed'}" for name in gpu.CHECKED]
     assert written.count("the same weights") == len(gpu.KINDS)
 

@@ -93,14 +93,18 @@ class ResidentFeed(TrainingFeed):
         self.images, self.labels = images, labels
         self._epoch, self._numbers = -1, torch.empty(0, dtype=torch.int64)
 
-    def batch(self, start: int, size: int) -> Batch:
+    def numbers(self, start: int, size: int) -> Tensor:
+        """The rows of `images` and `labels` that `batch` takes: int64 (b,), on the device."""
         place, end = self._share(start, size)
         parts = []
         while place < end:
             epoch, offset = divmod(place, len(self))
             parts.append(self._of_epoch(epoch)[offset : offset + end - place])
             place += len(parts[-1])
-        numbers = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def batch(self, start: int, size: int) -> Batch:
+        numbers = self.numbers(start, size)
         labels = None if self.labels is None else self.labels.index_select(0, numbers)
         return self.images.index_select(0, numbers), labels
 

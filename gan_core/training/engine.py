@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import torch
 
-from gan_core.data.feed import Batch, FeedInterrupted, TrainingFeed
+from gan_core.data.feed import FeedInterrupted, TrainingFeed
 from gan_core.errors import GanError, TrainingError
 from gan_core.evaluation.in_training import InTrainingEvaluation
 from gan_core.numerics import MEASURING, training_policy
@@ -17,15 +17,17 @@ from gan_core.progress import Progress
 from gan_core.spacing import evaluation_interval
 from gan_core.training.checkpoints import Checkpoints
 from gan_core.training.critic_steps import updates_generator
-from gan_core.training.cuda_graphs import CapturedStep, CudaRecorder, may_capture
+from gan_core.training.cuda_graphs import GIVEN_UP, CapturedSteps, CudaRecorder, may_capture, obstacle
 from gan_core.training.guards import GRACE, Finding, run_guards
 from gan_core.training.guards.not_finite import not_finite_finding
+from gan_core.training.optimizers import graphs_wanted
 from gan_core.training.processes.interruptible import Post, run_interruptible
 from gan_core.training.records.history import TIMES, Row, not_finite
 from gan_core.training.records.listeners import Listeners, TrainingSnapshot
 from gan_core.training.records.tensorboard import TensorBoardLog
 from gan_core.training.state import TrainingState, is_finite
 from gan_core.training.step import train_step
+from gan_core.training.step_inputs import Batches
 
 # A step that takes longer is worth a copy of what it begins with: a stop need not wait for its end.
 SLOW_STEP_SECONDS = 1.0
@@ -58,9 +60,8 @@ class Engine:
     ):
         self.state, self.experiment, self.ranks = state, state.experiment, state.ranks
         self.feed, self.total_images, self.checkpoints = feed, total_images, checkpoints
-        self.reads_ahead = state.objective.compares_pairs
-        feed.end_after(total_images + self.reads_ahead * self.experiment.batch_size)
-        self.batches: dict[int, Batch] = {}
+        feed.end_after(total_images + state.objective.compares_pairs * self.experiment.batch_size)
+        self.batches = Batches(state, feed)
         self.evaluated_for = 0.0  # seconds since the last step, which its clock has not counted yet
         self.listeners, self.evaluation, self.board = listeners, evaluation, board
         self.still_ours = still_ours
@@ -72,7 +73,8 @@ class Engine:
         self.observing = threading.Semaphore(OBSERVATIONS_AT_ONCE)
         self.captured = None
         if may_capture(state):
-            self.captured = CapturedStep(state, CudaRecorder(state.device), self._say)
+            recorder = CudaRecorder(state.device, state.noise.generator)
+            self.captured = CapturedSteps(self.batches, total_images, recorder, self._say)
         self.saving = threading.Lock()
         self.kept: dict | None = None
         self.slow, self.given_up = False, False
@@ -136,6 +138,8 @@ class Engine:
             with contextlib.suppress(FeedInterrupted):
                 while not (self.finished or self.ranks.any(stop.is_set())):
                     self.step()
+            if self.captured:
+                self.captured.close()
             if self.finished:
                 self._end()
             elif self.state.images_seen != self.saved_at:
@@ -153,6 +157,8 @@ class Engine:
             emit=lambda line: post(functools.partial(self.listeners.emit, line)),
         )
         self.note = _describe(self.state.history[-1]) if self.state.history else ""
+        if graphs_wanted(self.state.device) and (why := obstacle(self.state)):
+            self._say(GIVEN_UP + why)
         if self.state.images_seen == 0:
             self._look_at_untrained()
         self._run_guards()
@@ -160,19 +166,41 @@ class Engine:
             self._sample()
 
     def step(self) -> None:
-        """One batch, and whatever is due after it."""
+        """One batch, or several where they are replayed, and whatever is due after it."""
         self.still_ours()
         before, began = self.state.images_seen, time.monotonic()
-        self._keep()
-        self._advance()
+        steps = self._steps_together()
+        self._keep(steps)
+        self._advance(steps)
         self._record(before)
         self._report()
         self.slow = time.monotonic() - began > SLOW_STEP_SECONDS
 
-    def _keep(self) -> None:
-        """Copy what the next step begins with, where it may take long and that is in no checkpoint."""
+    def _steps_together(self) -> int:
+        """How many steps come before anything else is to do: up to the first after which something is due,
+        and not with one whose gradients are looked at."""
+        if not self.captured or self._measures(0):
+            return 1
+        steps = 1
+        while steps < self.captured.at_once and not (self._is_due_after(steps) or self._measures(steps)):
+            steps += 1
+        return steps
+
+    def _is_due_after(self, steps: int) -> bool:
+        """Whether so many steps from now something is due, rows of losses apart."""
+        before = self.state.images_seen
+        after = before + steps * self.experiment.batch_size
+        often = (self.evaluate_every, self.sample_every, self.experiment.checkpoint_every)
+        return (
+            after >= self.total_images
+            or any(_crossed(before, after, every) for every in often)
+            or self._ends_first_epoch(before, after)
+        )
+
+    def _keep(self, steps: int) -> None:
+        """Copy what the next steps begin with, where they may take long and that is in no checkpoint."""
         begins_at = self.state.images_seen
-        ends_at = begins_at + self.experiment.batch_size
+        ends_at = begins_at + steps * self.experiment.batch_size
         evaluated = (
             ends_at >= self.total_images
             or _crossed(begins_at, ends_at, self.evaluate_every)
@@ -183,17 +211,13 @@ class Engine:
         with self.saving:
             self.began_at, self.kept = begins_at, kept
 
-    def _advance(self) -> None:
-        state = self.state
-        images, labels = self._batch(state.images_seen)
-        fresh = None
-        if self.reads_ahead and updates_generator(self.experiment, state.step + 1):
-            fresh = self._batch(state.images_seen + self.experiment.batch_size)
-        measured = self._is_measured
-        with self.ranks.step():
-            if self.captured:
-                self.captured(images, labels, self.total_images, fresh, plain=measured)
-            else:
+    def _advance(self, steps: int) -> None:
+        state, measured = self.state, self._measures(0)
+        if self.captured:
+            self.captured.advance(steps, plain=measured)
+        else:
+            images, labels, fresh = self.batches.next()
+            with self.ranks.step():
                 train_step(state, images, labels, self.total_images, fresh)
         if measured:
             updated_generator = updates_generator(self.experiment, state.step)
@@ -202,20 +226,14 @@ class Engine:
         state.seconds_evaluating += self.evaluated_for
         self.evaluated_for = 0.0
 
-    def _batch(self, start: int) -> Batch:
-        """The batch at this place of the order. What was read ahead is kept for the next step: a streamed
-        feed does not go back."""
-        if start not in self.batches:
-            images, labels = self.feed.batch(start, self.experiment.batch_size)
-            self.batches = {start: (images, labels if self.experiment.conditional else None)}
-        return self.batches[start]
-
-    @property
-    def _is_measured(self) -> bool:
-        """Whether the next step is one whose gradients a row shows: its last one, or that of the run."""
-        since_row = self.state.step + 1 - self.state.meter_since[0]
-        last = self.state.images_seen + self.experiment.batch_size >= self.total_images
-        with_generator = updates_generator(self.experiment, self.state.step + 1)
+    def _measures(self, steps: int) -> bool:
+        """Whether the step after so many from now is one whose gradients a row shows: its last one, or that
+        of the run."""
+        step = self.state.step + steps + 1
+        since_row = step - self.state.meter_since[0]
+        seen = self.state.images_seen + (steps + 1) * self.experiment.batch_size
+        last = seen >= self.total_images
+        with_generator = updates_generator(self.experiment, step)
         return last or (since_row >= self.experiment.log_every and with_generator)
 
     @property

@@ -20,7 +20,7 @@ LOSS_TOLERANCE, LEAST_LOSS = 1e-2, 1e-3
 
 class Moment:
     """A copy, on the device, of all that a step changes there: weights, statistics, moments of the
-    optimisers, the average, D's scores that are kept, the random state."""
+    optimisers, the average, D's scores that are kept, the sums of losses, the random state."""
 
     def __init__(self, state: TrainingState):
         self.state = state
@@ -51,6 +51,7 @@ def _changing(state: TrainingState) -> dict[str, list[Tensor]]:
     for name, kept in (("averages of scores", state.score_averages), ("signs", state.adaptive_augmentation)):
         if kept:
             parts[f"{name} of D"] = list(kept.state_dict().values())
+    parts["sums of losses"] = list(state.meter.kept.values())
     for network, optimizer in state.optimizers.items():
         for moments in optimizer.state.values():
             for name, value in moments.items():

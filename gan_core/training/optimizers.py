@@ -45,14 +45,6 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
                 moments[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
-def set_learning_rates(
-    optimizers: dict[str, torch.optim.Optimizer], experiment: Experiment, factor: float
-) -> None:
-    """Each network's configured rate times `factor`."""
-    for name, optimizer in optimizers.items():
-        set_rate(optimizer, getattr(experiment.optimizers, name).learning_rate * factor)
-
-
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """The learning rate of all weights; where it is a tensor, for CUDA graphs, it is filled."""
     for group in optimizer.param_groups:
@@ -63,7 +55,8 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def set_betas(optimizer: torch.optim.Optimizer, betas: tuple[float, float]) -> None:
-    """Adam's coefficients. Its fused kernels take them as plain numbers, which a CUDA graph would freeze."""
+    """Adam's coefficients, as plain numbers, which a CUDA graph would freeze: of tensors each of torch's
+    implementations (2.15) reads them back to the host."""
     for group in optimizer.param_groups:
         group["betas"] = betas
 

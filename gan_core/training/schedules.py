@@ -1,43 +1,62 @@
-"""What moves while a run trains: every value is a pure function of the images seen, so that a run that is
+"""What moves while a run trains: every value is a pure function of how far the run is, so that a run that is
 resumed goes on where it was."""
 
 import torch
 from torch import Tensor
 
 from gan_core.config import Experiment
-from gan_core.training.optimizers import set_betas, set_rate
+from gan_core.training.adaptive_augmentation import change_after
+from gan_core.training.critic_steps import generator_steps
+from gan_core.training.optimizers import learning_rate_factor, share_left
+from gan_core.training.score_averages import memory_at
 
 EMA_DECAY = "ema_decay"
 AUGMENTATION_PROBABILITY = "augmentation_probability"
 
 
+def rate_of(network: str) -> str:
+    """What the learning rate of a network is called among the values that move."""
+    return f"learning rate of the {network}"
+
+
 def device_values(experiment: Experiment, device: torch.device) -> dict[str, Tensor]:
     """A scalar on the device for each scheduled value that a step reads there, also as a CUDA graph: the
     weights of penalties by name, the average's decay and the probability of augmentation."""
-    return {name: torch.zeros((), device=device) for name in _values(experiment, 0, 1)}
+    return {name: torch.zeros((), device=device) for name in _scheduled(experiment, 0, 1)}
 
 
-def apply_schedules(
-    experiment: Experiment,
-    optimizers: dict[str, torch.optim.Optimizer],
-    on_device: dict[str, Tensor],
-    images_seen: int,
-    total_images: int,
-) -> None:
-    """Set all that is scheduled to what it is after `images_seen` images. Nothing waits for the device."""
-    schedules, now = experiment.schedules, (images_seen, total_images)
-    for network, optimizer in optimizers.items():
-        config = getattr(experiment.optimizers, network)
-        if schedules.learning_rate:
-            set_rate(optimizer, schedules.learning_rate.at(config.learning_rate, *now))
-        if schedules.beta2 and config.name == "adam":
-            beta1, beta2 = config.betas
-            set_betas(optimizer, (beta1, schedules.beta2.at(beta2, *now)))
-    for name, value in _values(experiment, *now).items():
-        on_device[name].fill_(value)
+def step_values(experiment: Experiment, steps: int, images_seen: int, total_images: int) -> dict[str, float]:
+    """What the step after `steps` of D and `images_seen` images reads: a value for each scalar of
+    `TrainingState.moving`, and for both networks' learning rates."""
+    values = {"noise_level": share_left(images_seen, total_images)}
+    values |= _learning_rates(experiment, images_seen, total_images)
+    values |= _scheduled(experiment, images_seen, total_images)
+    values |= memory_at(generator_steps(experiment, steps) + 1)
+    return values | change_after(steps, experiment.batch_size)
 
 
-def _values(experiment: Experiment, images_seen: int, total_images: int) -> dict[str, float]:
+def scheduled_betas(
+    experiment: Experiment, network: str, images_seen: int, total_images: int
+) -> tuple[float, float] | None:
+    """Adam's coefficients of a network where they move, else None."""
+    config, schedule = getattr(experiment.optimizers, network), experiment.schedules.beta2
+    if not schedule or config.name != "adam":
+        return None
+    beta1, beta2 = config.betas
+    return beta1, schedule.at(beta2, images_seen, total_images)
+
+
+def _learning_rates(experiment: Experiment, images_seen: int, total_images: int) -> dict[str, float]:
+    schedule, rates = experiment.schedules.learning_rate, {}
+    factor = learning_rate_factor(experiment, images_seen, total_images)
+    for network in ("generator", "discriminator"):
+        rate = getattr(experiment.optimizers, network).learning_rate
+        moved = schedule.at(rate, images_seen, total_images) if schedule else rate * factor
+        rates[rate_of(network)] = moved
+    return rates
+
+
+def _scheduled(experiment: Experiment, images_seen: int, total_images: int) -> dict[str, float]:
     schedules, now = experiment.schedules, (images_seen, total_images)
     values = {
         name: schedule.at(experiment.objective.penalties[name], *now)

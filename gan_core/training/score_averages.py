@@ -9,21 +9,23 @@ DECAY = 0.99  # of the averages, by step of D (Tseng et al. 2021, section 4.1)
 FIRST_STEP = 1_000  # of G; until then the averages are the last batch's means, and nothing is penalised
 
 
-class ScoreAverages:
-    """Scalars on the device: `real` and `fake`, the averages of D's mean scores of real and generated images,
-    and `active`, 1 once they count, else 0.
+def memory_at(generator_step: int) -> dict[str, float]:
+    """What `keep` and `active` are in the `generator_step`-th step of G, counted from 1, and in those of D on
+    the way to it."""
+    remembers, counts = generator_step >= FIRST_STEP, generator_step > FIRST_STEP
+    return {"keep": DECAY if remembers else 0.0, "active": float(counts)}
 
-    The schedule is that of the authors' code (google/lecam-gan): the averages begin to remember at step
-    `FIRST_STEP`, and the penalty counts after it.
+
+class ScoreAverages:
+    """Scalars on the device: `real` and `fake`, the averages of D's mean scores of real and generated images;
+    `keep`, the share of them that outlasts a step; and `active`, 1 once they count, else 0.
+
+    The last two are set before each step (`memory_at`). Their schedule is that of the authors' code
+    (google/lecam-gan): the averages begin to remember at step `FIRST_STEP`, and the penalty counts after it.
     """
 
     def __init__(self, device: torch.device):
         self.real, self.fake, self.active, self.keep = (torch.zeros((), device=device) for _ in range(4))
-
-    def prepare(self, generator_step: int) -> None:
-        """Before a step, the `generator_step`-th of G, counted from 1 (or one of D on the way to it)."""
-        self.keep.fill_(DECAY if generator_step >= FIRST_STEP else 0.0)
-        self.active.fill_(float(generator_step > FIRST_STEP))
 
     @torch.no_grad()
     def update(self, real_scores: Tensor, fake_scores: Tensor, ranks: Ranks) -> None:

@@ -13,6 +13,7 @@ from gan_core.images import to_uint8
 from gan_core.models import build_discriminator, build_generator
 from gan_core.models.common import draw_latents
 from gan_core.models.layers import Dropout, MinibatchDiscrimination, MinibatchStddev
+from gan_core.numerics import MEASURING
 from gan_core.objectives import PENALTIES, build_objective
 from gan_core.training.adaptive_augmentation import AdaptiveAugmentation
 from gan_core.training.ema import GeneratorEMA
@@ -94,14 +95,25 @@ class TrainingState:
         return self.seconds - self.seconds_evaluating
 
     @property
+    def moving(self) -> dict[str, Tensor]:
+        """The scalars on the device that are set before each step, by their names in `step_values`."""
+        moving = {"noise_level": self.noise_level, **self.scheduled}
+        if self.score_averages:
+            moving |= {"keep": self.score_averages.keep, "active": self.score_averages.active}
+        if self.adaptive_augmentation:
+            moving["change"] = self.adaptive_augmentation.change
+        return moving
+
+    @property
     def sampler(self) -> nn.Module:
         """The generator that is published: the average where there is one."""
         return self.ema.module if self.ema else self.generator
 
     @torch.no_grad()
     def draw_fixed(self) -> Tensor:
-        """The images of the fixed latents now: uint8 (n, C, H, W) on the CPU."""
-        images = self.sampler.eval()(self.fixed_latents, self.fixed_labels)
+        """The images of the fixed latents now: uint8 (n, C, H, W) on the CPU, computed as figures are."""
+        with MEASURING.applied():
+            images = self.sampler.eval()(self.fixed_latents, self.fixed_labels)
         self.generator.train()
         return to_uint8(images, self.experiment.output.image_range).cpu().contiguous()
 

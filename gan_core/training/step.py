@@ -14,10 +14,10 @@ from gan_core.numerics import without_tf32
 from gan_core.objectives import PENALTIES, class_loss, clip_weights
 from gan_core.objectives.penalties import Judged
 from gan_core.training.augmentation import as_seen, real_batch
-from gan_core.training.critic_steps import generator_steps, updates_generator
-from gan_core.training.optimizers import learning_rate_factor, set_learning_rates, share_left
+from gan_core.training.critic_steps import updates_generator
+from gan_core.training.optimizers import set_betas, set_rate
 from gan_core.training.precision import autocast
-from gan_core.training.schedules import apply_schedules
+from gan_core.training.schedules import rate_of, scheduled_betas, step_values
 from gan_core.training.state import TrainingState
 
 
@@ -43,14 +43,13 @@ def train_step(
 
 def prepare_step(state: TrainingState, total_images: int) -> bool:
     """Set what the next step reads from outside: rates, schedules, the noise level. Whether it updates G."""
-    factor = learning_rate_factor(state.experiment, state.images_seen, total_images)
-    set_learning_rates(state.optimizers, state.experiment, factor)
-    apply_schedules(state.experiment, state.optimizers, state.scheduled, state.images_seen, total_images)
-    if state.adaptive_augmentation:
-        state.adaptive_augmentation.adjust(state.step, state.experiment.batch_size)
-    if state.score_averages:
-        state.score_averages.prepare(generator_steps(state.experiment, state.step) + 1)
-    state.noise_level.fill_(share_left(state.images_seen, total_images))
+    values = step_values(state.experiment, state.step, state.images_seen, total_images)
+    for network, optimizer in state.optimizers.items():
+        set_rate(optimizer, values.pop(rate_of(network)))
+        if betas := scheduled_betas(state.experiment, network, state.images_seen, total_images):
+            set_betas(optimizer, betas)
+    for name, scalar in state.moving.items():
+        scalar.fill_(values[name])
     return updates_generator(state.experiment, state.step + 1)
 
 
@@ -75,6 +74,8 @@ def update_networks(
     and WGAN-GP's authors.
     """
     experiment, count = state.experiment, len(images)
+    if state.adaptive_augmentation:
+        state.adaptive_augmentation.adjust()
     real = real_batch(images, experiment, state.noise)
     with torch.set_grad_enabled(with_generator and not experiment.fresh_fakes):
         fake, fake_labels = _make_fakes(state, count)

@@ -42,6 +42,13 @@ class Ranks:
     def is_first(self) -> bool:
         return self.rank == 0
 
+    @property
+    def sum_on_the_device(self) -> bool:
+        """Whether tensors on a GPU are added there, by NCCL: the host has no part in it."""
+        return self.size == 1 or (
+            distributed.is_initialized() and "cuda:nccl" in distributed.get_backend_config()
+        )
+
     def any(self, flag: bool) -> bool:
         """Whether it is true on any rank: how all of them stop at the same step."""
         if self.size == 1:

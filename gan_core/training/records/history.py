@@ -1,6 +1,7 @@
 """Losses of a run: summed on the device while it trains, read back one row at a time."""
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -12,35 +13,58 @@ TIMES = ("images_per_second", "seconds")
 
 
 class LossMeter:
-    """Means of named scalar tensors since the last reset, kept on the device: adding never waits for it."""
+    """Means of named scalar tensors since the last reset, kept on the device: adding never waits for it.
+
+    A sum stays in the memory that it got when its name first came, so that a recorded step can add to it.
+    """
 
     def __init__(self):
-        self.sums: dict[str, Tensor] = {}
+        self.kept: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
 
+    @property
+    def sums(self) -> dict[str, Tensor]:
+        """Those of the names that came since the last reset, in the order in which they came."""
+        return {name: self.kept[name] for name in self.counts}
+
     def add(self, values: dict[str, Tensor]) -> None:
+        self.sum_up(values)
+        self.count(values)
+
+    @torch.no_grad()
+    def sum_up(self, values: dict[str, Tensor]) -> None:
+        """The part of `add` that the device does."""
         for name, value in values.items():
-            value = value.detach().float()
-            # A copy: what is added may be memory that the next step writes again.
-            self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
+            if name not in self.kept:
+                self.kept[name] = torch.zeros_like(value, dtype=torch.float32)
+        torch._foreach_add_(
+            [self.kept[name] for name in values], [value.float() for value in values.values()]
+        )
+
+    def count(self, names: Iterable[str]) -> None:
+        """The part of `add` that the host does."""
+        for name in names:
             self.counts[name] = self.counts.get(name, 0) + 1
 
     def means(self) -> dict[str, float]:
         """The means so far: one transfer from the device for all of them."""
-        if not self.sums:
+        sums = self.sums
+        if not sums:
             return {}
-        values = torch.stack(list(self.sums.values())).tolist()
-        return {name: value / self.counts[name] for name, value in zip(self.sums, values, strict=True)}
+        values = torch.stack(list(sums.values())).tolist()
+        return {name: value / self.counts[name] for name, value in zip(sums, values, strict=True)}
 
     def reset(self) -> None:
-        self.sums, self.counts = {}, {}
+        for total in self.kept.values():
+            total.zero_()
+        self.counts = {}
 
     def state_dict(self) -> dict:
-        return {"sums": dict(self.sums), "counts": dict(self.counts)}
+        return {"sums": self.sums, "counts": dict(self.counts)}
 
     def load_state_dict(self, state: dict, device: torch.device) -> None:
-        self.sums = {name: value.to(device) for name, value in state["sums"].items()}
-        self.counts = dict(state["counts"])
+        self.kept = {name: value.to(device, copy=True) for name, value in state["sums"].items()}
+        self.counts = {name: state["counts"][name] for name in self.kept}
 
 
 def not_finite(losses: dict[str, float]) -> list[str]:

@@ -34,7 +34,8 @@ def test_the_probability_follows_the_sign_of_the_scores(start, boundary):
     adaptive, expected = AdaptiveAugmentation(start, 0.6, CPU), start
     signs = []
     for step in range(41):
-        adaptive.adjust(step, 64)
+        adaptive.change.fill_(adaptive_augmentation.change_after(step, 64)["change"])
+        adaptive.adjust()
         if step and step % 4 == 0:
             expected += np.sign(np.mean(signs) - 0.6) * 64 * 4 / 500_000
             expected, signs = min(max(expected, 0), 1), []

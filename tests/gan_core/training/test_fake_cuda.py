@@ -17,12 +17,15 @@ import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorDeviceMismatchError
 
 from gan_core.config import Experiment, Optimizer
+from gan_core.data.epoch_order import EpochOrder
+from gan_core.data.feed import ResidentFeed
 from gan_core.evaluation.classifier.network import ClassifierNetwork
 from gan_core.objectives.penalties.gradient_penalty import gradient_penalty
 from gan_core.sampling import generate, generate_on_device, images_of
 from gan_core.training.optimizers import build_optimizer
 from gan_core.training.state import TrainingState
 from gan_core.training.step import finish_step, prepare_step, update_networks
+from gan_core.training.step_inputs import Batches, StepInputs
 from tests.gan_core.training.fake_cuda import CUDA, Refused, fake_cuda, fake_tensors
 from tests.gan_core.training.test_shipped_experiments import CONFIGS, EXPERIMENTS
 
@@ -33,7 +36,8 @@ BATCH_SIZE = 8  # minibatch discrimination keeps its square
 def of_generator(experiment: Experiment) -> str:
     """What decides which operators G is made of."""
     architecture = experiment.architecture
-    return repr((architecture.name, experiment.output.activation, experiment.conditional))
+    norm = architecture.generator_norm
+    return repr((architecture.name, norm, experiment.output.activation, experiment.conditional))
 
 
 def of_step(experiment: Experiment) -> str:
@@ -104,6 +108,27 @@ def test_a_step_stays_on_the_device(name):
             moments = [value for state in optimizer.state.values() for value in state.values()]
             assert {value.device for value in moments} <= {CUDA}
         assert torch.float64 not in {dtype for _, dtype in watch.made}
+
+
+def test_recorded_steps_take_all_they_are_given_from_the_device():
+    """Images, labels, those that G is compared with, and what moves."""
+    experiment = changed(
+        CONFIGS.experiments["digits-wgan-gp-acgan-seed-0"], objective={"name": "relativistic", "r1": 1}
+    )
+    dataset = CONFIGS.datasets[experiment.dataset]
+    with fake_cuda() as watch:
+        state = fresh_state(experiment, CUDA)
+        side, size = dataset.image_size, experiment.batch_size
+        images = torch.zeros(2 * size, dataset.channels, side, side, dtype=torch.uint8, device=CUDA)
+        labels = torch.zeros(2 * size, dtype=torch.int64, device=CUDA)
+        feed = ResidentFeed(images, labels, EpochOrder([2 * size], 2 * size, 0))
+        inputs = StepInputs(Batches(state, feed), 1000)
+        with watch.step():
+            given, labels, fresh = inputs.take(True)
+            state.meter.sum_up(update_networks(state, given, labels, True, fresh))
+        assert given.shape == images[:size].shape and given.dtype == torch.uint8
+        assert fresh[0].shape == given.shape and labels.shape == fresh[1].shape == (size,)
+        assert len(inputs.targets) == 3  # both rates and the level of noise
 
 
 @pytest.mark.parametrize("name", STEPS)

@@ -60,3 +60,13 @@ def test_without_penalties_all_is_as_the_training(make_experiment, monkeypatch):
         images = torch.zeros(8, 1, 16, 16, dtype=torch.uint8)
         step.train_step(state, images, None, 800)
     assert seen == {(True, True, True)}
+
+
+def test_samples_over_time_are_drawn_as_those_that_are_measured(make_experiment):
+    state = step.TrainingState(make_experiment(), channels=1, image_size=16, n_classes=3, device=CPU)
+    seen = set()
+    state.sampler.register_forward_pre_hook(lambda *_: seen.add(switches()))
+    with training_policy(CPU).applied():
+        state.draw_fixed()
+        assert switches() == (True, True, True)
+    assert seen == {(False, False, False)}

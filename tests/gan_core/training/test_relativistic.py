@@ -135,7 +135,7 @@ def test_g_is_compared_with_the_next_batch_which_is_read_once(
     monkeypatch.setattr(state, "gradient_norms", lambda of_generator: {})
     engine.clock_start = 0
     while state.images_seen < 24:
-        engine._advance()
+        engine._advance(1)
     assert feed.asked == [(start, 8) for start in asked]
     assert found == compared
     assert feed.until == (32 if name == "relativistic" else 24)
@@ -151,11 +151,11 @@ def test_a_training_that_was_interrupted_ends_with_the_same_bytes(
     whole = train_gan(store, make_experiment(**values), dataset, shards)
     advance, steps = Engine._advance, []
 
-    def interrupted(engine):
+    def interrupted(engine, count):
         steps.append(engine.state.images_seen)
         if len(steps) == 13:
             raise KeyboardInterrupt
-        advance(engine)
+        advance(engine, count)
 
     monkeypatch.setattr(Engine, "_advance", interrupted)
     other = Store(tmp_path / "other")
