@@ -31,7 +31,7 @@ demo: .venv/installed $(DAGSTER_HOME)/dagster.yaml ## train three small GANs on 
 	@$(BIN)/python -m pipelines backfill 'demo-*'
 
 test: .venv/installed ## run the tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: .venv/installed ## run the tests that take minutes
 	@$(BIN)/python -m pytest -m slow

@@ -52,7 +52,7 @@ def written(folder: Path) -> Project:
     return project
 
 
-def made(folder: Path) -> Project:
+def made(folder: Path) -> None:
     """`plain` was made by every step."""
     from gan_core.analysis.analyse import analyse_experiment
     from gan_core.data.raw import collect_raw_images
@@ -73,4 +73,3 @@ def made(folder: Path) -> Project:
     samples = draw_samples(store, plain, dataset, trained, shards)
     evaluate_samples(store, dataset, samples, reference, classifier)
     analyse_experiment(store, plain, dataset, trained, shards, classifier)
-    return project

@@ -18,6 +18,7 @@ from gan_core.steps import Step
 from gan_core.store import Build, Manifest
 from gan_core.versions import CODE_VERSIONS
 from pipelines.partitions import partitions_of
+from tests.few_images import EPOCHS
 from tests.small_project import EXPERIMENT
 
 REPOSITORY = Path(__file__).parents[2]
@@ -236,9 +237,11 @@ def test_every_asset_has_a_module_of_its_own():
 ALONE = """
 import json, sys
 import dagster as dg
+from gan_core import steps
 from gan_core.config import load_configs
 from pipelines.definitions import build_definitions
 
+steps.CLASSIFIER_TRAINING["max_epochs"] = int(sys.argv[2])
 definitions, loaded = build_definitions(load_configs()), {}
 with dg.DagsterInstance.ephemeral() as instance:
     for asset, partition in json.loads(sys.argv[1]):
@@ -265,7 +268,7 @@ def test_whatever_is_there_is_found_without_pytorch(project):
     partition = {"datasets": "few-digits", "experiments": "plain", None: None}
     steps = [(name, partition[item.partitions]) for name, item in DECLARATIONS.items()]
     result = subprocess.run(
-        [sys.executable, "-c", ALONE, json.dumps(steps)],
+        [sys.executable, "-c", ALONE, json.dumps(steps), str(EPOCHS)],
         cwd=REPOSITORY,
         env={**os.environ, "GAN_CONFIGS": str(project.folder / "configs")},
         capture_output=True,

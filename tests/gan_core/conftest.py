@@ -8,6 +8,8 @@ import pytest
 
 from gan_core import remedies
 from gan_core.store import Store
+from tests.few_images import analyse_few
+from tests.made_once import made_once
 from tests.small_store import Project, made
 
 
@@ -46,4 +48,6 @@ def s3_store(s3_server, tmp_path, monkeypatch) -> Store:
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory) -> Project:
     """`plain` was made by every step. Not to be changed."""
-    return made(tmp_path_factory.mktemp("whole"))
+    with pytest.MonkeyPatch.context() as patch:
+        analyse_few(patch)
+        return Project(made_once(tmp_path_factory, "whole", made))

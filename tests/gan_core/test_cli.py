@@ -12,6 +12,7 @@ import pytest
 
 from gan_core.cli import main
 from gan_core.store import Store
+from tests.few_images import train_briefly
 from tests.small_project import DATASET, EXPERIMENT, write_config
 
 REPOSITORY = Path(__file__).parents[2]
@@ -20,6 +21,7 @@ LONG = {**EXPERIMENT, "name": "long", "length": {"images": 10**8}, "checkpoint_e
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
+    train_briefly(monkeypatch)
     monkeypatch.setenv("GAN_CONFIGS", str(tmp_path / "configs"))
     monkeypatch.setenv("GAN_STORE", str(tmp_path / "store"))
     for content in (DATASET, EXPERIMENT, LONG):
@@ -145,6 +147,7 @@ def test_the_reference_is_what_evaluation_would_make(run):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_saves_a_checkpoint_and_says_how_to_go_on(run, tmp_path, number):
+    write_config(tmp_path / "configs", {**DATASET, "limit": 60})  # its classifier is trained first
     run("shard few-digits")
     process = subprocess.Popen(
         [sys.executable, "-m", "gan_core", "train", "long"],

@@ -7,6 +7,7 @@ import pytest
 from gan_core import cli
 from gan_core.store import Store
 from gan_core.training.checkpoints import Checkpoints
+from tests.few_images import train_briefly
 from tests.small_project import DATASET, EXPERIMENT, write_config
 
 CHAIN = ("shard few-digits", "reference few-digits", "train plain", "sample plain", "evaluate plain")
@@ -19,6 +20,7 @@ ASSETS = (
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
+    train_briefly(monkeypatch)
     write_config(tmp_path / "configs", DATASET)
     write_config(tmp_path / "configs", {**EXPERIMENT, "checkpoint_every": 250, "evaluate_every": 250})
     monkeypatch.setenv("GAN_CONFIGS", str(tmp_path / "configs"))

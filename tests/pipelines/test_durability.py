@@ -37,7 +37,7 @@ class World:
     def __init__(self, folder: Path):
         self.folder, self.processes = folder, []
         self.configs_folder, self.home = folder / "configs", folder / "home"
-        write_config(self.configs_folder, DATASET)
+        write_config(self.configs_folder, {**DATASET, "limit": 100})
         self.store = Store(folder / "store")
         self.home.mkdir()
         settings = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text())

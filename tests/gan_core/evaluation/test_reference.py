@@ -10,6 +10,7 @@ from gan_core.evaluation.classifier import load_classifier, train_classifier
 from gan_core.evaluation.metrics.base import FEATURES, MOMENTS
 from gan_core.evaluation.reference import compute_reference_statistics, load_reference
 from gan_core.store import Store
+from tests.few_images import train_briefly
 
 # With fewer images than dimensions the covariances are singular, and the roots of eigenvalues that are zero
 # but for rounding differ by 1e-8 of the trace (here 27): small, but not beside a floor near zero.
@@ -78,8 +79,9 @@ def test_it_is_reused_until_its_classifier_changes(trained):
 
 
 def test_without_labels_and_test_split_the_floor_comes_from_halves_of_train(
-    make_dataset, make_shards, tmp_path
+    make_dataset, make_shards, tmp_path, monkeypatch
 ):
+    train_briefly(monkeypatch)
     store, dataset = Store(tmp_path), make_dataset(labelled=False, splits=("train",), samples=30)
     shards = make_shards(store, dataset, counts={"train": 80})
     classifier = train_classifier(store, dataset, shards)

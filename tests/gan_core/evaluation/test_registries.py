@@ -32,6 +32,7 @@ from gan_core.report.report import build_report
 from gan_core.sampling import draw_samples
 from gan_core.store import FileEntry, Manifest, Store
 from gan_core.training import train_gan
+from tests.few_images import train_briefly
 from tests.report_pages import whole_report
 from tests.small_project import DATASET, EXPERIMENT, write_config
 
@@ -133,7 +134,9 @@ def run_from_yaml(folder: Path):
     dataset, experiment = configs.datasets["few-digits"], configs.experiments["plain"]
     raw = collect_raw_images(store, dataset, emit=quiet)
     shards = write_image_shards(store, dataset, raw, emit=quiet)
-    classifier = train_classifier(store, dataset, shards, emit=quiet)
+    with pytest.MonkeyPatch.context() as patch:
+        train_briefly(patch)
+        classifier = train_classifier(store, dataset, shards, emit=quiet)
     reference = compute_reference_statistics(store, dataset, shards, classifier, emit=quiet)
     trained = train_gan(store, experiment, dataset, shards, emit=quiet)
     samples = draw_samples(store, experiment, dataset, trained, shards, emit=quiet)

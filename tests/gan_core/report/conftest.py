@@ -1,5 +1,6 @@
 """Artefacts as the earlier steps publish them, made by hand: the report's own tests train nothing."""
 
+import functools
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from gan_core.store import Store
 PROTOCOL = "classifier-1a2b3c4d5e6f n=2000 vs digits/train(1437) seed=0"
 
 
+@functools.cache
 def digits_png(columns: int, rows: int, noise: float = 0.0) -> bytes:
     """A contact sheet of scikit-learn's digits at 16x16, as a stand-in for samples."""
     digits = load_digits().images[: columns * rows] * (255 / 16)

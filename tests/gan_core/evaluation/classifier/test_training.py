@@ -51,7 +51,10 @@ def bars(count, chiral):
 
 
 @pytest.mark.parametrize("chiral", [False, True])
-def test_images_are_mirrored_where_that_does_not_change_their_class(chiral):
+def test_images_are_mirrored_where_that_does_not_change_their_class(chiral, monkeypatch):
+    # As many steps before the check as by default, fewer after it.
+    monkeypatch.setitem(training.CLASSIFIER_TRAINING, "max_epochs", 3)
+    monkeypatch.setitem(training.CLASSIFIER_TRAINING, "check_after", 2)
     description = ClassifierDescription("labels", ("first", "second"), 8, 1)
     _, check = fit(description, bars(1000, chiral), 0, print)
     assert (check.images, check.chance) == (100, pytest.approx(0.5, abs=0.1))
