@@ -18,7 +18,7 @@ import torch.distributed as distributed
 from gan_core.errors import ConfigError, LostRankError
 
 TIMEOUT = "GAN_RANK_TIMEOUT"
-DEFAULT_SECONDS = 40.0
+DEFAULT_SECONDS = 30.0
 # How often a process looks at the others before it gives one up. They are counted, not timed: a machine that
 # was suspended, or has no time for the one that looks, takes nothing off the others' time.
 LOOKS = 8
@@ -27,7 +27,7 @@ IDLE_SHARE = 0.0005
 
 
 def seconds_of_silence() -> float:
-    """How long a process may give no sign of life: what GAN_RANK_TIMEOUT says, else 40.
+    """How long a process may give no sign of life: what GAN_RANK_TIMEOUT says, else 30.
 
     Raises `ConfigError` where that is no number of at least 1.
     """

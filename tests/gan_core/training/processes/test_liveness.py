@@ -84,7 +84,7 @@ def test_a_process_counts_up_unless_it_does_nothing_in_a_step(store):
 
 def test_the_seconds_are_checked(monkeypatch):
     monkeypatch.delenv("GAN_RANK_TIMEOUT", raising=False)
-    assert seconds_of_silence() == 40
+    assert seconds_of_silence() == 30
     monkeypatch.setenv("GAN_RANK_TIMEOUT", "90")
     assert seconds_of_silence() == 90
     for wrong in ("0.5", "long", "nan", "inf"):
