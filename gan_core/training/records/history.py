@@ -34,12 +34,12 @@ class LossMeter:
     @torch.no_grad()
     def sum_up(self, values: dict[str, Tensor]) -> None:
         """The part of `add` that the device does."""
-        for name, value in values.items():
+        added = {name: value.float() for name, value in values.items()}
+        for name, value in added.items():
             if name not in self.kept:
-                self.kept[name] = torch.zeros_like(value, dtype=torch.float32)
-        torch._foreach_add_(
-            [self.kept[name] for name in values], [value.float() for value in values.values()]
-        )
+                self.kept[name] = torch.zeros_like(value)
+        if added:
+            torch._foreach_add_([self.kept[name] for name in added], list(added.values()))
 
     def count(self, names: Iterable[str]) -> None:
         """The part of `add` that the host does."""
