@@ -25,7 +25,6 @@ from gan_core.evaluation.reference import compute_reference_statistics, load_ref
 from gan_core.evaluation.statistics.moments import Moments, frechet_distance
 from gan_core.sampling import draw_labels, generate, untrained_generator
 from gan_core.store import FileEntry, Manifest, Store
-from tests.few_images import train_briefly
 
 
 @pytest.fixture(scope="module")
@@ -122,10 +121,7 @@ def test_without_classes_and_a_known_training_those_figures_are_none(trained, ma
     assert not {"class_accuracy", "fid_untrained"} & set(protocols)
 
 
-def test_rotation_features_give_fid_and_kid_but_no_score(
-    make_dataset, make_shards, make_samples, tmp_path, monkeypatch
-):
-    train_briefly(monkeypatch)
+def test_rotation_features_give_fid_and_kid_but_no_score(make_dataset, make_shards, make_samples, tmp_path):
     store, dataset = Store(tmp_path), make_dataset(labelled=False, splits=("train",))
     shards = make_shards(store, dataset)
     classifier = train_classifier(store, dataset, shards)
