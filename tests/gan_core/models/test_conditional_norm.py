@@ -90,9 +90,13 @@ def test_at_first_all_classes_are_alike_and_then_each_has_its_own(build, initial
     z = torch.randn(1, LATENT).repeat(N_CLASSES, 1)
     with torch.no_grad():
         first = generator.eval()(z, torch.arange(N_CLASSES))
-        assert torch.equal(first[0], first[1]) and torch.equal(first[0], first[2])
         images = learned(generator)(z, torch.arange(N_CLASSES))
-    assert not torch.equal(images[0], images[1]) and not torch.equal(images[0], images[2])
+
+    def spread(images):
+        return (images - images[:1]).abs().amax(dim=(1, 2, 3)) / images.std()
+
+    assert spread(first).max() < 1e-5  # some processors round the rows of a batch differently
+    assert spread(images)[1:].min() > 0.01
 
 
 def test_a_mixture_of_classes_mixes_scales_and_shifts(build):
