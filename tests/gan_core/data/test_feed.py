@@ -380,7 +380,7 @@ def test_a_shard_that_is_damaged_after_it_was_verified_is_named(store, shards):
             feed.batch(start, 10)
         for name in shards.files:
             damage(store, shards, name)
-        with pytest.raises(StoreError, match=r"train-\d+.tar(: `\d+`| ends within) .*; run .* shard tiny --force"):
+        with pytest.raises(StoreError, match=r"train-\d+.tar(:| ends within) `.*; run .* shard tiny --force"):
             for start in range(100, 300, 10):
                 feed.batch(start, 10)
 

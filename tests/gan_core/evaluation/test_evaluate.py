@@ -385,6 +385,7 @@ def test_an_image_that_does_not_decode_is_named(trained, places, tmp_path):
         )
 
 
+@pytest.mark.slow  # the network, its features and the metrics are compared one by one in the quick tests
 def test_inception_gives_what_torch_fidelity_gives_from_images_to_numbers(inception_file, places, tmp_path):
     generator = np.random.RandomState(1)
     arrays = torch.from_numpy(generator.randint(0, 256, (24, 3, 32, 32)).astype(np.uint8))

@@ -515,15 +515,21 @@ def processes():
     return context
 
 
+SPECTRAL = {"architecture": {"width": 4, "spectral_norm": True}, "objective": {"name": "hinge"}}
+CONDITIONAL = {"conditioning": {"name": "acgan"}, "n_critic": 3, "output": {"activation": "sigmoid"}}
+
+
 @pytest.mark.parametrize(
     ("values", "limit", "kills"),
     [
-        (EVERYTHING, None, 10),
-        (EVERYTHING | STREAMED, STREAMED_LIMIT, 10),
-        ({"architecture": {"width": 4, "spectral_norm": True}, "objective": {"name": "hinge"}}, None, 2),
-        ({"conditioning": {"name": "acgan"}, "n_critic": 3, "output": {"activation": "sigmoid"}}, None, 2),
+        (EVERYTHING, None, 3),
+        (EVERYTHING | STREAMED, STREAMED_LIMIT, 3),
+        pytest.param(EVERYTHING, None, 10, marks=pytest.mark.slow),
+        pytest.param(EVERYTHING | STREAMED, STREAMED_LIMIT, 10, marks=pytest.mark.slow),
+        pytest.param(SPECTRAL, None, 2, marks=pytest.mark.slow),
+        pytest.param(CONDITIONAL, None, 2, marks=pytest.mark.slow),
     ],
-    ids=["resident", "streamed", "spectral-norm", "acgan"],
+    ids=["resident", "streamed", "resident-ten-times", "streamed-ten-times", "spectral-norm", "acgan"],
 )
 def test_a_killed_run_ends_with_the_same_bytes(
     tmp_path, processes, make_shards, make_experiment, dataset, values, limit, kills
