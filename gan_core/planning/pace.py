@@ -1,5 +1,6 @@
 """How long a training takes: its steps, and what is evaluated on the way."""
 
+import itertools
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,12 +76,16 @@ def recorded_pace(made: Manifest, experiment: Experiment) -> Pace | None:
 
 def pace_so_far(rows: Sequence[Row], course: Course) -> Pace | None:
     """That of a training that has recorded these rows of losses: the steps' is the newest row's, an
-    evaluation's the mean of those so far. None where there is no row with a speed."""
-    if not rows or not rows[-1].get("images_per_second"):
+    evaluation's the mean of those since the first one, which may be of a run that went on from elsewhere.
+    None where there is no row with a speed."""
+    rows = [row for row in rows if row.get("images_per_second")]
+    if not rows:
         return None
-    steps, before = 0.0, 0.0
-    for row in rows:
-        steps += (row["images_seen"] - before) / row["images_per_second"]
-        before = row["images_seen"]
-    evaluating = max(rows[-1]["seconds"] - steps, 0.0)
-    return Pace(rows[-1]["images_per_second"], evaluating / max(course.before(int(before)), 1))
+    steps = sum(
+        (row["images_seen"] - before["images_seen"]) / row["images_per_second"]
+        for before, row in itertools.pairwise(rows)
+    )
+    first, newest = rows[0], rows[-1]
+    evaluating = max(newest["seconds"] - first["seconds"] - steps, 0.0)
+    counted = course.before(int(newest["images_seen"])) - course.before(int(first["images_seen"]))
+    return Pace(newest["images_per_second"], evaluating / max(counted, 1))

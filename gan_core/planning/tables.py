@@ -108,7 +108,7 @@ def total_text(plan: Plan) -> str:
 
 
 def _total_time(plan: Plan) -> str:
-    trained = any(item.training.seconds for item in plan.trained)
+    trained = plan.device and any(item.training.seconds for item in plan.trained)
     device = f", on {plan.device} as the newest training here" if trained else ""
     if not plan.unknown:
         return f"about {about(plan.seconds)} on this machine{device}"

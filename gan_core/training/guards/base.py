@@ -141,11 +141,11 @@ class Guard:
             )
         of_row = max(experiment.log_every, RECENT_STEPS // RECENT_ROWS)
         if (total_images - 1) // experiment.batch_size < self.rows * of_row:
+            lower = "lower log_every, " if of_row == experiment.log_every > 1 else ""
             return (
                 f"it takes {self.rows * of_row:,} steps before the end ({self.rows} rows of the history, "
                 f"{RECENT_STEPS // RECENT_ROWS} steps each at least), which {total_images:,} images in "
-                f"batches of {experiment.batch_size} do not have: raise the length, lower log_every, or "
-                "remove it"
+                f"batches of {experiment.batch_size} do not have: raise the length, {lower}or remove it"
             )
         return None
 

@@ -22,9 +22,9 @@ GLOO, NCCL = "gloo", "cpu:gloo,cuda:nccl"
 # How long the others wait for one that gives signs of life, such as the first in an evaluation. That a
 # process has ended, they see at once.
 PATIENCE = datetime.timedelta(hours=1)
-# Times the silence that is allowed: so long may a kernel of NCCL wait for the other GPUs. Nothing but the
-# steps' own differences make it wait: what takes any time ends with a meeting on the CPU.
-NCCL_PATIENCE = 1.5
+# So long may a kernel of NCCL wait for the other GPUs, one of whose processes may still read its batch. That
+# a process hangs, the others see sooner, when they meet on the CPU before the next step.
+NCCL_PATIENCE = datetime.timedelta(minutes=10)
 LOOK_SECONDS = 1.0
 LAST_WORDS_SECONDS = 20.0
 
@@ -52,7 +52,7 @@ def joined(device: str | None = None) -> Iterator[Ranks]:
     store, rank, size = _meeting_place()
     liveness = Liveness(store, rank, size, silence)
     with liveness.shown():
-        wait_by(liveness, _join(backend, silence, store=store, rank=rank, world_size=size))
+        wait_by(liveness, _join(backend, store=store, rank=rank, world_size=size))
         yield Ranks(rank, size)
         # After an error the process ends, and the others see that: NCCL would wait for them here.
         wait_by(None, None)
@@ -69,13 +69,12 @@ def _meeting_place() -> tuple[distributed.Store, int, int]:
     return distributed.FileStore(os.path.join(folder, "meeting-place"), size), rank, size
 
 
-def _join(backend: str, silence: float, **place: Any) -> distributed.ProcessGroup | None:
+def _join(backend: str, **place: Any) -> distributed.ProcessGroup | None:
     """The group for the CPU, where it is another than the default one that is joined here."""
     if backend == GLOO:
         distributed.init_process_group(backend, timeout=PATIENCE, **place)
         return None
-    timeout = datetime.timedelta(seconds=NCCL_PATIENCE * silence)
-    distributed.init_process_group(backend, timeout=timeout, **place)
+    distributed.init_process_group(backend, timeout=NCCL_PATIENCE, **place)
     return distributed.new_group(backend=GLOO, timeout=PATIENCE)
 
 

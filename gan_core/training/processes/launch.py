@@ -193,10 +193,15 @@ def _example_of(killer: signal.Signals) -> str:
 
 
 class _Ended:
-    """How a process has ended: `status` is None where it has not, negative for a signal."""
+    """How a process has ended: `status` is None where it has not, negative for a signal.
+
+    One that says that it has given another one up counts as ended: it may take seconds to be.
+    """
 
     def __init__(self, rank: int, status: int | None, folder: str):
         self.rank, self.status, self.told = rank, status, _told(folder, rank)
+        if status is None and self.told.get("silent") is not None:
+            self.status = 2
 
     @property
     def lost_another(self) -> bool:

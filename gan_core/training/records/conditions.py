@@ -42,4 +42,4 @@ def fp32_instead(trained: Manifest) -> str | None:
     if trained.config.get("precision") != "bf16" or trained.details.get("precision") != "fp32":
         return None
     device = trained.details.get("device", "its device")
-    return f"trained in fp32, not in bf16: {device} is many times slower so"
+    return f"trained in fp32 instead of bf16, which {device} is not known to be fast in"

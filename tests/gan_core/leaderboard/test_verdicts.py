@@ -68,8 +68,8 @@ def test_the_course_says_that_bf16_was_asked_for_and_fp32_taken(workshop):
     )
     (sentence,) = course(of_fp32)
     assert sentence == (
-        "It was trained in fp32, not in bf16: cpu is many times slower so. It counts as trained on every "
-        "device: for bf16, run `python -m gan_core train one --force` where that is fast."
+        "It was trained in fp32 instead of bf16, which cpu is not known to be fast in. It counts as trained "
+        "on every device: for bf16, run `python -m gan_core train one --force` where that is fast."
     )
     said = verdict_markdown(of_fp32).splitlines()
     assert len(said) == 2 and said[1] == "- No guard found anything wrong."

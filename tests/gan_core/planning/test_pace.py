@@ -45,7 +45,7 @@ def test_what_is_left_is_the_steps_and_the_evaluations():
 
 
 def test_the_pace_of_a_run_is_read_off_its_rows():
-    """100 images a second, and 2 s each for three evaluations: untrained, first epoch, 1,000 images."""
+    """100 images a second, and 2 s each for evaluations: untrained, first epoch, 1,000 images, 2,000."""
     course = Course(total=8_000, every=1_000, epoch=500, batch_size=10)
     seconds = {400: 4 + 2, 800: 8 + 4, 1200: 12 + 6}
     rows = [
@@ -53,5 +53,10 @@ def test_the_pace_of_a_run_is_read_off_its_rows():
         for seen, taken in seconds.items()
     ]
     assert pace_so_far(rows, course) == Pace(100.0, 2.0)
-    assert pace_so_far(rows[:1], course) == Pace(100.0, 2.0)
+    assert pace_so_far(rows[:1], course) == Pace(100.0, 0.0)  # none was made since
+    # What came before, on a slower machine, has no row here.
+    moved = [{**row, "seconds": row["seconds"] + 30_000} for row in rows]
+    assert pace_so_far(moved, course) == Pace(100.0, 2.0)
+    stalled = {"images_seen": 600, "images_per_second": 0.0, "seconds": 9.0}
+    assert pace_so_far([rows[0], stalled, *rows[1:]], course) == Pace(100.0, 2.0)
     assert pace_so_far([], course) is None

@@ -151,7 +151,7 @@ def test_a_training_in_fp32_that_was_to_be_in_bf16_is_named(project):
     config = {**made.config, "precision": "bf16"}
     asked = made.model_copy(update={"config": config, "details": {**made.details, "device": "a CPU"}})
     in_bf16 = asked.model_copy(update={"details": {**made.details, "precision": "bf16"}})
-    assert fp32_instead(asked) == "trained in fp32, not in bf16: a CPU is many times slower so"
+    assert fp32_instead(asked) == "trained in fp32 instead of bf16, which a CPU is not known to be fast in"
     assert fp32_instead(made) is None and fp32_instead(in_bf16) is None
     folder = project.store.folder(made.asset, made.partition, made.fingerprint)
     for name in ("manifest.json", "manifest-copy.json"):

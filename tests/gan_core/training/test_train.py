@@ -526,7 +526,7 @@ CONDITIONAL = {"conditioning": {"name": "acgan"}, "n_critic": 3, "output": {"act
         (EVERYTHING | STREAMED, STREAMED_LIMIT, 3),
         pytest.param(EVERYTHING, None, 10, marks=pytest.mark.slow),
         pytest.param(EVERYTHING | STREAMED, STREAMED_LIMIT, 10, marks=pytest.mark.slow),
-        pytest.param(SPECTRAL, None, 2, marks=pytest.mark.slow),
+        (SPECTRAL, None, 2),
         pytest.param(CONDITIONAL, None, 2, marks=pytest.mark.slow),
     ],
     ids=["resident", "streamed", "resident-ten-times", "streamed-ten-times", "spectral-norm", "acgan"],
