@@ -101,7 +101,7 @@ def processes_of(world: World) -> list[psutil.Process]:
 
 
 def wait_until_none_is_left(world: World) -> None:
-    world.wait("the end of all processes", lambda: all(map(is_gone, processes_of(world))), 15)
+    world.wait("the end of all processes", lambda: all(map(is_gone, processes_of(world))), 60)
 
 
 @pytest.mark.slow
@@ -111,8 +111,8 @@ def test_a_killed_process_fails_the_run_and_a_new_one_goes_on_until_it_is_cancel
     (second,) = [process for process in processes_of(world) if process.pid != first.pid]
     second.kill()
     began = time.monotonic()
-    assert worker.wait(30) != 0
-    assert time.monotonic() - began < 15
+    assert worker.wait(90) != 0
+    assert time.monotonic() - began < 60
     wait_until_none_is_left(world)
     (run,) = world.runs()
     assert run.status == dg.DagsterRunStatus.FAILURE
@@ -128,9 +128,9 @@ def test_a_killed_process_fails_the_run_and_a_new_one_goes_on_until_it_is_cancel
     world.wait_for_training("endless")
     began = time.monotonic()
     worker.send_signal(signal.SIGTERM)
-    worker.wait(15)
+    worker.wait(60)
     wait_until_none_is_left(world)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     run = world.runs()[-1]
     assert run.status == dg.DagsterRunStatus.CANCELED
     assert f"/checkpoint-{saved:012d}.pt: {saved:,} images seen" in world.messages(run)

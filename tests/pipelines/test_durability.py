@@ -185,7 +185,7 @@ def test_an_orphan_saves_and_ends_itself_and_a_new_run_goes_on_until_sigterm_can
     worker.send_signal(signal.SIGTERM)
     worker.wait(10)
     world.wait("the trainer's end", lambda: is_gone(trainer), 10)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     second = world.runs()[-1]
     assert second.status == dg.DagsterRunStatus.CANCELED
     assert f"/checkpoint-{saved:012d}.pt: {saved:,} images seen" in world.messages(second)
@@ -220,7 +220,7 @@ def test_terminate_cancels_and_is_not_retried_and_a_new_run_goes_on(world, daemo
     world.instance.run_coordinator.cancel_run(run.run_id)
     assert wait_for_end(world, 0, 10).status == dg.DagsterRunStatus.CANCELED
     world.wait("the trainer's end", lambda: is_gone(trainer), 10)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     saved = max(world.checkpoints("endless"))
 
     world.launch("endless")
