@@ -1,6 +1,6 @@
 """What holds on a GPU, in one command of at most 20 minutes; `make gpu` runs it.
 
-    python -m benchmarks.gpu [--device cuda] [--name NAME] [--out FOLDER] [--smoke]
+    python -m benchmarks.gpu [--device cuda] [--name NAME] [--out FOLDER] [--smoke] [--seconds 3]
 
 Needs PyTorch 2.11 and what `gan_core` itself imports, neither Dagster nor webdataset. Writes gpu-NAME.md with
 the result of each check, and goes on where one fails; the exit status is 1 then:
@@ -81,6 +81,8 @@ class Setting:
 
     device: torch.device
     smoke: bool
+    seconds: float = 3.0  # each speed is measured for so long
+    widths: tuple[int, ...] = (32, 64)
 
     @property
     def side(self) -> int:
@@ -93,14 +95,6 @@ class Setting:
     @property
     def batch_sizes(self) -> tuple[int, ...]:
         return (4,) if self.smoke else (64, 128, 512)
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        return (4,) if self.smoke else (32, 64)
-
-    @property
-    def seconds(self) -> float:
-        return 0.05 if self.smoke else 3.0
 
     @property
     def host_rounds(self) -> int:
@@ -193,7 +187,7 @@ def distance(one: TrainingState, other: TrainingState, start: TrainingState) -> 
 # --- the checks -------------------------------------------------------------------------------------------
 
 
-def tests(setting: Setting) -> list[Line]:
+def tests(setting: Setting) -> Iterator[Line]:
     if setting.device.type != "cuda":
         raise LeftOut("there is no GPU")
     files = [str(path) for path in sorted(ROOT.glob("tests/**/test_*.py")) if "mark.gpu" in path.read_text()]
@@ -203,11 +197,18 @@ def tests(setting: Setting) -> list[Line]:
         raise LeftOut("pytest is not installed")
     if ran.returncode:
         raise AssertionError((ran.stdout + ran.stderr)[-3000:])
-    return [ran.stdout.strip().splitlines()[-1]]
+    yield ran.stdout.strip().splitlines()[-1]
 
 
-def graphs(setting: Setting) -> list[Line]:
-    on_gpu, lines = setting.device.type == "cuda", []
+@contextlib.contextmanager
+def by_deterministic_kernels(setting: Setting) -> Iterator[None]:
+    """Within, what differs between two runs was computed from other values, not in another order."""
+    with mock.patch.dict(os.environ, {DETERMINISTIC: "1"}), training_policy(setting.device).applied():
+        yield
+
+
+def graphs(setting: Setting) -> Iterator[Line]:
+    on_gpu = setting.device.type == "cuda"
     # RMSProp on a CPU does not take its rate from a tensor.
     for kind in KINDS if on_gpu else [kind for kind in KINDS if kind != "WGAN"]:
         experiment, said = setting.experiment(kind), []
@@ -216,43 +217,37 @@ def graphs(setting: Setting) -> list[Line]:
         if on_gpu and not may_capture(replayed):
             raise LeftOut("GAN_CUDA_GRAPHS is 0")
         steps = (WARM_UP + 2 * CHECKS) * experiment.n_critic + setting.steps
-        train(setting, plain, steps)
-        replay(setting, replayed, steps, said)
+        with by_deterministic_kernels(setting):
+            train(setting, plain, steps)
+            replay(setting, replayed, steps, said)
         assert not said, f"{kind}: {said[0]}"
-        lines.append(
-            f"{kind}: {steps} steps, weights {distance(replayed, plain, start):.2g} of their way apart"
-        )
-    return lines
+        yield f"{kind}: {steps} steps, {_same_within(0.1, kind, replayed, plain, start)}"
 
 
-def resume(setting: Setting) -> list[Line]:
-    before = os.environ.get(DETERMINISTIC)
-    os.environ[DETERMINISTIC] = "1"
-    try:
-        with training_policy(setting.device).applied():
-            lines = []
-            for kind in KINDS:
-                experiment = setting.experiment(kind)
-                start, whole, first, second = (setting.state(experiment) for _ in range(4))
-                half = setting.steps // 2
-                train(setting, whole, 2 * half)
-                train(setting, first, half)
-                second.load_state_dict(first.frozen())
-                train(setting, second, half)
-                off = distance(second, whole, start)
-                assert off < 0.05, f"{kind}: the weights are {off:.2g} of their way apart"
-                lines.append(
-                    f"{kind}: " + ("the same weights" if off == 0 else f"{off:.2g} of the way apart")
-                )
-            return lines
-    finally:
-        os.environ.pop(DETERMINISTIC) if before is None else os.environ.update({DETERMINISTIC: before})
+def resume(setting: Setting) -> Iterator[Line]:
+    for kind in KINDS:
+        experiment = setting.experiment(kind)
+        start, whole, first, second = (setting.state(experiment) for _ in range(4))
+        half = setting.steps // 2
+        with by_deterministic_kernels(setting):
+            train(setting, whole, 2 * half)
+            train(setting, first, half)
+            second.load_state_dict(first.frozen())
+            train(setting, second, half)
+        yield f"{kind}: {_same_within(0.05, kind, second, whole, start)}"
 
 
-def bf16(setting: Setting) -> list[Line]:
+def _same_within(
+    bound: float, kind: str, one: TrainingState, other: TrainingState, start: TrainingState
+) -> str:
+    off = distance(one, other, start)
+    assert off < bound, f"{kind}: the weights are {off:.2g} of their way apart"
+    return "the same weights" if off == 0 else f"weights {off:.2g} of their way apart"
+
+
+def bf16(setting: Setting) -> Iterator[Line]:
     if setting.device.type != "cuda":
         raise LeftOut("bfloat16 on CPUs has benchmarks of its own")
-    lines = []
     for kind in KINDS:
         means = {}
         for precision in ("fp32", "bf16"):
@@ -263,14 +258,13 @@ def bf16(setting: Setting) -> list[Line]:
         losses = ", ".join(
             f"{name} {means['fp32'][name]:.3f} and {means['bf16'][name]:.3f}" for name in ("d_loss", "g_loss")
         )
-        lines.append(f"{kind}: mean losses of {setting.steps} steps in fp32 and bf16: {losses}")
-    return lines
+        yield f"{kind}: mean losses of {setting.steps} steps in fp32 and bf16: {losses}"
 
 
-def ranks(setting: Setting) -> list[Line]:
-    lines = [_two_processes(setting, "gloo")]
-    several = setting.device.type == "cuda" and torch.cuda.device_count() > 1
-    return [*lines, _two_processes(setting, "cpu:gloo,cuda:nccl")] if several else lines
+def ranks(setting: Setting) -> Iterator[Line]:
+    yield _two_processes(setting, "gloo")
+    if setting.device.type == "cuda" and torch.cuda.device_count() > 1:
+        yield _two_processes(setting, "cpu:gloo,cuda:nccl")
 
 
 def _two_processes(setting: Setting, backend: str) -> Line:
@@ -310,11 +304,11 @@ def be_rank(rank: int, setting: Setting, kind: str, steps: int, folder: str, bac
     distributed.destroy_process_group()
 
 
-def estimate(setting: Setting) -> list[Line]:
+def estimate(setting: Setting) -> Iterator[Line]:
     """The step of 64 images of 32x32, or the smallest: what it is made of, and what that allows."""
     columns = ("GAN", "precision", "kernels a step", "GFLOP a step", "host's own ms a step")
     columns += ("plain, images/s", "graphs, images/s", "arithmetic alone, images/s")
-    lines = [_row(columns), "|---" * len(columns) + "|"]
+    yield from ("", _row(columns), "|---" * len(columns) + "|")
     for kind in ("DCGAN", "WGAN-GP", "ACGAN"):
         with rates_on_the_device():  # they are so on a GPU
             steps = PlainSteps(setting, setting.state(setting.experiment(kind)))
@@ -325,8 +319,7 @@ def estimate(setting: Setting) -> list[Line]:
             counted = _counted(steps, precision)
             of_round = (counted.kernels, counted.operations / 1e9, host * 1e3)
             cells = [f"{number / rounds:,.1f}" for number in of_round]
-            lines.append(_row((kind, precision, *cells, *_bounds(counted, host, images))))
-    return ["", *lines]
+            yield _row((kind, precision, *cells, *_bounds(counted, host, images)))
 
 
 COLUMNS = (
@@ -340,19 +333,19 @@ COLUMNS = (
     "at most",
     "kernels a step",
     "counted",
+    "their own ms a step",
     "arithmetic alone, images/s",
 )
 
 
-def speed(setting: Setting) -> list[Line]:
-    lines = [_row(COLUMNS), "|---" * len(COLUMNS) + "|"]
+def speed(setting: Setting) -> Iterator[Line]:
+    yield from ("", _row(COLUMNS), "|---" * len(COLUMNS) + "|")
     precisions = ("fp32", "bf16") if setting.device.type == "cuda" else ("fp32",)
     for kind in ("DCGAN", "WGAN-GP", "ACGAN"):
         for precision in precisions:
             for width in setting.widths:
                 for batch_size in setting.batch_sizes:
-                    lines.append(_speed_of(setting, kind, precision, width, batch_size))
-    return ["", *lines]
+                    yield _speed_of(setting, kind, precision, width, batch_size)
 
 
 def _speed_of(setting: Setting, kind: str, precision: str, width: int, batch_size: int) -> Line:
@@ -361,14 +354,14 @@ def _speed_of(setting: Setting, kind: str, precision: str, width: int, batch_siz
     )
     state = setting.state(experiment)
     plain = PlainSteps(setting, state)
-    rate, launched = _rate(setting, plain), _kernels(setting, plain)
+    rate, (launched, of_kernels) = _rate(setting, plain), _kernels(setting, plain)
     counted = _counted(plain, state.precision)
     images = batch_size * experiment.n_critic
     of_host, of_graphs, of_arithmetic = _bounds(counted, _host_seconds(kind, setting.host_rounds), images)
     replayed = _rate_of_graphs(setting, experiment)
     kernels = f"{counted.kernels / experiment.n_critic:,.0f}"
     cells = (kind, precision, width, batch_size, f"{rate:,.0f}", of_host, replayed, of_graphs)
-    return _row((*cells, launched, kernels, of_arithmetic))
+    return _row((*cells, launched, kernels, of_kernels, of_arithmetic))
 
 
 def _bounds(counted: Counted, host: float, images: int) -> list[str]:
@@ -415,16 +408,18 @@ def _rate(setting: Setting, steps: PlainSteps | CapturedSteps) -> float:
     return (steps.state.images_seen - before) / (time.perf_counter() - began)
 
 
-def _kernels(setting: Setting, steps: PlainSteps) -> str:
-    """Kernels that a step launches, as a mean over a round of updates of D; known of a GPU only."""
+def _kernels(setting: Setting, steps: PlainSteps) -> tuple[str, str]:
+    """Kernels that a step launches and the milliseconds that they take, one after the other: means over a
+    round of updates of D, known of a GPU only."""
     if setting.device.type != "cuda":
-        return "–"
+        return "–", "–"
     rounds = steps.state.experiment.n_critic
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         steps.advance(rounds)
         _wait(setting.device)
-    kernels = sum(event.device_type == torch.autograd.DeviceType.CUDA for event in profile.events())
-    return f"{kernels / rounds:,.0f}"
+    kernels = [event for event in profile.events() if event.device_type == torch.autograd.DeviceType.CUDA]
+    milliseconds = sum(event.device_time_total for event in kernels) / 1e3
+    return f"{len(kernels) / rounds:,.0f}", f"{milliseconds / rounds:.3f}"
 
 
 def _counted(steps: PlainSteps, precision: str) -> Counted:
@@ -449,35 +444,46 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results")
     parser.add_argument("--only", nargs="+", choices=list(CHECKED), default=list(CHECKED))
     parser.add_argument("--smoke", action="store_true", help="everything at its smallest")
+    parser.add_argument("--widths", type=int, nargs="+", default=[32, 64], help="of the networks whose speed")
+    parser.add_argument("--seconds", type=float, help="measure each speed for so long (3)")
     options = parser.parse_args(arguments)
     device = torch.device(options.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         parser.error("there is no GPU here that torch finds: try --device cpu --smoke")
-    setting = Setting(device, options.smoke)
+    seconds = options.seconds or (0.05 if options.smoke else 3.0)
+    setting = Setting(device, options.smoke, seconds, (4,) if options.smoke else tuple(options.widths))
     where = describe_device(device)
     name = options.name or re.sub(r"[^a-z0-9]+", "-", where.lower()).strip("-")
-    lines = [f"# {where}", "", f"torch {torch.__version__}, CUDA {torch.version.cuda}, by `{__spec__.name}`."]
-    failed = False
-    for check in options.only:
-        began = time.perf_counter()
-        result, found = _result(CHECKED[check], setting)
-        failed |= result == "failed"
-        lines += ["", f"## {check}: {result} ({time.perf_counter() - began:.0f} s)", "", *found]
-        print("\n".join(lines[-len(found) - 3 :]), flush=True)
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / f"gpu-{name}.md").write_text("\n".join(lines) + "\n")
-    return int(failed)
+    options.out.mkdir(parents=True, exist_ok=True)
+    with (options.out / f"gpu-{name}.md").open("w") as file:
+
+        def write(*lines: Line) -> None:
+            for line in lines:
+                for to in (file, sys.stdout):  # at once: what was found outlasts a run that is stopped
+                    print(line, file=to, flush=True)
+
+        write(
+            f"# {where}", "", f"torch {torch.__version__}, CUDA {torch.version.cuda}, by `{__spec__.name}`."
+        )
+        return int("failed" in [_make(check, setting, write) for check in options.only])
 
 
-def _result(check: Callable[[Setting], list[Line]], setting: Setting) -> tuple[str, list[Line]]:
+def _make(name: str, setting: Setting, write: Callable[..., None]) -> str:
+    """Make a check, writing what it finds as it comes; how it ended."""
+    began, result = time.perf_counter(), "passed"
+    write("", f"## {name}", "")
     try:
         with training_policy(setting.device).applied():
-            found = check(setting)
-        return "passed", [line if line.startswith("|") or not line else f"- {line}" for line in found]
+            for line in CHECKED[name](setting):
+                write(line if line.startswith("|") or not line else f"- {line}")
     except LeftOut as reason:
-        return "left out", [str(reason)]
+        result = "left out"
+        write(str(reason))
     except Exception:
-        return "failed", ["```", traceback.format_exc().strip(), "```"]
+        result = "failed"
+        write("```", traceback.format_exc().strip(), "```")
+    write("", f"{result} ({time.perf_counter() - began:.0f} s)")
+    return result
 
 
 if __name__ == "__main__":
