@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from assets.observation import observe
+from gan_core.device_leases import environment_of, leased_devices
 from gan_core.errors import GanError, TrainingError
 from gan_core.store import Manifest, Store
 from gan_core.training.processes.launch import run_ranks
@@ -34,6 +35,7 @@ def train_in_processes(
         return found
     name = task.experiment.name
     with (
+        leased_devices(processes, f"trained_gan of `{name}`", context.log.info) as devices,
         tempfile.TemporaryDirectory(prefix="observations-") as folder,
         dg.open_pipes_session(
             context=context,
@@ -47,7 +49,8 @@ def train_in_processes(
         ) as session,
     ):
         try:
-            run_ranks(name, ["-m", RANK_MODULE], processes, session.get_bootstrap_env_vars())
+            told = session.get_bootstrap_env_vars() | environment_of(devices)
+            run_ranks(name, ["-m", RANK_MODULE], processes, told)
         except GanError as error:
             raise TrainingError(
                 f"the training of `{name}` in {processes} processes failed: {error}"

@@ -23,12 +23,27 @@ def training_device(name: str | None = None, processes: int = 1) -> torch.device
     Raises `ConfigError` for a name that there is not, a device that torch does not find, and several
     processes on Apple's GPU.
     """
-    _check(name, processes)
+    check_device(name, processes)
     if name == "cuda" or (name is None and torch.cuda.is_available()):
         return _current_cuda()
     if name == "mps" or (name is None and processes == 1 and torch.backends.mps.is_available()):
         return torch.device("mps", 0)
     return torch.device("cpu")
+
+
+def check_device(name: str | None, processes: int = 1) -> None:
+    """Raise `ConfigError` where so many processes cannot train on the device of this name."""
+    if name not in (None, *DEVICES):
+        raise ConfigError(f"there is no device `{name}`: choose one of {', '.join(DEVICES)}, or leave it out")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device `cuda` was asked for, but torch finds no GPU here: leave it out")
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("device `mps` was asked for, but torch finds no GPU of Apple here: leave it out")
+    if name == "mps" and processes > 1:
+        raise ConfigError(
+            f"device `mps` is one GPU, which {processes} processes cannot share: train in one process, or "
+            "choose the device `cpu`"
+        )
 
 
 def image_memory_format(device: torch.device) -> torch.memory_format:
@@ -64,17 +79,3 @@ def fast_bfloat16(device: torch.device) -> bool:
 def _current_cuda() -> torch.device:
     """By number: another thread has another current one."""
     return torch.device("cuda", torch.cuda.current_device())
-
-
-def _check(name: str | None, processes: int = 1) -> None:
-    if name not in (None, *DEVICES):
-        raise ConfigError(f"there is no device `{name}`: choose one of {', '.join(DEVICES)}, or leave it out")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device `cuda` was asked for, but torch finds no GPU here: leave it out")
-    if name == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError("device `mps` was asked for, but torch finds no GPU of Apple here: leave it out")
-    if name == "mps" and processes > 1:
-        raise ConfigError(
-            f"device `mps` is one GPU, which {processes} processes cannot share: train in one process, or "
-            "choose the device `cpu`"
-        )

@@ -6,11 +6,13 @@ nothing has changed takes the configuration, the inputs' manifests and the code 
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 from gan_core.analysis import chosen_analyses
 from gan_core.config import Dataset, Experiment, recorded_experiment
+from gan_core.device_leases import on_a_device
 from gan_core.errors import StoreError
 from gan_core.evaluation.extractors import EXTRACTORS, ExtractorSources
 from gan_core.evaluation.metrics import chosen_metrics
@@ -21,6 +23,11 @@ from gan_core.store.reading import reading
 from gan_core.versions import CODE_VERSIONS
 
 logger = logging.getLogger("gan_core")
+# What is made on a GPU where there is one; a training, which may take several, sees to its own.
+ON_A_DEVICE = {
+    *("classifier", "reference_statistics", "samples", "evaluation", "untrained"),
+    *("analysis", "chosen_analysis", "external_evaluation"),
+}
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,8 @@ class Step:
         with Lease(store, self.asset, self.partition, self.fingerprint, emit) as lease:
 
             def build_ours(work: Build) -> None:
-                build(work)
+                with self._device(emit):
+                    build(work)
                 lease.check()
 
             return self.make(store, build_ours, force=force and self._published(store) == before)
@@ -89,6 +97,12 @@ class Step:
             build=build,
             force=force,
         )
+
+    def _device(self, emit: Callable[[str], None]) -> AbstractContextManager[None]:
+        """A GPU of its own while it is made, where it is made on one."""
+        if self.asset not in ON_A_DEVICE:
+            return nullcontext()
+        return on_a_device(f"{self.asset} of `{self.partition}`", emit)
 
     def _published(self, store: Store) -> bytes | None:
         """The manifest as it is: a damaged one, too, is what `force` replaces."""

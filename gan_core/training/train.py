@@ -1,6 +1,7 @@
 """The step `trained_gan`: from a dataset's shards to a trained generator, resumable at any point."""
 
 import contextlib
+import functools
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -10,7 +11,8 @@ import torch
 
 from gan_core.config import Dataset, Experiment
 from gan_core.data.feed import TrainingFeed, open_feed
-from gan_core.devices import training_device
+from gan_core.device_leases import on_a_device
+from gan_core.devices import check_device, training_device
 from gan_core.errors import TrainingError
 from gan_core.evaluation.classifier import load_classifier
 from gan_core.evaluation.in_training import InTrainingEvaluation, read_real_images
@@ -97,7 +99,8 @@ def run_training(
     listeners = Listeners(emit, observe, task.observe_interval)
     if not ranks.is_first:
         listeners = replace(listeners, emit=silent, observe=None)
-    training = Training(store, task, training_device(task.device, ranks.size), ranks, listeners)
+    check_device(task.device, ranks.size)
+    training = Training(store, task, ranks, listeners)
     if not ranks.is_first:
         training.follow()
         return None
@@ -110,9 +113,13 @@ class Training:
 
     store: Store
     task: TrainingTask
-    device: torch.device
     ranks: Ranks
     listeners: Listeners
+
+    @functools.cached_property
+    def device(self) -> torch.device:
+        """Known once this process has its GPU."""
+        return training_device(self.task.device, self.ranks.size)
 
     @property
     def experiment(self) -> Experiment:
@@ -142,7 +149,8 @@ class Training:
             def build(work: Build) -> None:
                 nonlocal began
                 began = self.ranks.of_first(True)
-                self._train(lease.check, work)
+                with self._a_device():
+                    self._train(lease.check, work)
                 lease.check()
 
             manifest = self.step.make(self.store, build)
@@ -154,6 +162,12 @@ class Training:
         """As another rank than the first: train if it does."""
         if self.ranks.of_first(None):
             self._train(lambda: None, None)
+
+    def _a_device(self) -> contextlib.AbstractContextManager[None]:
+        """A GPU of its own; several processes were given theirs by who started them."""
+        if self.ranks.size > 1 or self.task.device in ("cpu", "mps"):
+            return contextlib.nullcontext()
+        return on_a_device(f"{ASSET} of `{self.experiment.name}`", self.listeners.emit)
 
     def _begin_again(self) -> None:
         """Where it is forced: what was trained before counts no longer, but for what a forced one has done

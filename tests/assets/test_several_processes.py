@@ -8,7 +8,10 @@ import dagster as dg
 import psutil
 import pytest
 
+from assets import several_processes
 from assets.several_processes import RANK_MODULE
+from gan_core import device_leases
+from gan_core.device_leases import device_states, environment_of
 from gan_core.training import TrainingTask
 from tests.gan_core.test_glances import picture_in
 from tests.pipelines.test_durability import ENDLESS, World, is_gone
@@ -39,13 +42,28 @@ def processes_started(result) -> bool:
     return any("[pipes]" in (event.message or "") for event in result.all_events)
 
 
+@pytest.fixture
+def three_devices(monkeypatch, tmp_path):
+    """Simulated ones."""
+    monkeypatch.setenv(device_leases.FOLDER, str(tmp_path / "leases"))
+    monkeypatch.setenv(device_leases.DEVICES, "0,1,2")
+
+
 @pytest.mark.slow
-def test_the_same_asset_trains_in_two_processes(project):
+def test_the_same_asset_trains_in_two_processes(project, three_devices, monkeypatch):
+    had = []
+    monkeypatch.setattr(
+        several_processes,
+        "environment_of",
+        lambda devices: had.append([state.what for state in device_states()]) or environment_of(devices),
+    )
     assert materialise(project, PREPARED, DATASET["name"]).success
     result = materialise(project, ["trained_gan"], "plain", processes=2, observe_seconds=0.5)
     assert result.success
     manifest = project.store.require("trained_gan", "plain")
     assert manifest.details["processes"] == 2
+    assert had == [["trained_gan of `plain`"] * 2 + [None]]  # each process has its own
+    assert all(state.what is None for state in device_states())
     (event,) = result.asset_materializations_for_node("trained_gan")
     assert event.metadata["reused"].value is False
     assert "verdict" in event.metadata and "curves" in event.metadata

@@ -16,9 +16,9 @@ from gan_core.cli.commands import (
     train,
     verify,
 )
-from gan_core.cli.commands.looking import check, list, status, watch
+from gan_core.cli.commands.looking import check, devices, list, status, watch
 
 COMMANDS = (
-    *(list, status, check, watch, new, shard, reference, train, sample, evaluate, analyse, compare),
+    *(list, status, check, watch, devices, new, shard, reference, train, sample, evaluate, analyse, compare),
     *(leaderboard, report, play, export, verify),
 )

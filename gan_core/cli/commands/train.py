@@ -1,5 +1,6 @@
 """`train`: train an experiment, in one process or several."""
 
+import logging
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -13,11 +14,14 @@ from gan_core.cli.options import (
     existing_store,
     print_manifest,
 )
+from gan_core.device_leases import environment_of, leased_devices
 from gan_core.training.processes.launch import PROCESSES, is_rank, number_of_processes, run_ranks
 
 if TYPE_CHECKING:
     from gan_core.store import Store
     from gan_core.training.task import TrainingTask
+
+logger = logging.getLogger("gan_core")
 
 
 def add(app: typer.Typer) -> None:
@@ -92,4 +96,9 @@ def _train_together(store: "Store", task: "TrainingTask", processes: int, option
         print_manifest(store, found)
         return
     name = task.experiment.name
-    run_ranks(name, ["-m", "gan_core", "train", name, *options], processes)
+    command = ["-m", "gan_core", "train", name, *options]
+    if task.device == "cpu":
+        run_ranks(name, command, processes)
+        return
+    with leased_devices(processes, f"trained_gan of `{name}`", logger.info) as devices:
+        run_ranks(name, command, processes, environment_of(devices))

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_core import errors
+from gan_core.device_leases import held_locks
 from gan_core.errors import ConfigError, GanError, LostRankError, TrainingError
 from gan_core.remedies import how_to_make
 
@@ -126,7 +127,11 @@ def _loopback() -> str:
 def _start(arguments: list[str], environment: dict[str, str]) -> subprocess.Popen:
     # In a session of its own: Ctrl-C in a terminal reaches this process, which passes it on.
     return subprocess.Popen(
-        [sys.executable, *arguments], env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+        [sys.executable, *arguments],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        pass_fds=held_locks(),
     )
 
 

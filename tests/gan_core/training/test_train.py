@@ -17,8 +17,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from gan_core import steps
+from gan_core import device_leases, steps
 from gan_core.config import Dataset, Experiment
+from gan_core.device_leases import device_states
 from gan_core.errors import ConfigError, TrainingError
 from gan_core.evaluation.in_training import InTrainingEvaluation
 from gan_core.sampling import untrained_generator
@@ -200,6 +201,25 @@ def test_observe_gets_snapshots_in_the_calling_thread(store, make_shards, make_e
     assert middle.seconds_left > 0
     assert seen[-1].seconds_left == 0
     assert len(middle.history) == 51 // 7
+
+
+def test_it_has_a_gpu_of_its_own_while_it_trains(
+    store, make_shards, make_experiment, dataset, tmp_path, monkeypatch
+):
+    monkeypatch.setenv(device_leases.FOLDER, str(tmp_path / "leases"))
+    monkeypatch.setenv(device_leases.DEVICES, "0,1")  # simulated
+    experiment, shards, had = make_experiment(), make_shards(store), []
+
+    def observe(snapshot):
+        had.append([state.what for state in device_states()])
+
+    train_gan(store, experiment, dataset, shards, emit=quiet, observe=observe, observe_interval=0)
+    assert had and all(users == [f"trained_gan of `{experiment.name}`", None] for users in had)
+    assert [state.what for state in device_states()] == [None, None]
+    had.clear()
+    options = {"observe": observe, "observe_interval": 0, "force": True}
+    train_gan(store, experiment, dataset, shards, emit=quiet, device="cpu", **options)
+    assert had and all(users == [None, None] for users in had)
 
 
 def test_observing_changes_nothing(store, tmp_path, make_shards, make_experiment, dataset):
