@@ -7,7 +7,7 @@ export DAGSTER_HOME ?= $(CURDIR)/.dagster
 unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 
-.PHONY: help demo test test-slow test-gpu gpu dev backfill answer check docs picture-book report-pictures lock vendor lint clean
+.PHONY: help demo test test-slow test-gpu gpu dev backfill answer check docs picture-book report-pictures audit lock vendor lint clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -64,6 +64,10 @@ picture-book: .venv/installed ## take the pictures of docs/ui.md anew (minutes; 
 
 report-pictures: .venv/installed ## take the pictures of docs/report.md anew from the store's report (needs Chromium)
 	@$(BIN)/python -m tests.report_pictures
+
+audit: .venv/installed ## look the packages of requirements.lock up among known vulnerabilities, and list licences
+	@$(BIN)/pip-audit --requirement requirements.lock --no-deps --disable-pip --strict
+	@$(BIN)/pip-licenses --summary --from=mixed
 
 lock: .venv/installed ## resolve requirements.lock anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --upgrade \

@@ -146,3 +146,11 @@ def test_the_site_is_built_without_a_warning_and_asks_for_nothing(tmp_path):
         text = page.read_text()
         asked = [a or b for a, b in loaded.findall(text)] + re.findall(r"url\(([^)]*)\)", text)
         assert not [place for place in asked if re.match(r"['\"]?(https?:)?//", place)], page
+
+
+def test_every_hostile_input_of_the_safety_page_has_its_test():
+    named = re.findall(r"\| `(tests/\S+?)::(\w+)` \|", (DOCS / "safety.md").read_text())
+    rows = [line for line in (DOCS / "safety.md").read_text().splitlines() if "`tests/" in line]
+    assert len(named) == len(rows) > 10
+    for file, name in named:
+        assert f"def {name}(" in (REPOSITORY / file).read_text(), f"{file} has no {name}"
