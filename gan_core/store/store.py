@@ -29,7 +29,7 @@ from typing import Any
 import fsspec
 
 from gan_core.disks import disk_error, telling_of_disks
-from gan_core.durable import make_folder, replace_durably, sync_folder, sync_tree
+from gan_core.durable import make_folder, replace_durably, sync_file, sync_folder, sync_tree
 from gan_core.errors import DamagedError, GanError, StoreError
 from gan_core.places import default_folder
 from gan_core.remedies import how_to_make
@@ -311,6 +311,10 @@ class Store:
         found.reused = True
         self._copy_manifest(found)
         self._point_to(found)
+        # Who clears old versions away takes the manifest first and then looks at the pointer: of two at once,
+        # one sees the other.
+        if self.read_bytes(f"{found.place}/{MANIFEST}") is None:
+            return None
         self._remove_leftovers(found)
         return found
 
@@ -607,8 +611,15 @@ class Store:
             folder = folder.parent
 
     def _point_to(self, manifest: Manifest) -> None:
+        """Write the pointer, unless it is as it would be: its time says since when it is."""
+        relative = f"{manifest.asset}/{manifest.partition}/{CURRENT}"
         pointer = json.dumps({"fingerprint": manifest.fingerprint}).encode()
-        self.write_atomically(f"{manifest.asset}/{manifest.partition}/{CURRENT}", pointer)
+        if self.read_bytes(relative) != pointer:
+            self.write_atomically(relative, pointer)
+        elif self.is_local:
+            with self._telling("written", OSError):  # who wrote it may have been killed before it did so
+                sync_file(f"{self.root}/{relative}")
+                sync_folder(os.path.dirname(f"{self.root}/{relative}"))
 
     def _problem(self, path: str, entry: FileEntry, hashes: bool) -> str | None:
         """What is wrong with one file; that a remote one cannot be read is raised, as it may pass."""
