@@ -23,8 +23,9 @@ FINGERPRINT = re.compile("[0-9a-f]{64}")
 TENSORBOARD = "tensorboard"
 # For the leases of copies, a folder each: they name what is being brought and is not needed yet.
 COPYING = ".copying"
-# A heartbeat of ten seconds that stood still for so long ends what its lease protects.
-SILENT_SECONDS = 600.0
+# A lease of another host whose heartbeat, every ten seconds, stood still for so long protects nothing: long
+# enough for clocks that do not agree.
+SILENT_SECONDS = 3600.0
 READERS = 8  # threads: a manifest is a request each
 Key = tuple[str, str, str]
 """Asset, partition, fingerprint."""
@@ -263,7 +264,7 @@ def live_lease(store: Store, place: str, names: dict[str, Entry]) -> LiveLease |
     if content is None:  # given back meanwhile
         return None
     holder = Holder.read(content)
-    seen = holder.heartbeat if holder else names[name].changed
+    seen = max(names[name].changed, holder.heartbeat if holder else 0.0)
     if (holder and holder.is_gone()) or time.time() - seen > SILENT_SECONDS:
         return None
     return LiveLease(place, holder)

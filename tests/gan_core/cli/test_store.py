@@ -64,7 +64,7 @@ def test_gc_says_what_it_would_remove_and_removes_it_when_told(run, told, projec
     old, *needed = made
     (project.folder / "configs" / "store.yaml").write_text("keep: {versions: 0, days: 0}\n")
     out, _ = run("store", "gc")
-    assert old.place in out and "`store gc --delete` removes it" in out
+    assert old.place in out and "`store gc --delete` clears this away" in out
     assert is_whole(project.store, old)
     found = told("store", "gc", "--delete")
     assert [(piece["place"], piece["removed"]) for piece in found["pieces"]] == [(old.place, True)]
@@ -74,9 +74,11 @@ def test_gc_says_what_it_would_remove_and_removes_it_when_told(run, told, projec
     assert out == "there is nothing to clear away\n"
 
 
-def test_gc_without_a_policy_keeps_the_last_version_and_what_is_young(run, made):
+def test_gc_without_a_policy_keeps_the_last_version_and_what_is_young(run, told, made):
     out, _ = run("store", "gc")
-    assert out == "there is nothing to clear away\n"
+    stays = "1 that is not current stays: `store gc --json` says why"
+    assert out.splitlines() == ["there is nothing to clear away", stays]
+    assert list(told("store", "gc")["kept"]) == [made[0].place]
 
 
 def test_gc_refuses_a_policy_with_a_mistake(run, project, made):

@@ -1,10 +1,5 @@
 """Small stores with lineages: `raw` is made into `table`, `table` into `sum`."""
 
-import multiprocessing
-import os
-import signal
-from collections.abc import Callable
-
 from gan_core.config import Keep, KeepPolicy
 from gan_core.store import Build, Manifest, Store
 
@@ -39,18 +34,3 @@ def is_whole(store: Store, manifest: Manifest) -> bool:
     assert found == manifest
     assert store.problems(found, hashes=True) == []
     return True
-
-
-def start(work: Callable, store: Store, *arguments):
-    """A process that is in the middle of `work(url, cache, started, *arguments)`."""
-    context = multiprocessing.get_context("spawn")
-    started = context.Event()
-    process = context.Process(target=work, args=(store.url, str(store.cache), started, *arguments))
-    process.start()
-    assert started.wait(60)
-    return process
-
-
-def kill(process) -> None:
-    os.kill(process.pid, signal.SIGKILL)
-    process.join(60)

@@ -82,7 +82,7 @@ def test_all_bytes_are_counted_once_where_they_belong(tmp_path):
     found = {(one.asset, one.partition): one for one in usages(scan(store))}
     raw = found["raw", "p"]
     assert raw.versions == 2
-    assert raw.current == raw.older > 600
+    assert raw.current > 600 and raw.older > 600
     assert raw.attempts == 5
     assert found["table", ""].beside == 3
     there = [path for path in (tmp_path / "store").rglob("*") if path.is_file()]

@@ -18,7 +18,8 @@ from gan_core.store import CHECKPOINTS, Manifest, Store
 from gan_core.store.attempts import ABANDONED_SECONDS
 from gan_core.store.lease import Lease
 from gan_core.training.records.tensorboard import tensorboard_folder
-from tests.gan_core.housekeeping.lineages import NOTHING_OLD, is_whole, kill, make, make_lineage, start
+from tests.gan_core.housekeeping.hanging import kill, make_and_hang, remove_and_hang, start
+from tests.gan_core.housekeeping.lineages import NOTHING_OLD, is_whole, make, make_lineage
 
 DAY = 24 * 3600
 
@@ -128,6 +129,17 @@ def test_what_a_process_reads_stays_with_its_lineage(store, settled):
         assert {piece.place for piece in garbage.pieces} == places(old[2])
         assert f"process {os.getpid()}" in garbage.kept[old[1].place]
     assert removed(store) >= places(old[0], old[1])
+
+
+def test_what_a_step_reads_stays_while_it_runs(store, settled):
+    old, new = (make(store, "trained_gan", content) for content in (b"old", b"new"))
+
+    def build(work) -> None:
+        assert collect_garbage(store, NOTHING_OLD, delete=True).pieces == []
+        (work.folder / "data.bin").write_bytes(b"data")
+
+    assert is_whole(store, Step("samples", "p", {}, {"trained_gan": old}).produce(store, build))
+    assert is_whole(store, old) and is_whole(store, new)
 
 
 def test_a_version_that_is_being_made_again_stays(store, settled):
@@ -242,26 +254,10 @@ def test_nobody_who_reuses_old_versions_meanwhile_loses_anything(tmp_path, settl
 # --- killed in the middle ---------------------------------------------------------------------------------
 
 
-def _remove_and_hang(url: str, cache: str, started, key: tuple[str, str, str], after: int) -> None:
-    """A removal that stands still after so many things were removed."""
-    store, count, remove = Store(url, cache=cache), 0, Store.remove
-
-    def remove_and_hang(self, relative: str) -> None:
-        nonlocal count
-        remove(self, relative)
-        count += 1
-        if count == after:
-            started.set()
-            time.sleep(600)
-
-    Store.remove = remove_and_hang
-    removing.remove_version(store, key)
-
-
 @pytest.mark.parametrize("after", [1, 2])  # the manifest; and the files
 def test_a_removal_that_is_killed_leaves_nothing_half_there(store, settled, after):
     old, new = make_lineage(store, b"old"), make_lineage(store, b"new")
-    process = start(_remove_and_hang, store, tuple(old[2].place.split("/")), after)
+    process = start(remove_and_hang, store, tuple(old[2].place.split("/")), after)
     names = store.list_names(old[2].place)
     kill(process)
     assert "manifest.json" not in names and len(names) > 1
@@ -275,7 +271,7 @@ def test_a_removal_that_is_killed_leaves_nothing_half_there(store, settled, afte
 
 def test_what_a_killed_removal_left_is_made_again_by_the_next_step(store):
     old, _ = make(store, "raw", b"old"), make(store, "raw", b"new")
-    kill(start(_remove_and_hang, store, tuple(old.place.split("/")), 1))
+    kill(start(remove_and_hang, store, tuple(old.place.split("/")), 1))
     again = make(store, "raw", b"old")
     assert not again.reused and is_whole(store, again)
 
@@ -283,18 +279,9 @@ def test_what_a_killed_removal_left_is_made_again_by_the_next_step(store):
 # --- what attempts left -----------------------------------------------------------------------------------
 
 
-def _make_and_hang(url: str, cache: str, started) -> None:
-    def build(work) -> None:
-        (work.folder / "half").write_bytes(b"half")
-        started.set()
-        time.sleep(600)
-
-    Store(url, cache=cache).produce("raw", "p", config={}, inputs={}, code_version="1", build=build)
-
-
 def test_a_killed_attempt_goes_and_one_that_is_at_work_stays(tmp_path):
     store = Store(tmp_path)
-    process = start(_make_and_hang, store)
+    process = start(make_and_hang, store)
     assert [version.state for version in scan(store).chosen([])] == ["attempt in progress"]
     assert removed(store) == set()
     kill(process)
@@ -321,9 +308,8 @@ def test_what_a_step_could_go_on_from_stays_for_its_time(tmp_path):
     dead = {"owner": "x", "host": "h", "processes": "", "pid": 1, "since": 0, "heartbeat": 0, "reads": []}
     store.write_atomically(f"{place}/lease-000001.json", json.dumps(dead).encode())
     assert removed(store, KeepPolicy(unfinished_days=1)) == set()
-    for path in (tmp_path / place / CHECKPOINTS).rglob("*"):
+    for path in (tmp_path / place).rglob("*"):
         os.utime(path, (time.time() - 2 * DAY,) * 2)
-    os.utime(tmp_path / place / CHECKPOINTS, (time.time() - 2 * DAY,) * 2)
     with Lease(store, *place.split("/")):  # somebody goes on with it
         assert removed(store, KeepPolicy(unfinished_days=1)) == set()
     assert removed(store, KeepPolicy(unfinished_days=1)) == {place}

@@ -3,7 +3,6 @@
 import io
 import os
 import tarfile
-import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,8 @@ from gan_core.housekeeping.contents import COPYING
 from gan_core.housekeeping.garbage import collect_garbage
 from gan_core.housekeeping.moving import export_artefacts, import_artefacts
 from gan_core.store import Manifest, Store
-from tests.gan_core.housekeeping.lineages import NOTHING_OLD, is_whole, kill, make, make_lineage, start
+from tests.gan_core.housekeeping.hanging import import_and_hang, kill, start
+from tests.gan_core.housekeeping.lineages import NOTHING_OLD, is_whole, make, make_lineage
 
 
 @pytest.fixture
@@ -134,26 +134,9 @@ def test_a_place_that_cannot_be_is_refused(source, tmp_path, target, told):
         export_artefacts(source, place)
 
 
-def _import_and_hang(url: str, cache: str, started, place: str) -> None:
-    """An import that stands still at the second file that it brings."""
-    count, fetch = 0, moving._StoreOrigin.fetch
-
-    def fetch_and_hang(self, manifest, name, target) -> None:
-        nonlocal count
-        count += 1
-        if count == 2:
-            target.write_bytes(b"half")
-            started.set()
-            time.sleep(600)
-        fetch(self, manifest, name, target)
-
-    moving._StoreOrigin.fetch = fetch_and_hang
-    import_artefacts(Store(url, cache=cache), place)
-
-
 def test_a_killed_import_shows_nothing_half_and_goes_on(source, store, settled):
     made = make(source, "raw", b"1")
-    process = start(_import_and_hang, store, source.root)
+    process = start(import_and_hang, store, source.root)
     assert collect_garbage(store, NOTHING_OLD, delete=True).pieces == []  # it is at work
     kill(process)
     assert not is_whole(store, made) and store.current("raw", "p") is None

@@ -55,9 +55,15 @@ def _parts(garbage: "Garbage", delete: bool) -> list:
         outcome = [f"stays: {piece.problem}" if piece.problem else "removed"] if delete else []
         table.add_row(f"{piece.place}{names}", format_bytes(piece.bytes), piece.why, *outcome)
     blocked = [f"no version goes, because {reason}" for reason in garbage.blocked]
+    kept = len(garbage.kept)
+    stays = f"{kept:,} that {'is' if kept == 1 else 'are'} not current {'stays' if kept == 1 else 'stay'}"
+    others = [f"{stays}: `store gc --json` says why"] if kept else []
     if not garbage.pieces:
-        return [*blocked, "there is nothing to clear away"]
+        return [*blocked, "there is nothing to clear away", *others]
     count = f"{len(garbage.pieces):,} piece" + ("s" if len(garbage.pieces) > 1 else "")
-    if delete:
-        return [table, "", *blocked, f"{count}, {format_bytes(garbage.freed_bytes)} freed"]
-    return [table, "", *blocked, f"{count}, {format_bytes(garbage.bytes)}: `store gc --delete` removes it"]
+    told = (
+        f"{count}, {format_bytes(garbage.freed_bytes)} freed"
+        if delete
+        else f"{count}, {format_bytes(garbage.bytes)}: `store gc --delete` clears this away"
+    )
+    return [table, "", *blocked, told, *others]
