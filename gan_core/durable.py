@@ -43,7 +43,11 @@ def make_folder(folder: str | os.PathLike) -> None:
     if folder.is_dir():
         return
     make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)  # another may make it at once
+    try:
+        folder.mkdir(exist_ok=True)  # another may make it at once
+    except FileNotFoundError:  # or remove the one around it, which was empty
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
     sync_folder(folder.parent)
 
 

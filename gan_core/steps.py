@@ -76,7 +76,8 @@ class Step:
         if not force and (found := self.reuse(store)):
             return found
         before = self._published(store)
-        with Lease(store, self.asset, self.partition, self.fingerprint, emit) as lease:
+        artefact = (self.asset, self.partition, self.fingerprint)
+        with Lease(store, *artefact, emit, reads=self.inputs.values()) as lease:
 
             def build_ours(work: Build) -> None:
                 with self._device(emit):

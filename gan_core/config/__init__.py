@@ -1,4 +1,5 @@
-"""The schema of the YAML files in `configs/`: datasets, experiments, grids of experiments, questions.
+"""The schema of the YAML files in `configs/`: datasets, experiments, grids of experiments, questions,
+what is kept of the store.
 
 Everything is validated before any work starts. A wrong file raises one `ConfigError` that lists each
 mistake with its file, its line, the value found and what would be right. This package imports neither torch
@@ -15,7 +16,10 @@ from gan_core.config.experiments import (
     require_same_configuration,
 )
 from gan_core.config.grids import load_experiments
+from gan_core.config.keeping import Keep, KeepPolicy
 from gan_core.config.loading import (
+    NIGHTLY_FILE,
+    STORE_FILE,
     Configs,
     Mistake,
     Nightly,
@@ -31,7 +35,9 @@ from gan_core.config.schedules import Cosine, Schedules
 from gan_core.config.starters import write_starter
 
 __all__ = [
+    "NIGHTLY_FILE",
     "OPTIMIZERS",
+    "STORE_FILE",
     "AbsentMeans",
     "AlwaysCounts",
     "Architecture",
@@ -42,6 +48,8 @@ __all__ = [
     "Dataset",
     "EvaluationConfig",
     "Experiment",
+    "Keep",
+    "KeepPolicy",
     "Latent",
     "Length",
     "Mistake",

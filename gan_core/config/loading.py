@@ -17,12 +17,15 @@ from gan_core.config.base import Config, Name
 from gan_core.config.datasets import Dataset
 from gan_core.config.experiments import Experiment
 from gan_core.config.grids import experiments_of
+from gan_core.config.keeping import KeepPolicy
 from gan_core.config.mistakes import few_lines, unknown, validated
 from gan_core.config.questions import Question
 from gan_core.config.yaml_files import Document, shown
 from gan_core.errors import ConfigError
 from gan_core.models.architectures import ARCHITECTURES
 from gan_core.places import default_folder
+
+NIGHTLY_FILE, STORE_FILE = "nightly.yaml", "store.yaml"
 
 
 class Nightly(Config):
@@ -63,6 +66,8 @@ class Configs(BaseModel):
     experiments: dict[str, Experiment]
     questions: dict[str, Question] = {}
     nightly: Nightly = Nightly()
+    store: KeepPolicy | None = KeepPolicy()
+    """None where its file is wrong: see `keep_policy`."""
     mistakes: tuple[Mistake, ...] = ()
     files: dict[str, Path] = {}
     """Where each is defined, by `datasets/NAME` and `experiments/NAME`."""
@@ -105,6 +110,15 @@ class Configs(BaseModel):
         names."""
         return self._named("question", name, self.questions, "questions")
 
+    @property
+    def keep_policy(self) -> KeepPolicy:
+        """What `store.yaml` says stays of the store. Raises `ConfigError` with its mistakes: to go by the
+        defaults instead could remove what it keeps."""
+        if self.store is None:
+            wrong = [mistake.message for mistake in self.mistakes if mistake.path.name == STORE_FILE]
+            raise ConfigError("nothing is cleared away until this is mended:\n" + "\n".join(wrong))
+        return self.store
+
     def grid_point(self, name: str) -> dict[str, Any]:
         """What sets an experiment apart from the others of its file: the grid's keys, with their values."""
         values = self.experiment(name).model_dump(mode="json")
@@ -138,7 +152,8 @@ def default_config_folder() -> Path:
 
 
 def load_configs(folder: Path | None = None) -> Configs:
-    """Read and validate every dataset, experiment, question and the nightly list under `folder`.
+    """Read and validate every dataset, experiment, question, the nightly list and what is kept of the store,
+    under `folder`.
 
     What is wrong is left out and named in `mistakes`. Raises `ConfigError` where `folder` is no configuration
     folder.
@@ -171,13 +186,15 @@ def load_configs(folder: Path | None = None) -> Configs:
     documents = {name: document for name, (_, document) in experiments.items()}
     fitting, unfitting = _fitting_datasets(loaded, documents)
     loaded = loaded.model_copy(update={"experiments": fitting, "mistakes": (*mistakes, *unfitting)})
-    nightly, wrong = _load_nightly(folder / "nightly.yaml", loaded)
+    nightly, wrong = _load_nightly(folder / NIGHTLY_FILE, loaded)
+    store, unkept = _load_keep_policy(folder / STORE_FILE)
     questions, unanswerable = _load_questions(folder / "questions", loaded)
     return loaded.model_copy(
         update={
             "nightly": nightly,
+            "store": store,
             "questions": questions,
-            "mistakes": (*loaded.mistakes, *wrong, *unanswerable),
+            "mistakes": (*loaded.mistakes, *wrong, *unkept, *unanswerable),
         }
     )
 
@@ -327,6 +344,17 @@ def _load_questions(folder: Path, configs: Configs) -> tuple[dict[str, Question]
         else:
             fitting[name] = question
     return fitting, mistakes
+
+
+def _load_keep_policy(path: Path) -> tuple[KeepPolicy | None, list[Mistake]]:
+    """What is kept of the store; None where the file is wrong."""
+    if not path.exists():
+        return KeepPolicy(), []
+    try:
+        document = Document(path)
+        return validated(KeepPolicy, document.data, document), []
+    except ConfigError as error:
+        return None, [Mistake(path=path, message=str(error))]
 
 
 def _load_nightly(path: Path, configs: Configs) -> tuple[Nightly, list[Mistake]]:

@@ -135,13 +135,21 @@ def _section_in(field: FieldInfo) -> type[Config] | None:
 
 
 def _section(model: type[Config], location: tuple) -> type[Config] | None:
-    for part in location:
+    parts = iter(location)
+    for part in parts:
         field = model.model_fields.get(part)
-        section = _section_in(field) if field else None
+        section = (_section_in(field) or _named_section(field, next(parts, None))) if field else None
         if section is None:
             return None
         model = section
     return model
+
+
+def _named_section(field: FieldInfo, name: str | None) -> type[Config] | None:
+    """One of the sections of a field that holds them by name."""
+    if name is None or get_origin(field.annotation) is not dict:
+        return None
+    return section_of(FieldInfo(annotation=get_args(field.annotation)[1]))
 
 
 def _field(model: type[Config], location: tuple) -> FieldInfo | None:

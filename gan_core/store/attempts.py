@@ -11,8 +11,9 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 NAME = r"(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-(?P<moment>[0-9a-f]+)-[0-9a-f]{8}"
 # What another host left, or a version without such names: nothing is written for so long by who is at it.
@@ -26,6 +27,8 @@ class Holder:
     """Who holds a lease. `since` and `heartbeat` are seconds since 1970 by the clock of `host`.
 
     `processes` names the set of processes that `pid` is counted in: two containers can share a host's name.
+    `reads` names the artefacts that the work stands on, as `Manifest.place` does; None where an earlier
+    version wrote the lease, which does not say.
     """
 
     owner: str
@@ -34,6 +37,7 @@ class Holder:
     pid: int
     since: float
     heartbeat: float
+    reads: tuple[str, ...] | None = None
 
     def __str__(self) -> str:
         since = datetime.datetime.fromtimestamp(self.since, datetime.UTC).isoformat(timespec="seconds")
@@ -43,8 +47,19 @@ class Holder:
     def read(cls, content: bytes | None) -> "Holder | None":
         """What a lease's file says; None where it is not whole."""
         with suppress(ValueError, TypeError):
-            return cls(**json.loads(content or b""))
+            return cls._of(json.loads(content or b""))
         return None
+
+    @classmethod
+    def _of(cls, told: dict[str, Any]) -> "Holder":
+        known = {one.name for one in fields(cls)}  # a later version may say more
+        reads = told.get("reads")
+        return cls(
+            **{
+                **{name: value for name, value in told.items() if name in known},
+                "reads": None if reads is None else tuple(reads),
+            }
+        )
 
     def is_gone(self) -> bool:
         """Whether it ran here and its process has ended; False where that cannot be known from here."""

@@ -8,12 +8,12 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
 from gan_core.errors import LeaseError, StoreError
 from gan_core.remedies import how_to_make
-from gan_core.store import Store
+from gan_core.store import Manifest, Store
 from gan_core.store.attempts import LEASE, Holder, process_namespace
 
 logger = logging.getLogger("gan_core")
@@ -34,6 +34,8 @@ class Lease:
     While another holds it, entering says so through `emit`, once a minute, and waits up to `wait` seconds (by
     default as long as the holder lives); then it raises `LeaseError`. A holder that was suspended for so long
     that another took over finds out by `check`, which is cheap enough for every step; `lost` is then set.
+
+    `reads` are the artefacts that the work stands on: while the lease is held, nobody clears them away.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Lease:
         fingerprint: str,
         emit: Callable[[str], None] = logger.info,
         *,
+        reads: Iterable[Manifest] = (),
         heartbeat: float = 10.0,
         stale_after: float = 60.0,
         wait: float = math.inf,
@@ -52,6 +55,7 @@ class Lease:
         self.heartbeat, self.stale_after, self.wait = heartbeat, stale_after, wait
         self.asset, self.partition, self.what = asset, partition, f"{asset}/{partition}"
         self.relative = "/".join(filter(None, (asset, partition, fingerprint)))
+        self.reads = tuple(sorted({manifest.place for manifest in reads}))
         self.lost = threading.Event()
         self.owner = uuid.uuid4().hex
         self.number = 0
@@ -158,7 +162,8 @@ class Lease:
         """Create the number after `previous` (0: none). False if another was quicker."""
         now = time.time()
         number = previous + 1
-        holder = Holder(self.owner, socket.gethostname(), process_namespace(), os.getpid(), now, now)
+        here = socket.gethostname(), process_namespace(), os.getpid()
+        holder = Holder(self.owner, *here, since=now, heartbeat=now, reads=self.reads)
         if not self.store.create(self._path(number), _encode(holder)):
             return False
         # Had `previous` meanwhile been given back, a new count may have begun that knows nothing of this.

@@ -82,6 +82,11 @@ class Manifest(BaseModel):
         return sha256_of_json([self.fingerprint, content])
 
     @property
+    def place(self) -> str:
+        """`<asset>/<partition>/<fingerprint>`: its folder in the store."""
+        return f"{self.asset}/{self.partition}/{self.fingerprint}"
+
+    @property
     def total_bytes(self) -> int:
         return sum(entry.size for entry in self.files.values())
 

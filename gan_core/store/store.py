@@ -29,7 +29,7 @@ from typing import Any
 import fsspec
 
 from gan_core.disks import disk_error, telling_of_disks
-from gan_core.durable import make_folder, replace_durably, sync_folder, sync_tree
+from gan_core.durable import make_folder, replace_durably, sync_file, sync_folder, sync_tree
 from gan_core.errors import DamagedError, GanError, StoreError
 from gan_core.places import default_folder
 from gan_core.remedies import how_to_make
@@ -148,7 +148,7 @@ class Store:
             return None
         path = self.address(f"{self.folder(asset, partition, fingerprint)}/{MANIFEST}")
         try:
-            return _manifest_of(text, asset, partition, fingerprint)
+            return manifest_of(text, asset, partition, fingerprint)
         except NewerFormat as error:
             raise DamagedError(
                 f"{path}: {error}: update gan-pipelines, or name another store with GAN_STORE"
@@ -167,7 +167,7 @@ class Store:
         if text is None:
             return None
         try:
-            key = _hash_in(text, "fingerprint")
+            key = pointed_to(text)
         except ValueError as error:
             raise DamagedError(
                 f"{self.address(f'{self.root}/{pointer}')} is damaged or was edited: {error}; "
@@ -212,11 +212,12 @@ class Store:
     def problems(self, manifest: Manifest, *, hashes: bool) -> list[str]:
         """What is wrong with an artefact's files, in words: empty if all are there with the right size
         (and, with `hashes`, the right content)."""
-        looked = (
-            self._problem(self.file_path(manifest, name), entry, hashes)
-            for name, entry in manifest.files.items()
-        )
+        looked = (self.problem(manifest, name, hashes=hashes) for name in manifest.files)
         return [problem for problem in looked if problem]
+
+    def problem(self, manifest: Manifest, name: str, *, hashes: bool) -> str | None:
+        """What is wrong with one file of an artefact, as `problems` says it."""
+        return self._problem(self.file_path(manifest, name), manifest.files[name], hashes)
 
     def local(self, manifest: Manifest, name: str, *, verify: bool = True) -> Path:
         """A local path of one file: the file itself in a local store, else a copy in the cache.
@@ -292,7 +293,7 @@ class Store:
             self._keep_files(manifest, attempt)
             if not force and (found := self.reuse(asset, partition, key)):
                 return found
-            self._publish(manifest)
+            self.publish(manifest)
             attempt.published = True
         self._remove_leftovers(manifest)
         return manifest
@@ -310,9 +311,39 @@ class Store:
             return None
         found.reused = True
         self._copy_manifest(found)
-        self._point_to(found)
+        self.point_to(found)
+        # Who clears old versions away takes the manifest first and then looks at the pointer: of two at once,
+        # one sees the other.
+        if self.read_bytes(f"{found.place}/{MANIFEST}") is None:
+            return None
         self._remove_leftovers(found)
         return found
+
+    def publish(self, manifest: Manifest, *, current: bool = True) -> None:
+        """Make an artefact be there whose files are in their places, durably, and remove what it replaces."""
+        folder = manifest.place
+        replaced = self._replaced(manifest.asset, manifest.partition, manifest.fingerprint)
+        self.write_atomically(f"{folder}/{MANIFEST_COPY}", manifest.to_json())
+        self.write_atomically(f"{folder}/{MANIFEST}", manifest.to_json())
+        if current:
+            self.point_to(manifest)
+        if replaced:
+            kept = {entry.path for entry in manifest.files.values()}
+            unneeded = {entry.path for entry in replaced.files.values()} - kept
+            for name in (_top_names(replaced) - _top_names(manifest)) | unneeded:
+                self.remove(f"{folder}/{name}")
+
+    def point_to(self, manifest: Manifest) -> None:
+        """Make it the current artefact of its partition. The pointer's time says since when it is, so it is
+        written only where it says something else."""
+        relative = f"{manifest.asset}/{manifest.partition}/{CURRENT}"
+        pointer = json.dumps({"fingerprint": manifest.fingerprint}).encode()
+        if self.read_bytes(relative) != pointer:
+            self.write_atomically(relative, pointer)
+        elif self.is_local:
+            with self._telling("written", OSError):  # who wrote it may have been killed before it did so
+                sync_file(f"{self.root}/{relative}")
+                sync_folder(os.path.dirname(f"{self.root}/{relative}"))
 
     def begin_again(self, asset: str, partition: str, fingerprint: str) -> None:
         """Note that the artefact is to be made anew by attempts that go on from one another.
@@ -508,7 +539,7 @@ class Store:
         folder = f"{asset}/{partition}/{key}"
         text = self.read_bytes(f"{folder}/{MANIFEST_COPY}")
         try:
-            manifest = _manifest_of(text or b"", asset, partition, key)
+            manifest = manifest_of(text or b"", asset, partition, key)
         except ValueError:
             return None
         if self.problems(manifest, hashes=True):
@@ -521,18 +552,6 @@ class Store:
             logger.warning("%s is damaged or was edited (%s): its copy is read: %s", path, damage, error)
         return manifest
 
-    def _publish(self, manifest: Manifest) -> None:
-        folder = f"{manifest.asset}/{manifest.partition}/{manifest.fingerprint}"
-        replaced = self._replaced(manifest.asset, manifest.partition, manifest.fingerprint)
-        self.write_atomically(f"{folder}/{MANIFEST_COPY}", manifest.to_json())
-        self.write_atomically(f"{folder}/{MANIFEST}", manifest.to_json())
-        self._point_to(manifest)
-        if replaced:
-            kept = {entry.path for entry in manifest.files.values()}
-            unneeded = {entry.path for entry in replaced.files.values()} - kept
-            for name in (_top_names(replaced) - _top_names(manifest)) | unneeded:
-                self.remove(f"{folder}/{name}")
-
     def _remove_leftovers(self, manifest: Manifest) -> None:
         """What attempts at this artefact left that were killed, and what they would have gone on from."""
         of_partition = f"{manifest.asset}/{manifest.partition}"
@@ -544,18 +563,18 @@ class Store:
                     self._sync_folders(manifest)  # who wrote it may have been killed before it did so
             for name in names:
                 finished = name in (CHECKPOINTS, FORCED)
-                if finished or (name not in _top_names(manifest) and self._is_left(f"{of_artefact}/{name}")):
+                if finished or (name not in _top_names(manifest) and self.is_left(f"{of_artefact}/{name}")):
                     self.remove(f"{of_artefact}/{name}")
             for name in self.list_names(of_partition):
                 ours = attempts.LEASE.fullmatch(name) or name.startswith(f".{CURRENT}.")
-                if ours and self._is_left(f"{of_partition}/{name}"):
+                if ours and self.is_left(f"{of_partition}/{name}"):
                     self.remove(f"{of_partition}/{name}")
         except StoreError as error:
             logger.warning("what earlier attempts at %s left stays there: %s", of_partition, error)
         if not self.is_local:
             _remove_abandoned(self._local_attempts, begins=re.escape(f"{manifest.asset}-"))
 
-    def _is_left(self, relative: str) -> bool:
+    def is_left(self, relative: str) -> bool:
         """Whether it is of an attempt, and that attempt was killed."""
         name = relative.rsplit("/", 1)[-1]
         match = OF_AN_ATTEMPT.fullmatch(name)
@@ -605,10 +624,6 @@ class Store:
         while folder != Path(self.root).parent:
             sync_folder(folder)
             folder = folder.parent
-
-    def _point_to(self, manifest: Manifest) -> None:
-        pointer = json.dumps({"fingerprint": manifest.fingerprint}).encode()
-        self.write_atomically(f"{manifest.asset}/{manifest.partition}/{CURRENT}", pointer)
 
     def _problem(self, path: str, entry: FileEntry, hashes: bool) -> str | None:
         """What is wrong with one file; that a remote one cannot be read is raised, as it may pass."""
@@ -671,13 +686,18 @@ class _Attempt:
     published: bool = False
 
 
-def _manifest_of(text: bytes, asset: str, partition: str, fingerprint: str) -> Manifest:
+def manifest_of(text: bytes, asset: str, partition: str, fingerprint: str) -> Manifest:
     """Raises `ValueError` for what is not this artefact's manifest."""
     manifest = Manifest.from_json(text)
     found = f"{manifest.asset}/{manifest.partition}/{manifest.fingerprint}"
     if found != f"{asset}/{partition}/{fingerprint}":
         raise ValueError(f"it is the manifest of {found}")
     return manifest
+
+
+def pointed_to(pointer: bytes) -> str:
+    """The fingerprint that a `current.json` names; `ValueError` where it names none."""
+    return _hash_in(pointer, "fingerprint")
 
 
 def _hash_in(text: bytes, name: str) -> str:
@@ -725,7 +745,12 @@ def _describe_files(attempt: _Attempt, not_counting: set[str]) -> dict[str, File
 
 def _create_local(path: Path, content: bytes) -> None:
     make_folder(path.parent)
-    with open(path, "xb", buffering=0) as file:
+    try:
+        file = open(path, "xb", buffering=0)  # noqa: SIM115
+    except FileNotFoundError:  # its folder was empty, and removed
+        make_folder(path.parent)
+        file = open(path, "xb", buffering=0)  # noqa: SIM115
+    with file:
         try:
             file.write(content)
         except OSError:

@@ -143,7 +143,8 @@ class Training:
     def lead(self) -> Manifest:
         """Train and publish, unless the artefact is there; no other process does so meanwhile."""
         began = False
-        with Lease(self.store, *self.artefact, self.listeners.emit, wait=WAIT_SECONDS) as lease:
+        reads = filter(None, (self.task.shards, self.task.classifier))
+        with Lease(self.store, *self.artefact, self.listeners.emit, reads=reads, wait=WAIT_SECONDS) as lease:
             self._begin_again()
 
             def build(work: Build) -> None:

@@ -123,6 +123,8 @@ def test_a_declaration_is_an_asset_with_all_that_it_says(project, journal):
     assert made.metadata["brightness"].value == 0.25
     assert made.metadata["picture"].value == "a picture"
     assert made.metadata["reused"].value is False
+    assert made.metadata["bytes_stored"].value == manifest.total_bytes > 0
+    assert made.metadata["reused"].value is False
     (check,) = result.get_asset_check_evaluations()
     assert (check.check_name, check.passed) == ("is_bright", False)
     assert check.description == "1 of 1 do not pass: plain"

@@ -89,6 +89,15 @@ def test_a_wrong_nightly_list_is_a_mistake_like_another(tmp_path):
     assert not definitions.schedules
 
 
+def test_a_wrong_policy_for_the_store_is_a_mistake_like_another(tmp_path):
+    configs(tmp_path)
+    (tmp_path / "configs" / "store.yaml").write_text("keep: {days: soon}\n")
+    definitions = build_definitions(load_configs(tmp_path / "configs"))
+    evaluation = evaluation_in(look(definitions))
+    assert not evaluation.passed
+    assert "store.yaml:1: `keep.days` is 'soon'" in evaluation.metadata["left_out"].value
+
+
 def test_definitions_load_without_a_single_dataset(tmp_path):
     for folder in ("datasets", "experiments"):
         (tmp_path / "configs" / folder).mkdir(parents=True)

@@ -13,6 +13,7 @@ from gan_core.cli.commands import (
     report,
     sample,
     shard,
+    store,
     train,
     verify,
 )
@@ -20,5 +21,5 @@ from gan_core.cli.commands.looking import check, devices, list, status, watch
 
 COMMANDS = (
     *(list, status, check, watch, devices, new, shard, reference, train, sample, evaluate, analyse, compare),
-    *(leaderboard, report, play, export, verify),
+    *(leaderboard, report, play, export, verify, store),
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gan_core.config import default_config_folder, load_configs, load_experiments
+from gan_core.config import Keep, KeepPolicy, default_config_folder, load_configs, load_experiments
 from gan_core.errors import ConfigError
 from tests.small_configs import DATASET, EXPERIMENT, mistakes, text_of
 
@@ -218,3 +218,39 @@ def test_of_many_mistakes_the_first_are_told_and_the_others_counted(folder):
     lines = mistakes(folder).splitlines()
     assert len(lines) == 21
     assert lines[-1] == "… and 80 more mistakes"
+
+
+def test_what_is_kept_of_the_store_is_read_with_the_rest(folder):
+    assert load_configs(folder).keep_policy == KeepPolicy(keep=Keep(versions=1, days=30), unfinished_days=30)
+    text = "keep: {versions: 2, days: 7}\nassets:\n  samples: {versions: 0}\nunfinished_days: 3\n"
+    (folder / "store.yaml").write_text(text)
+    policy = load_configs(folder).keep_policy
+    assert policy.of("trained_gan") == Keep(versions=2, days=7)
+    assert policy.of("samples") == Keep(versions=0, days=30)
+    assert policy.unfinished_days == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (
+            "keep:\n  versions: -1\n",
+            "store.yaml:2: `keep.versions` is -1: input should be greater than or equal",
+        ),
+        ("assets:\n  sampels: {}\n", "store.yaml:2: no asset is named `sampels`; did you mean `samples`?"),
+        (
+            "assets:\n  samples: {dayz: 1}\n",
+            "store.yaml:2: unknown key `assets.samples.dayz`, did you mean `assets",
+        ),
+        ("unfinished_days: soon\n", "store.yaml:1: `unfinished_days` is 'soon'"),
+        ("keep: [", "store.yaml"),
+    ],
+)
+def test_a_wrong_policy_leaves_the_rest_and_is_not_replaced_by_the_default(folder, content, told):
+    (folder / "store.yaml").write_text(content)
+    configs = load_configs(folder)
+    assert list(configs.experiments) == ["first"]
+    assert told in text_of(configs)
+    assert [mistake.path.name for mistake in configs.mistakes] == ["store.yaml"]
+    with pytest.raises(ConfigError, match="nothing is cleared away until this is mended:\n.*store.yaml"):
+        _ = configs.keep_policy

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from gan_core.errors import LeaseError
-from gan_core.store import Store
+from gan_core.store import Manifest, Store
 from gan_core.store import lease as lease_module
+from gan_core.store.attempts import Holder
 from gan_core.store.lease import Lease
 
 KEY = "a" * 64
@@ -71,6 +72,28 @@ def test_it_names_its_holder_beats_and_is_given_back(store):
         wait_until(lambda: json.loads(store.read_bytes(f"{FOLDER}/{name}"))["heartbeat"] > first["heartbeat"])
         assert not held.lost.is_set()
     assert leases(store) == []
+
+
+def test_it_says_what_its_work_reads(store):
+    shards, classifier = (
+        Manifest(asset=asset, partition="p", fingerprint="a" * 64, code_version="1", config={}, inputs={})
+        for asset in ("image_shards", "classifier")
+    )
+    with make(store, reads=[shards, classifier, shards]) as held:
+        (name,) = leases(store)
+        first = Holder.read(store.read_bytes(f"{FOLDER}/{name}"))
+        assert first.reads == (classifier.place, shards.place)
+        wait_until(lambda: Holder.read(store.read_bytes(f"{FOLDER}/{name}")).heartbeat > first.heartbeat)
+        assert Holder.read(store.read_bytes(f"{FOLDER}/{name}")).reads == first.reads
+        assert held.reads == first.reads
+
+
+def test_one_of_an_earlier_version_does_not_say_what_it_reads_and_a_later_one_may_say_more(store):
+    with make(store) as held:
+        content = json.loads(store.read_bytes(f"{FOLDER}/{leases(store)[0]}"))
+    assert Holder.read(json.dumps({**content, "more": 1}).encode()).owner == held.owner
+    assert content.pop("reads") == []
+    assert Holder.read(json.dumps(content).encode()).reads is None
 
 
 def test_it_is_given_back_after_an_exception(store):

@@ -22,6 +22,7 @@ from gan_core.config import Dataset, Experiment
 from gan_core.device_leases import device_states
 from gan_core.errors import ConfigError, TrainingError
 from gan_core.evaluation.in_training import InTrainingEvaluation
+from gan_core.housekeeping.contents import scan
 from gan_core.sampling import untrained_generator
 from gan_core.store import Manifest, Store
 from gan_core.training import engine as engine_module
@@ -84,6 +85,17 @@ def checkpoint_folder(store: Store, experiment: Experiment, shards: Manifest) ->
 
 
 # --- the artefact -----------------------------------------------------------------------------------------
+
+
+def test_while_it_trains_what_it_reads_is_known_to_be_in_use(store, make_shards, make_experiment, dataset):
+    experiment, shards = make_experiment(), make_shards(store)
+    read: set[tuple[str, ...]] = set()
+
+    def look(line: str) -> None:
+        read.update(lease.holder.reads for lease in scan(store).leases)
+
+    train_gan(store, experiment, dataset, shards, emit=look)
+    assert read == {(shards.place,)}
 
 
 def test_artefact(store, make_shards, make_experiment, dataset):

@@ -52,10 +52,12 @@ def check(
 
 def _folder_of(path: Path) -> Path:
     """The configuration folder that a file belongs to."""
+    from gan_core.config import NIGHTLY_FILE, STORE_FILE
+
     folder = path.resolve().parent
     if not path.exists():
         raise ConfigError(f"{path} is not there: name a file of a configuration folder")
-    if path.name == "nightly.yaml":
+    if path.name in (NIGHTLY_FILE, STORE_FILE):
         return folder
     if folder.name not in KINDS:
         raise ConfigError(
