@@ -1,9 +1,10 @@
-"""A training in several processes, on several GPUs: started by the step, speaking through Dagster Pipes."""
+"""A training in processes of its own, on several GPUs or by another machine's scheduler: started by the step,
+speaking through Dagster Pipes."""
 
 import json
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from assets.observation import observe
 from gan_core.device_leases import environment_of, leased_devices
 from gan_core.errors import GanError, TrainingError
 from gan_core.store import Manifest, Store
-from gan_core.training.processes.launch import run_ranks
+from gan_core.training.processes.launch import run_ranks, training_command
 from gan_core.training.task import TrainingTask
 
 RANK_MODULE = "assets.training_rank"
@@ -33,9 +34,9 @@ def train_in_processes(
     task.check(processes)
     if not task.force and (found := task.step.reuse(store)):
         return found
-    name = task.experiment.name
+    name, command = task.experiment.name, training_command(processes)
     with (
-        leased_devices(processes, f"trained_gan of `{name}`", context.log.info) as devices,
+        _devices(processes, name, command, context) as devices,
         tempfile.TemporaryDirectory(prefix="observations-") as folder,
         dg.open_pipes_session(
             context=context,
@@ -50,12 +51,19 @@ def train_in_processes(
     ):
         try:
             told = session.get_bootstrap_env_vars() | environment_of(devices)
-            run_ranks(name, ["-m", RANK_MODULE], processes, told)
+            run_ranks(name, ["-m", RANK_MODULE], processes, told, command)
         except GanError as error:
             raise TrainingError(
                 f"the training of `{name}` in {processes} processes failed: {error}"
             ) from error
     return store.require("trained_gan", name)
+
+
+def _devices(processes: int, name: str, command: list[str], context: dg.AssetExecutionContext):
+    """The GPUs of this machine; none where a command gives the training its own."""
+    if command:
+        return nullcontext([])
+    return leased_devices(processes, f"trained_gan of `{name}`", context.log.info)
 
 
 class _Reader(dg.PipesTempFileMessageReader):

@@ -14,7 +14,7 @@ from gan_core import steps
 from gan_core.evaluation.judging.verdicts import HEALTHY
 from gan_core.leaderboard.verdicts import verdict_markdown, verdict_text
 from gan_core.store import Manifest
-from gan_core.training.processes.launch import number_of_processes
+from gan_core.training.processes.launch import number_of_processes, training_command
 from gan_core.training.task import TrainingTask
 
 
@@ -111,7 +111,7 @@ def trained_gan(run: StepRun) -> Manifest:
     it runs; a run that was stopped or killed goes on from its last checkpoint."""
     task = _task(run)
     processes = number_of_processes(run.config.processes)
-    if processes > 1:
+    if processes > 1 or training_command(processes):
         return train_in_processes(run.context, run.store, task, processes)
     from gan_core.training.train import run_training
 

@@ -38,8 +38,8 @@ def failure(result) -> str:
     return event.event_specific_data.error.to_string()
 
 
-def processes_started(result) -> bool:
-    return any("[pipes]" in (event.message or "") for event in result.all_events)
+def processes_started(project, result) -> bool:
+    return any("[pipes]" in record.message for record in project.instance.all_logs(result.run_id))
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_the_same_asset_trains_in_two_processes(project, three_devices, monkeypa
     )
     assert materialise(project, PREPARED, DATASET["name"]).success
     result = materialise(project, ["trained_gan"], "plain", processes=2, observe_seconds=0.5)
-    assert result.success
+    assert result.success and processes_started(project, result)
     manifest = project.store.require("trained_gan", "plain")
     assert manifest.details["processes"] == 2
     assert had == [["trained_gan of `plain`"] * 2 + [None]]  # each process has its own
@@ -83,11 +83,11 @@ def test_no_process_is_started_where_there_is_nothing_to_train(project, monkeypa
     again = materialise(project, ["trained_gan"], "plain")
     (event,) = again.asset_materializations_for_node("trained_gan")
     assert event.metadata["reused"].value is True
-    assert not processes_started(again)
+    assert not processes_started(project, again)
 
     odd = materialise(project, ["trained_gan"], "odd")
     assert "batch_size 49 cannot be shared evenly by 2 processes" in failure(odd)
-    assert not processes_started(odd)
+    assert not processes_started(project, odd)
 
 
 # --- ends -------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from gan_core.errors import ConfigError
 from gan_core.signals import stopping
-from gan_core.training.processes.launch import FOLDER, LAUNCHER, is_rank
+from gan_core.training.processes.launch import FOLDER, LAUNCHER, is_rank, was_launched
 from gan_core.training.processes.liveness import Liveness, seconds_of_silence
 from gan_core.training.processes.ranks import Ranks, wait_by
 
@@ -41,11 +41,12 @@ def joined(device: str | None = None) -> Iterator[Ranks]:
 
     Raises `ConfigError` where there are more processes than GPUs, and for a wrong GAN_RANK_TIMEOUT.
     """
+    if is_rank() or was_launched():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _interrupt_once)
     if not is_rank():
         yield Ranks()
         return
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt_once)
     launcher = int(os.environ.get(LAUNCHER) or os.getppid())
     threading.Thread(target=_end_with, args=(launcher,), name="launcher", daemon=True).start()
     silence, backend = seconds_of_silence(), _choose_backend(device)

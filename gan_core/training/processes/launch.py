@@ -4,16 +4,18 @@ On several machines torchrun does this. Its processes meet at a port that is ope
 machine, so it is not used where there is one.
 """
 
+import ctypes
 import json
 import math
 import os
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,8 @@ from gan_core.errors import ConfigError, GanError, LostRankError, TrainingError
 from gan_core.remedies import how_to_make
 
 PROCESSES = "GAN_PROCESSES"
+# What stands before the command of a training of one process: `srun --gres=gpu:1`, say.
+COMMAND = "GAN_TRAINING_COMMAND"
 # What a process is told of those that it was started with: the folder where they meet, and who started them.
 FOLDER, LAUNCHER = "GAN_RANKS_FOLDER", "GAN_RANKS_LAUNCHER"
 PACKAGES = Path(__file__).resolve().parents[3]
@@ -42,15 +46,40 @@ def number_of_processes(configured: int | None) -> int:
     raise ConfigError(f"{source} is `{given}`: give the number of processes of a training, 1 or more")
 
 
+def training_command(processes: int) -> list[str]:
+    """What GAN_TRAINING_COMMAND says, as words; none by default.
+
+    Raises `ConfigError` where it cannot be read, and for several processes, which it does not start together.
+    """
+    try:
+        words = shlex.split(os.environ.get(COMMAND) or "")
+    except ValueError as error:
+        given = os.environ[COMMAND]
+        raise ConfigError(f"the environment variable {COMMAND} is `{given}`: {error}") from error
+    if words and processes > 1:
+        raise ConfigError(
+            f"a training in {processes} processes cannot be started by {COMMAND} (`{' '.join(words)}`): "
+            "train in one process, or start torchrun by it, without Dagster"
+        )
+    return words
+
+
 def is_rank() -> bool:
     """Whether this process is one of several, started by `run_ranks` or by torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def run_ranks(
-    experiment: str, arguments: list[str], processes: int, environment: Mapping[str, str] | None = None
+    experiment: str,
+    arguments: list[str],
+    processes: int,
+    environment: Mapping[str, str] | None = None,
+    command: Sequence[str] = (),
 ) -> None:
     """`python ARGUMENTS` as `processes` processes that train `experiment` together, until all have ended.
+
+    `command` stands before it: a program that runs it, elsewhere perhaps, passes signals on to it and ends as
+    it does.
 
     They meet at a file, and listen on the loopback interface only. An interrupt of the calling thread goes on
     to all of them; they stop at the same step and save a checkpoint. So they do, within a second, where this
@@ -59,19 +88,23 @@ def run_ranks(
     Raises the `GanError` of the process that failed, `TrainingError` for one that was killed, and
     `KeyboardInterrupt` where one was interrupted.
     """
+    stop = signal.SIGTERM if command else signal.SIGINT  # which srun would ask for twice
     with tempfile.TemporaryDirectory(prefix="ranks-") as folder:
         common = {**os.environ, **_environment(folder, processes), **(environment or {})}
         started: list[subprocess.Popen] = []
         try:
             for rank in range(processes):
-                started.append(_start(arguments, {**common, "RANK": str(rank), "LOCAL_RANK": str(rank)}))
+                own = {**common, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+                started.append(
+                    _start([*command, sys.executable, *arguments], own, ends_with_us=bool(command))
+                )
             _watch(started, folder)
         except BaseException as interrupt:
-            _end(started, folder)
+            _end(started, folder, stop)
             _add_notes(interrupt, folder, processes)
             raise
         ended = [_Ended(rank, process.poll(), folder) for rank, process in enumerate(started)]
-        _end(started, folder)
+        _end(started, folder, stop)
         failed = [one for one in ended if one.status]
         if failed:
             raise min(failed, key=_Ended.order).error(experiment, processes)
@@ -124,15 +157,30 @@ def _loopback() -> str:
     return addresses[socket.AF_INET, "127.0.0.1"]
 
 
-def _start(arguments: list[str], environment: dict[str, str]) -> subprocess.Popen:
-    # In a session of its own: Ctrl-C in a terminal reaches this process, which passes it on.
-    return subprocess.Popen(
-        [sys.executable, *arguments],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-        pass_fds=held_locks(),
-    )
+def _start(words: list[str], environment: dict[str, str], ends_with_us: bool) -> subprocess.Popen:
+    # In a session of its own: Ctrl-C in a terminal reaches this process, which passes it on. Python's
+    # processes see for themselves that this one is gone; other programs are sent a signal.
+    try:
+        return subprocess.Popen(
+            words,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=held_locks(),
+            preexec_fn=_end_with_parent if ends_with_us else None,
+        )
+    except OSError as error:
+        raise ConfigError(
+            f"the training cannot be started by {COMMAND}, `{words[0]}`: {error.strerror}; mend that, or "
+            "unset it"
+        ) from error
+
+
+def _end_with_parent() -> None:
+    """Linux: SIGTERM to this process once its parent is gone."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl:
+        prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def _watch(started: list[subprocess.Popen], folder: str) -> None:
@@ -153,13 +201,13 @@ def _watch(started: list[subprocess.Popen], folder: str) -> None:
         time.sleep(LOOK_SECONDS)
 
 
-def _end(started: list[subprocess.Popen], folder: str) -> None:
-    """Interrupt those that are left, and wait until they have saved and ended; kill one that was given up.
-    Interrupts that follow the first one change nothing."""
+def _end(started: list[subprocess.Popen], folder: str, stop: signal.Signals) -> None:
+    """Interrupt those that are left, by the signal `stop`, and wait until they have saved and ended; kill one
+    that was given up. Interrupts that follow the first one change nothing."""
     given_up = [_told(folder, rank).get("silent") for rank in range(len(started))]
     alive = [process for process in started if process.poll() is None]
     for process in alive:
-        process.send_signal(signal.SIGKILL if started.index(process) in given_up else signal.SIGINT)
+        process.send_signal(signal.SIGKILL if started.index(process) in given_up else stop)
     until = time.monotonic() + STOP_SECONDS
     while any(process.poll() is None for process in alive):
         with suppress(BaseException):
