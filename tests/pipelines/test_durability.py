@@ -32,9 +32,10 @@ FINITE = {**ENDLESS, "name": "finite", "length": {"images": 60_000}}
 
 
 class World:
-    """A DAGSTER_HOME with the shipped dagster.yaml, a store with shards, and the processes of a test."""
+    """A DAGSTER_HOME with the shipped dagster.yaml and more settings, a store with shards, and the processes
+    of a test."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, more: dict | None = None):
         self.folder, self.processes = folder, []
         self.configs_folder, self.home = folder / "configs", folder / "home"
         write_config(self.configs_folder, {**DATASET, "limit": 100})
@@ -42,6 +43,7 @@ class World:
         self.home.mkdir()
         settings = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text())
         settings["run_monitoring"] |= {"poll_interval_seconds": 1, "free_slots_after_run_end_seconds": 1}
+        settings |= more or {}
         (self.home / "dagster.yaml").write_text(yaml.safe_dump(settings))
         self.instance = dg.DagsterInstance.from_config(str(self.home))
         self.environment = {
@@ -91,9 +93,9 @@ class World:
             *("dagster", "job", "launch", "-w", "workspace.yaml", "-j", "run_experiment", "-o", steps),
             *("--tags", json.dumps({"dagster/partition": experiment})),
         )
-        assert launching.wait(90) == 0, (self.folder / "log.txt").read_text()
+        assert launching.wait(600) == 0, (self.folder / "log.txt").read_text()
 
-    def wait(self, what: str, condition: Callable, seconds: float = 90):
+    def wait(self, what: str, condition: Callable, seconds: float = 300):
         """What `condition` returns once it is true."""
         deadline = time.monotonic() + seconds
         while not (found := condition()):
