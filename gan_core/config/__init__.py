@@ -1,4 +1,5 @@
-"""The schema of the YAML files in `configs/`: datasets, experiments, grids of experiments, questions.
+"""The schema of the YAML files in `configs/`: datasets, experiments, grids of experiments, sweeps,
+questions.
 
 Everything is validated before any work starts. A wrong file raises one `ConfigError` that lists each
 mistake with its file, its line, the value found and what would be right. This package imports neither torch
@@ -21,6 +22,7 @@ from gan_core.config.loading import (
     Nightly,
     default_config_folder,
     load_configs,
+    trial_maker,
 )
 from gan_core.config.mistakes import unknown
 from gan_core.config.networks import Architecture, Latent, Output
@@ -29,6 +31,7 @@ from gan_core.config.optimizers import OPTIMIZERS, Optimizer, Optimizers, foreig
 from gan_core.config.questions import Question
 from gan_core.config.schedules import Cosine, Schedules
 from gan_core.config.starters import write_starter
+from gan_core.config.sweeps import Sweep
 
 __all__ = [
     "OPTIMIZERS",
@@ -55,6 +58,7 @@ __all__ = [
     "Schedules",
     "SourceConfig",
     "Split",
+    "Sweep",
     "config_changes",
     "default_config_folder",
     "foreign_settings",
@@ -62,6 +66,7 @@ __all__ = [
     "load_experiments",
     "recorded_experiment",
     "require_same_configuration",
+    "trial_maker",
     "unknown",
     "write_starter",
 ]
