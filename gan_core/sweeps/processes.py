@@ -43,11 +43,17 @@ def serve(run: Callable[[list[str]], str | None]) -> int:
     """Take jobs until there are no more; the exit status. `run` makes one, of its words, and gives None or
     why it failed; what is interrupted raises `KeyboardInterrupt`."""
     jobs: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    threading.Thread(target=_read_jobs, args=(jobs,), name="jobs", daemon=True).start()
-    with os.fdopen(int(os.environ.pop(ANSWERS)), "w") as answers:
-        while (line := jobs.get()) is not None:
-            status, reason = _carried_out(run, json.loads(line))
-            print(json.dumps({"status": status, "reason": reason}), file=answers, flush=True)
+    busy = threading.Event()
+    threading.Thread(target=_read_jobs, args=(jobs, busy), name="jobs", daemon=True).start()
+    try:
+        with os.fdopen(int(os.environ.pop(ANSWERS)), "w") as answers:
+            while (line := jobs.get()) is not None:
+                busy.set()
+                status, reason = _carried_out(run, json.loads(line))
+                busy.clear()
+                print(json.dumps({"status": status, "reason": reason}), file=answers, flush=True)
+    except (BrokenPipeError, KeyboardInterrupt):  # nobody waits for the answer, or it is too late to stop
+        return INTERRUPTED
     return DONE
 
 
@@ -62,13 +68,13 @@ def _carried_out(run: Callable[[list[str]], str | None], words: list[str]) -> tu
     return (FAILED, reason) if reason else (DONE, "")
 
 
-def _read_jobs(jobs: queue.SimpleQueue) -> None:
+def _read_jobs(jobs: queue.SimpleQueue, busy: threading.Event) -> None:
     """Hand on what is to be done; where nobody is left who wants it, interrupt what is being done."""
     with open(0, closefd=False) as words:
         for line in words:
             jobs.put(line)
     jobs.put(None)
-    while True:
+    while busy.wait():
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         time.sleep(AGAIN_SECONDS)
 
