@@ -176,7 +176,9 @@ def _carry_out(configs: "Configs", name: str) -> int:
     for trial, reason in result.failed.items():
         print(f"FAILED {trial}: {reason}", file=sys.stderr)
     show(*sweep_parts(result, manifest))
-    print(f"\npage: {store.address(f'{store.root}/report/{sweep_path(name)}')}")
+    page = f"{store.root}/report/{sweep_path(name)}"
+    if store.reading.exists(page):
+        print(f"\npage: {store.address(page)}")
     return 1 if result.failed else 0
 
 
