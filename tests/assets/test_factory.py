@@ -97,7 +97,7 @@ def logged(run: StepRun) -> list[str]:
 def materialize(project, *assets: str, force: bool = False) -> dg.ExecuteInProcessResult:
     partitions = partitions_of(project.configs)
     definitions = asset_definitions(
-        partitions.datasets, partitions.experiments, partitions.dataset_of_experiment
+        partitions.datasets, partitions.experiments, partitions.sweeps, partitions.dataset_of_experiment
     )
     return dg.materialize(
         definitions,
@@ -131,7 +131,10 @@ def test_a_declaration_is_an_asset_with_all_that_it_says(project, journal):
     (swatch,) = (
         item
         for item in asset_definitions(
-            partitions.datasets, partitions.experiments, partitions.dataset_of_experiment
+            partitions.datasets,
+            partitions.experiments,
+            partitions.sweeps,
+            partitions.dataset_of_experiment,
         )
         if item.key.to_user_string() == "swatch"
     )
