@@ -29,6 +29,7 @@ from gan_core.config.trials import (
 )
 from gan_core.config.yaml_files import Document, shown
 from gan_core.errors import ConfigError
+from gan_core.evaluation.metrics import chosen_metrics
 from gan_core.models.architectures import ARCHITECTURES
 from gan_core.places import default_folder
 
@@ -394,6 +395,12 @@ def _checked_maker(
         )
     lines = [f"{document.at('space', key)}: {text}" for key, text in _not_searched(sweep)]
     maker = _maker(configs, sweep, documents[sweep.base])
+    measured = chosen_metrics(maker.dataset.evaluation.metrics)
+    if not any(sweep.figure in metric.figures for metric in measured.values()):
+        lines.append(
+            f"{document.at('figure')}: `{sweep.figure}` is not measured on dataset `{maker.dataset.name}`: "
+            "name its metric in evaluation.metrics there, or choose another figure"
+        )
     for values in sweep.corners() if not lines else ():
         try:
             corner = maker.make(sweep.trial_name(0), values, document)

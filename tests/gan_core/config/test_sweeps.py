@@ -171,6 +171,15 @@ def test_of_a_large_space_each_value_is_validated(folder):
     assert len(mistakes(folder).splitlines()) == len(keys)
 
 
+def test_a_figure_that_the_dataset_does_not_measure_is_refused(folder):
+    dataset = folder / "datasets" / "tiny.yaml"
+    dataset.write_text(dataset.read_text() + "evaluation: {metrics: [fid]}\n")
+    sweep(folder, SWEEP + "figure: recall\n")
+    assert "search.yaml:7: `recall` is not measured on dataset `tiny`: name its metric" in mistakes(folder)
+    sweep(folder, SWEEP + "figure: fid\n")
+    assert mistakes(folder) == ""
+
+
 def test_a_grid_has_as_many_trials_as_combinations(folder):
     space = "{architecture.width: {choices: [4, 8]}, latent.size: {choices: [2, 3, 4]}}"
     sweep(folder, f"name: search\nbase: first\nsampler: grid\nspace: {space}\n")
