@@ -13,14 +13,14 @@ from typing import Any, Literal
 import dagster as dg
 from tabulate import tabulate
 
-from gan_core.config import Configs, Dataset, Experiment
+from gan_core.config import Configs, Dataset, Experiment, Sweep
 from gan_core.config.yaml_files import as_yaml, shown
 from gan_core.evaluation.figures import escape_markdown
 from gan_core.secrets import hidden, masked_in
 
-PartitionSet = Literal["datasets", "experiments"]
+PartitionSet = Literal["datasets", "experiments", "sweeps"]
 # Where the partitions of each set are described: the first asset that is made of the configuration.
-DESCRIBED = {"datasets": "raw_images", "experiments": "trained_gan"}
+DESCRIBED = {"datasets": "raw_images", "experiments": "trained_gan", "sweeps": "sweep"}
 
 DESCRIPTION_WIDTH = 120
 AT_ONCE = 100
@@ -28,13 +28,17 @@ AT_ONCE = 100
 
 def tags_of(configs: Configs, kind: PartitionSet, name: str) -> dict[str, str]:
     """What a partition's runs are filtered by: of an experiment its dataset, architecture, objective and
-    seed, and what its grid varies, by dotted key; of a dataset its name. Nothing of an unknown partition."""
+    seed, and what its grid or sweep varies, by dotted key; of a dataset or a sweep its name. Nothing of an
+    unknown partition."""
     if name not in getattr(configs, kind):
         return {}
     if kind == "datasets":
         return {"dataset": name}
+    if kind == "sweeps":
+        return {"sweep": name}
     experiment = configs.experiment(name)
     return {
+        **({"sweep": configs.sweep_of[name]} if name in configs.sweep_of else {}),
         "dataset": experiment.dataset,
         "architecture": experiment.architecture.name,
         "objective": experiment.objective.name,
@@ -49,7 +53,7 @@ def description_of(configs: Configs, kind: PartitionSet, name: str) -> dict[str,
     `configuration` has what is not the default, `configuration_in_full` every key. The secrets of URLs are
     hidden.
     """
-    item: Dataset | Experiment = getattr(configs, kind)[name]
+    item: Dataset | Experiment | Sweep = getattr(configs, kind)[name]
     words = {"description": hidden(item.description)} if item.description else {}
     file = configs.files.get(f"{kind}/{name}")
     place = {"file": dg.MetadataValue.path(shown(file))} if file else {}
@@ -109,5 +113,5 @@ def _yaml(content: dict[str, Any]) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(f"```yaml\n{as_yaml(masked_in(content))}```")
 
 
-def _digest(item: Dataset | Experiment) -> str:
+def _digest(item: Dataset | Experiment | Sweep) -> str:
     return hashlib.sha256(json.dumps(item.model_dump(mode="json")).encode()).hexdigest()[:12]

@@ -54,9 +54,13 @@ class StepRun:
 
     @property
     def dataset(self) -> Dataset:
-        """The dataset of the partition, or the one of the partition's experiment."""
+        """The dataset of the partition, or the one of the partition's experiment or sweep."""
         if self.declaration.partitions == "datasets":
             return self.configs.dataset(self.partition)
+        if self.declaration.partitions == "sweeps":
+            return self.configs.dataset(
+                self.configs.experiment(self.configs.sweep(self.partition).base).dataset
+            )
         return self.configs.dataset(self.experiment.dataset)
 
     @property
@@ -151,10 +155,10 @@ def declare(
 ) -> Callable[[Callable[[StepRun], Manifest]], Callable[[StepRun], Manifest]]:
     """Declare the asset that the decorated function makes; its docstring is the description in the UI.
 
-    `partitions`: one partition per dataset, per experiment, or none. `group`: by default the partitions',
-    else `results`. `deps`: the assets that it reads; those of an experiment's dataset are found. `step`:
-    what decides the artefact, without importing torch; without it the body itself sees whether there is
-    something to do. `metadata`: what is shown beside the figures; computed where the artefact is new.
+    `partitions`: one partition per dataset, experiment or sweep, or none. `group`: by default the
+    partitions', else `results`. `deps`: the assets that it reads; those of an experiment's dataset are found.
+    `step`: what decides the artefact, without importing torch; without it the body itself sees whether there
+    is something to do. `metadata`: what is shown beside the figures; computed where the artefact is new.
     `checks`: looked at within the step, so they must be quick; name and docstring are the check's, and the
     result's description says of one partition what was found. `saved`: what a step that was interrupted
     has left for the next one, in a few words.
@@ -191,10 +195,11 @@ def declare(
 def asset_definitions(
     datasets: dg.PartitionsDefinition,
     experiments: dg.PartitionsDefinition,
+    sweeps: dg.PartitionsDefinition,
     dataset_of_experiment: dg.PartitionMapping,
 ) -> list[dg.AssetsDefinition]:
     """Every declared asset as Dagster knows it."""
-    of = {"datasets": datasets, "experiments": experiments, None: None}
+    of = {"datasets": datasets, "experiments": experiments, "sweeps": sweeps, None: None}
 
     def dependency(asset: str, declaration: Declaration) -> dg.AssetDep:
         joined = (DECLARATIONS[asset].partitions, declaration.partitions) == ("datasets", "experiments")

@@ -2,6 +2,12 @@
 
 DATASET_JOB = "prepare_dataset"
 EXPERIMENT_JOB = "run_experiment"
+SWEEP_JOB = "run_sweep"
 TABLES_JOB = "compare_experiments"
 
-JOB_OF_GROUP = {"datasets": DATASET_JOB, "experiments": EXPERIMENT_JOB, "results": TABLES_JOB}
+JOB_OF_GROUP = {
+    "datasets": DATASET_JOB,
+    "experiments": EXPERIMENT_JOB,
+    "sweeps": SWEEP_JOB,
+    "results": TABLES_JOB,
+}

@@ -16,6 +16,7 @@ CODE_VERSIONS = {
     "analysis": "1",
     "chosen_analysis": "1",
     "external_evaluation": "1",
+    "sweep": "1",
     "leaderboard": "6",
     "answer": "2",
     "answers": "2",

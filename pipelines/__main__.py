@@ -1,5 +1,6 @@
 """`python -m pipelines backfill 'demo-*'` makes experiments, `python -m pipelines answer QUESTION` those of
-a question and its answer; `python -m pipelines dev` opens the UI."""
+a question and its answer, `python -m pipelines sweep NAME` searches for the best values of a few keys;
+`python -m pipelines dev` opens the UI."""
 
 import os
 import sys
@@ -58,6 +59,7 @@ def _app() -> typer.Typer:
     app = make_app("Make experiments with Dagster, and look at them.", add_completion=False)
     add_command(app, "backfill", run_backfill)
     add_command(app, "answer", run_answer)
+    add_command(app, "sweep", run_sweep)
     add_command(app, "dev", run_dev)
     return app
 
@@ -119,11 +121,65 @@ def run_answer(
     return status
 
 
+def run_sweep(
+    sweep: Annotated[str, typer.Argument(help="A name in configs/sweeps.", autocompletion=completion.sweeps)],
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Only say how many trials, images and hours it takes, as recorded."),
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Search for the best values of a few keys: make the trials of a sweep that are missing."""
+    if as_json and not plan:
+        raise ConfigError("--json goes with --plan: what is made is told in lines")
+    configs = _configs()
+    configs.sweep(sweep)
+    if plan:
+        return _print_sweep_plan(configs, sweep, as_json)
+    return _carry_out(configs, sweep)
+
+
 def run_dev(port: Annotated[int, typer.Option(help="Where it listens.")] = 3000) -> int:
     """Open the Dagster UI, with the daemon, on 127.0.0.1."""
     from pipelines.dev import dev
 
     return dev(port)
+
+
+def _print_sweep_plan(configs: "Configs", name: str, as_json: bool) -> int:
+    from gan_core.planning.tables import plan_parts
+    from gan_core.store import default_store
+    from gan_core.sweeps.plan import plan_sweep
+    from gan_core.sweeps.study import storage_url
+    from pipelines.instance import dagster_home
+
+    found = plan_sweep(default_store(), configs, name, storage_url(dagster_home()))
+    if as_json:
+        say_json(found.record())
+    else:
+        show(*plan_parts(found.plan)[:-1], found.text)
+    return 0
+
+
+def _carry_out(configs: "Configs", name: str) -> int:
+    from assets.sweeping import make_sweep
+    from gan_core.report.pages.sweeps import sweep_path
+    from gan_core.store import default_store
+    from gan_core.sweeps.tables import sweep_parts
+    from pipelines.instance import dagster_home, open_instance
+    from pipelines.lost_runs import end_lost_backfills
+
+    store = default_store()
+    with open_instance() as instance:
+        end_lost_backfills(instance)
+    result, manifest = make_sweep(store, configs, name, dagster_home(), emit=_say)
+    for trial, reason in result.failed.items():
+        print(f"FAILED {trial}: {reason}", file=sys.stderr)
+    show(*sweep_parts(result, manifest))
+    page = f"{store.root}/report/{sweep_path(name)}"
+    if store.reading.exists(page):
+        print(f"\npage: {store.address(page)}")
+    return 1 if result.failed else 0
 
 
 def _configs() -> "Configs":

@@ -52,7 +52,7 @@ def backfill(
     """
     end_lost_backfills(instance)
     tags = {BACKFILL_TAG: uuid.uuid4().hex[:8], HOST_TAG: socket.gethostname()}
-    runner = _Runner(definitions, instance, tags)
+    runner = Runner(definitions, instance, tags)
     result = BackfillResult()
     broken: dict[str, str] = {}
     for dataset in sorted({configs.experiments[name].dataset for name in experiments}):
@@ -82,13 +82,22 @@ def _in_words(seconds: float | None) -> str:
 
 
 @dataclass
-class _Runner:
+class Runner:
+    """Runs jobs in this process, each with these tags."""
+
     definitions: dg.Definitions
     instance: dg.DagsterInstance
     tags: dict[str, str]
 
-    def run(self, job: str, partition: str | None = None, force_steps: list[str] | None = None) -> str | None:
-        """Run a job in this process; None, or why it failed."""
+    def run(
+        self,
+        job: str,
+        partition: str | None = None,
+        force_steps: list[str] | None = None,
+        assets: list[str] | None = None,
+    ) -> str | None:
+        """Run a job, or only these `assets` of it; None, or why it failed. Raises `KeyboardInterrupt` where
+        it was interrupted."""
         config = {
             "ops": {step: {"config": {"force": True}} for step in force_steps or []},
             "loggers": {"console": {}},
@@ -97,6 +106,7 @@ class _Runner:
             result = self.definitions.resolve_job_def(job).execute_in_process(
                 instance=self.instance,
                 partition_key=partition,
+                asset_selection=[dg.AssetKey(name) for name in assets] if assets else None,
                 tags=self.tags,
                 run_config=config,
                 raise_on_error=False,

@@ -37,7 +37,12 @@ def build_definitions(configs: Configs) -> dg.Definitions:
     warn(mistakes)
     partitions = partitions_of(configs)
     declared = [
-        *asset_definitions(partitions.datasets, partitions.experiments, partitions.dataset_of_experiment),
+        *asset_definitions(
+            partitions.datasets,
+            partitions.experiments,
+            partitions.sweeps,
+            partitions.dataset_of_experiment,
+        ),
         configurations_asset(str(default_config_folder()), configs, mistakes),
     ]
     all_jobs = {job.name: job for job in jobs(configs, partitions)}

@@ -1,15 +1,15 @@
-"""Jobs: the three runs that everything is made of."""
+"""Jobs: the runs that everything is made of."""
 
 import dagster as dg
 
 from assets.describing import PartitionSet, tags_of
-from assets.jobs import DATASET_JOB, EXPERIMENT_JOB, TABLES_JOB
+from assets.jobs import DATASET_JOB, EXPERIMENT_JOB, SWEEP_JOB, TABLES_JOB
 from gan_core.config import Configs
 from pipelines.partitions import Partitions
 
 
 def jobs(configs: Configs, partitions: Partitions) -> list:
-    """`prepare_dataset` and `run_experiment` take a partition, `compare_experiments` none."""
+    """`prepare_dataset`, `run_experiment` and `run_sweep` take a partition, `compare_experiments` none."""
     return [
         dg.define_asset_job(
             DATASET_JOB,
@@ -22,6 +22,12 @@ def jobs(configs: Configs, partitions: Partitions) -> list:
             dg.AssetSelection.groups("experiments"),
             config=_tagged(configs, "experiments", partitions.experiments),
             description="One experiment from shards to trained GAN, samples and evaluation.",
+        ),
+        dg.define_asset_job(
+            SWEEP_JOB,
+            dg.AssetSelection.groups("sweeps"),
+            config=_tagged(configs, "sweeps", partitions.sweeps),
+            description="One sweep: its dataset, its trials, each a run of its own, and the tables.",
         ),
         dg.define_asset_job(
             TABLES_JOB,

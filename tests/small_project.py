@@ -22,6 +22,15 @@ EXPERIMENT = {
     "length": {"images": 1000},
     "log_every": 5,
 }
+SWEEP = {
+    "name": "search",
+    "base": "plain",
+    "space": {
+        "optimizers.generator.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
+        "architecture.width": {"choices": [4, 8]},
+    },
+    "trials": 3,
+}
 QUESTION = {
     "name": "classes",
     "question": "Do classes help?",
@@ -31,7 +40,9 @@ QUESTION = {
 
 
 def write_config(folder: Path, content: dict) -> None:
-    """Write a dataset's, an experiment's or a question's file into the configuration folder `folder`."""
-    kind = "datasets" if "source" in content else "questions" if "question" in content else "experiments"
+    """Write a dataset's, an experiment's, a sweep's or a question's file into the configuration folder
+    `folder`."""
+    kinds = {"source": "datasets", "question": "questions", "space": "sweeps"}
+    kind = next((kind for key, kind in kinds.items() if key in content), "experiments")
     (folder / kind).mkdir(parents=True, exist_ok=True)
     (folder / kind / f"{content['name']}.yaml").write_text(json.dumps(content))

@@ -1,4 +1,4 @@
-"""What a shell completes: the names of experiments, datasets and questions.
+"""What a shell completes: the names of experiments, datasets, sweeps and questions.
 
 They are those of the configuration folder, which takes a second to read and check; so they are remembered
 until a file of it changes.
@@ -14,7 +14,7 @@ import typer
 
 from gan_core.places import default_folder
 
-KINDS = ("datasets", "experiments", "questions")
+KINDS = ("datasets", "experiments", "sweeps", "questions")
 
 
 def experiments(context: typer.Context, incomplete: str) -> list[str]:
@@ -27,6 +27,10 @@ def datasets(context: typer.Context, incomplete: str) -> list[str]:
 
 def questions(context: typer.Context, incomplete: str) -> list[str]:
     return _beginning(_names(context)["questions"], incomplete)
+
+
+def sweeps(context: typer.Context, incomplete: str) -> list[str]:
+    return _beginning(_names(context)["sweeps"], incomplete)
 
 
 def questions_and_experiments(context: typer.Context, incomplete: str) -> list[str]:
@@ -70,7 +74,8 @@ def _names(context: typer.Context) -> dict[str, list[str]]:
 
 def _state(folder: Path) -> list:
     """What changes with every change of a file."""
-    files = sorted(path for kind in KINDS for path in (folder / kind).glob("*.y*ml"))
+    kinds = (*KINDS, "trials")
+    files = sorted(path for kind in kinds for path in (folder / kind).glob("*.y*ml"))
     return [[str(path), path.stat().st_mtime_ns, path.stat().st_size] for path in files]
 
 

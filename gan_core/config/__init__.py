@@ -1,5 +1,5 @@
-"""The schema of the YAML files in `configs/`: datasets, experiments, grids of experiments, questions,
-what is kept of the store.
+"""The schema of the YAML files in `configs/`: datasets, experiments, grids of experiments, sweeps,
+questions, what is kept of the store.
 
 Everything is validated before any work starts. A wrong file raises one `ConfigError` that lists each
 mistake with its file, its line, the value found and what would be right. This package imports neither torch
@@ -25,6 +25,7 @@ from gan_core.config.loading import (
     Nightly,
     default_config_folder,
     load_configs,
+    trial_maker,
 )
 from gan_core.config.mistakes import unknown
 from gan_core.config.networks import Architecture, Latent, Output
@@ -33,6 +34,7 @@ from gan_core.config.optimizers import OPTIMIZERS, Optimizer, Optimizers, foreig
 from gan_core.config.questions import Question
 from gan_core.config.schedules import Cosine, Schedules
 from gan_core.config.starters import write_starter
+from gan_core.config.sweeps import Sweep
 
 __all__ = [
     "NIGHTLY_FILE",
@@ -63,6 +65,7 @@ __all__ = [
     "Schedules",
     "SourceConfig",
     "Split",
+    "Sweep",
     "config_changes",
     "default_config_folder",
     "foreign_settings",
@@ -70,6 +73,7 @@ __all__ = [
     "load_experiments",
     "recorded_experiment",
     "require_same_configuration",
+    "trial_maker",
     "unknown",
     "write_starter",
 ]

@@ -65,16 +65,23 @@ def experiments_of(document: Document) -> list[Experiment]:
 def _grid_point(data: dict, point: dict[str, Any], document: Document) -> dict:
     name = str(data.get("name", ""))
     for dotted, value in point.items():
+        text = "-".join(map(str, value)) if isinstance(value, list) else str(value)
+        name += f"-{str(dotted).split('.')[-1]}-{text}".replace("_", "-").lower()
+    return {**with_values(data, point, document), "name": name}
+
+
+def with_values(data: dict, values: dict[str, Any], document: Document) -> dict:
+    """A copy of an experiment's `data` with these values, by dotted key. Raises `ConfigError` for a key below
+    what is no section."""
+    for dotted, value in values.items():
         *parents, leaf = str(dotted).split(".")
         data = dict(data)
         section = data
         for parent in parents:
             inner = section.get(parent, {})
             if not isinstance(inner, dict):
-                raise ConfigError(f"{document.at('grid')}: `{dotted}` does not name a key of a section")
+                raise ConfigError(f"{document.at(dotted)}: `{dotted}` does not name a key of a section")
             section[parent] = dict(inner)
             section = section[parent]
         section[leaf] = value
-        text = "-".join(map(str, value)) if isinstance(value, list) else str(value)
-        name += f"-{leaf}-{text}".replace("_", "-").lower()
-    return {**data, "name": name}
+    return data

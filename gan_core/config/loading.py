@@ -20,8 +20,17 @@ from gan_core.config.grids import experiments_of
 from gan_core.config.keeping import KeepPolicy
 from gan_core.config.mistakes import few_lines, unknown, validated
 from gan_core.config.questions import Question
+from gan_core.config.sweeps import Sweep
+from gan_core.config.trials import FOLDER as TRIALS
+from gan_core.config.trials import (
+    NOT_SEARCHED,
+    TrialMaker,
+    chosen_values,
+    trials_path,
+)
 from gan_core.config.yaml_files import Document, shown
 from gan_core.errors import ConfigError
+from gan_core.evaluation.metrics import chosen_metrics
 from gan_core.models.architectures import ARCHITECTURES
 from gan_core.places import default_folder
 
@@ -49,7 +58,8 @@ class Mistake(BaseModel):
     """Why a file, or some of what it defines, was left out.
 
     `message` has a line per mistake, each with file, line, value and remedy. `names` are the datasets,
-    experiments or questions that are missing because of it, those of a grid as a pattern such as `bedroom-*`.
+    experiments, questions or sweeps that are missing because of it, those of a grid as a pattern such as
+    `bedroom-*`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -65,6 +75,7 @@ class Configs(BaseModel):
     datasets: dict[str, Dataset]
     experiments: dict[str, Experiment]
     questions: dict[str, Question] = {}
+    sweeps: dict[str, Sweep] = {}
     nightly: Nightly = Nightly()
     store: KeepPolicy | None = KeepPolicy()
     """None where its file is wrong: see `keep_policy`."""
@@ -72,7 +83,9 @@ class Configs(BaseModel):
     files: dict[str, Path] = {}
     """Where each is defined, by `datasets/NAME` and `experiments/NAME`."""
     grid_keys: dict[str, tuple[str, ...]] = {}
-    """Of an experiment that is a point of a grid: the dotted keys that the grid varies."""
+    """Of an experiment that is a point of a grid or a trial of a sweep: the dotted keys that vary."""
+    sweep_of: dict[str, str] = {}
+    """Of every trial, also of one that is not chosen yet: its sweep."""
 
     @cached_property
     def experiments_by_dataset(self) -> dict[str, list[str]]:
@@ -89,6 +102,12 @@ class Configs(BaseModel):
     def experiment(self, name: str) -> Experiment:
         """The experiment of this name. Raises `ConfigError` with the mistake that left it out, or the nearest
         names."""
+        sweep = self.sweep_of.get(name)
+        if sweep and name not in self.experiments:
+            raise ConfigError(
+                f"the trial `{name}` of the sweep `{sweep}` is not chosen yet: run "
+                f"`python -m pipelines sweep {sweep}`, or materialise sweep of `{sweep}`"
+            )
         return self._named("experiment", name, self.experiments, "experiments")
 
     def matching(self, patterns: Iterable[str]) -> list[str]:
@@ -119,8 +138,14 @@ class Configs(BaseModel):
             raise ConfigError("nothing is cleared away until this is mended:\n" + "\n".join(wrong))
         return self.store
 
+    def sweep(self, name: str) -> Sweep:
+        """The sweep of this name. Raises `ConfigError` with the mistake that left it out, or the nearest
+        names."""
+        return self._named("sweep", name, self.sweeps, "sweeps")
+
     def grid_point(self, name: str) -> dict[str, Any]:
-        """What sets an experiment apart from the others of its file: the grid's keys, with their values."""
+        """What sets an experiment apart from the others of its file or its sweep: the keys that vary, with
+        their values."""
         values = self.experiment(name).model_dump(mode="json")
         return {
             key: reduce(lambda section, part: section[part], key.split("."), values)
@@ -128,8 +153,8 @@ class Configs(BaseModel):
         }
 
     def left_out(self, name: str, folder: str = "experiments") -> str | None:
-        """The mistake that left out the dataset, experiment or question of this name or pattern, if one
-        did."""
+        """The mistake that left out the dataset, experiment, question or sweep of this name or pattern, if
+        one did."""
         for mistake in self.mistakes:
             names = (*mistake.names, mistake.path.stem)
             matches = any(fnmatch.fnmatch(name, item) or fnmatch.fnmatch(item, name) for item in names)
@@ -152,8 +177,8 @@ def default_config_folder() -> Path:
 
 
 def load_configs(folder: Path | None = None) -> Configs:
-    """Read and validate every dataset, experiment, question, the nightly list and what is kept of the store,
-    under `folder`.
+    """Read and validate every dataset, experiment, sweep, question, the nightly list and what is kept of the
+    store, under `folder`. The trials of a sweep are experiments.
 
     What is wrong is left out and named in `mistakes`. Raises `ConfigError` where `folder` is no configuration
     folder.
@@ -186,6 +211,7 @@ def load_configs(folder: Path | None = None) -> Configs:
     documents = {name: document for name, (_, document) in experiments.items()}
     fitting, unfitting = _fitting_datasets(loaded, documents)
     loaded = loaded.model_copy(update={"experiments": fitting, "mistakes": (*mistakes, *unfitting)})
+    loaded = _with_sweeps(folder, loaded, documents)
     nightly, wrong = _load_nightly(folder / NIGHTLY_FILE, loaded)
     store, unkept = _load_keep_policy(folder / STORE_FILE)
     questions, unanswerable = _load_questions(folder / "questions", loaded)
@@ -207,7 +233,11 @@ def _questions_of(document: Document) -> list[Question]:
     return [validated(Question, document.data, document)]
 
 
-Item = TypeVar("Item", Dataset, Experiment, Question)
+def _sweeps_of(document: Document) -> list[Sweep]:
+    return [validated(Sweep, document.data, document)]
+
+
+Item = TypeVar("Item", Dataset, Experiment, Question, Sweep)
 
 
 def _load_folder(
@@ -320,6 +350,115 @@ def _idle_guards(experiment: Experiment, *, labelled: bool) -> list[tuple[str, s
 
     found = never_found(experiment, labelled=labelled, total_images=experiment.length.images)
     return [("stop_on", text) for text in found.values()]
+
+
+def trial_maker(configs: Configs, name: str) -> TrialMaker:
+    """Makes the trials of the sweep of this name, for who has read the configurations. Raises
+    `ConfigError`."""
+    sweep = configs.sweep(name)
+    document = Document(configs.files[f"experiments/{sweep.base}"])
+    return _maker(configs, sweep, document)
+
+
+def _maker(configs: Configs, sweep: Sweep, document: Document) -> TrialMaker:
+    base = configs.experiment(sweep.base)
+    return TrialMaker(sweep, base, configs.datasets[base.dataset], document, configs.grid_point(base.name))
+
+
+def _with_sweeps(folder: Path, configs: Configs, documents: dict[str, Document]) -> Configs:
+    """With the sweeps whose trials can be experiments, and with those trials that are chosen."""
+    mistakes: list[Mistake] = []
+    sweeps: dict[str, Sweep] = {}
+    update: dict[str, dict] = {
+        "experiments": dict(configs.experiments),
+        "files": dict(configs.files),
+        "grid_keys": dict(configs.grid_keys),
+        "sweep_of": {},
+    }
+    for name, (sweep, document) in _load_folder(folder / "sweeps", _sweeps_of, mistakes).items():
+        try:
+            maker = _checked_maker(configs, sweep, document, documents)
+            path = trials_path(folder, name)
+            trials = _trials_of(maker, path)
+        except ConfigError as error:
+            mistakes.append(Mistake(path=document.path, message=str(error), names=(name, f"{name}-trial-*")))
+            continue
+        sweeps[name] = sweep
+        update["files"][f"sweeps/{name}"] = document.path
+        update["sweep_of"] |= dict.fromkeys([*sweep.trial_names, *(item.name for item in trials)], name)
+        update["experiments"] |= {item.name: item for item in trials}
+        update["files"] |= {f"experiments/{item.name}": path for item in trials}
+        update["grid_keys"] |= {item.name: tuple(sweep.space) for item in trials}
+    mistakes += _orphans(folder, sweeps, mistakes)
+    update["experiments"] = dict(sorted(update["experiments"].items()))
+    return configs.model_copy(update={**update, "sweeps": sweeps, "mistakes": (*configs.mistakes, *mistakes)})
+
+
+def _checked_maker(
+    configs: Configs, sweep: Sweep, document: Document, documents: dict[str, Document]
+) -> TrialMaker:
+    """Raises `ConfigError` where the base is not there, or a corner of the space is no experiment."""
+    try:
+        configs.experiment(sweep.base)
+    except ConfigError as error:
+        first = str(error).splitlines()[0].rstrip(":")
+        raise ConfigError(f"{document.at('base')}: {first}") from error
+    taken = [name for name in sweep.trial_names if name in configs.experiments]
+    if taken:
+        raise ConfigError(
+            f"{document.at('name')}: an experiment is called `{taken[0]}`, as a trial would be: choose "
+            "another name"
+        )
+    lines = [f"{document.at('space', key)}: {text}" for key, text in _not_searched(sweep)]
+    maker = _maker(configs, sweep, documents[sweep.base])
+    measured = chosen_metrics(maker.dataset.evaluation.metrics)
+    if not any(sweep.figure in metric.figures for metric in measured.values()):
+        lines.append(
+            f"{document.at('figure')}: `{sweep.figure}` is not measured on dataset `{maker.dataset.name}`: "
+            "name its metric in evaluation.metrics there, or choose another figure"
+        )
+    for values in sweep.corners() if not lines else ():
+        try:
+            corner = maker.make(sweep.trial_name(0), values, document)
+        except ConfigError as error:
+            lines += str(error).splitlines()
+        else:
+            found = _against_datasets(corner, configs)
+            lines += [f"{document.at(*key.split('.'))}: {text}" for key, text in found]
+    if lines:
+        raise ConfigError(few_lines(list(dict.fromkeys(lines))))
+    return maker
+
+
+def _not_searched(sweep: Sweep) -> list[tuple[str, str]]:
+    """The keys that no sweep varies, and why."""
+    watching = dict.fromkeys(("checkpoint_every", "keep_checkpoints", "sample_every"), "it changes nothing")
+    by_fid = dict.fromkeys(
+        ("evaluate_every", "evaluation_samples"), "the in-training FIDs of trials do not compare then"
+    )
+    refused = NOT_SEARCHED | watching | by_fid
+    return [(key, f"a sweep does not vary `{key}`: {refused[key]}") for key in sweep.space if key in refused]
+
+
+def _trials_of(maker: TrialMaker, path: Path) -> list[Experiment]:
+    """Those that are chosen. Raises `ConfigError`."""
+    chosen = chosen_values(maker, path)
+    told_at = Document(path) if chosen else None
+    names = map(maker.sweep.trial_name, range(len(chosen)))
+    return [maker.make(name, values, told_at) for name, values in zip(names, chosen, strict=True)]
+
+
+def _orphans(folder: Path, sweeps: Mapping[str, Sweep], mistakes: list[Mistake]) -> list[Mistake]:
+    """Files of trials whose sweep is gone."""
+    found: list[Mistake] = []
+    known = {*sweeps, *(name for mistake in mistakes for name in mistake.names)}
+    for path in _yaml_files(folder / TRIALS, found):
+        if path.stem not in known:
+            text = (
+                f"{shown(path)}: there is no sweep `{path.stem}`: remove this file, or bring the sweep back"
+            )
+            found.append(Mistake(path=path, message=text))
+    return found
 
 
 def _load_questions(folder: Path, configs: Configs) -> tuple[dict[str, Question], list[Mistake]]:

@@ -56,10 +56,11 @@ class Document:
     def at(self, *keys: str | int) -> str:
         """`file:line` of the deepest part of `keys` that is in the file."""
         node, line = self.root, self.root.start_mark.line
-        grid = _children(_children(node).get("grid", (0, None))[1])
         dotted = ".".join(map(str, keys))
-        if dotted in grid:  # a grid names its keys in one piece
-            return f"{self.name}:{grid[dotted][0] + 1}"
+        for section in ("grid", "space"):  # which name their keys in one piece
+            named = _children(_children(node).get(section, (0, None))[1])
+            if dotted in named:
+                return f"{self.name}:{named[dotted][0] + 1}"
         for key in keys:
             children = _children(node)
             if key not in children:

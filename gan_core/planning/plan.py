@@ -164,15 +164,25 @@ class Plan:
         }
 
 
-def make_plan(store: Store, configs: Configs, names: Iterable[str], *, force: bool = False) -> Plan:
-    """The plan of these experiments; with `force` every training is begun again."""
+def make_plan(
+    store: Store,
+    configs: Configs,
+    names: Iterable[str],
+    *,
+    force: bool = False,
+    after_training: tuple[str, ...] = AFTER_TRAINING,
+) -> Plan:
+    """The plan of these experiments; with `force` every training is begun again. `after_training`: what is
+    made of each of them then."""
     survey, records = Surveyor(store, configs), Records(store, configs)
     states = [survey.experiment(name) for name in names]
     datasets = [survey.dataset(name) for name in dict.fromkeys(one.experiment.dataset for one in states)]
     return Plan(
         tuple(_planned_dataset(one, records) for one in datasets),
         tuple(
-            _planned_experiment(one, survey.dataset(one.experiment.dataset), records, force=force)
+            _planned_experiment(
+                one, survey.dataset(one.experiment.dataset), records, after_training, force=force
+            )
             for one in states
         ),
         records.device,
@@ -199,7 +209,12 @@ def _step(
 
 
 def _planned_experiment(
-    state: ExperimentState, dataset: DatasetState, records: Records, *, force: bool
+    state: ExperimentState,
+    dataset: DatasetState,
+    records: Records,
+    after_training: tuple[str, ...],
+    *,
+    force: bool,
 ) -> PlannedExperiment:
     experiment, shards = state.experiment, dataset.counted_shards
     estimates = {kind: records.memory_bytes(experiment, shards, kind) for kind in ("host", "gpu")}
@@ -208,7 +223,7 @@ def _planned_experiment(
     # Where its shards are to be made, nothing that stands on them is reused.
     again = dataset.found["image_shards"].made is None or training.action != "reuse"
     steps = [training]
-    for asset in AFTER_TRAINING:
+    for asset in after_training:
         found = Found(asset) if again else state.found[asset]
         steps.append(_step(found, experiment.name, dataset, records, experiment))
     return PlannedExperiment(experiment.name, tuple(steps), state, memory)

@@ -66,7 +66,7 @@ class Watch:
     def __init__(self, store: Store, configs: Configs, name: str):
         self.store, self.configs = store, configs
         self.experiment: Experiment = configs.experiment(name)
-        self._records: dict[str, _Records] = {}
+        self._records: dict[str, TrainingRecords] = {}
 
     def look(self) -> Moment:
         """The training as it is now."""
@@ -122,12 +122,12 @@ class Watch:
             return found.made.fingerprint, None
         return found.step and found.step.fingerprint, None
 
-    def _read(self, fingerprint: str | None) -> "_Records":
+    def _read(self, fingerprint: str | None) -> "TrainingRecords":
         if fingerprint is None:
-            return _Records(None)
+            return TrainingRecords(None)
         if fingerprint not in self._records:
             folder = tensorboard_folder(self.store, self.experiment.name, fingerprint)
-            self._records[fingerprint] = _Records(folder)
+            self._records[fingerprint] = TrainingRecords(folder)
         self._records[fingerprint].read()
         return self._records[fingerprint]
 
@@ -147,13 +147,14 @@ class Watch:
 
 def pace_here(store: Store, experiment: str, fingerprint: str, course: Course) -> Pace | None:
     """That of a training that has not ended, where this host wrote its rows."""
-    records = _Records(tensorboard_folder(store, experiment, fingerprint), f".{socket.gethostname()}.")
+    records = TrainingRecords(tensorboard_folder(store, experiment, fingerprint), f".{socket.gethostname()}.")
     records.read()
     return pace_so_far(records.rows("training"), course)
 
 
-class _Records:
-    """What a training wrote for TensorBoard, read as far as it is whole. `folder` None: it is not known.
+class TrainingRecords:
+    """What a training wrote for TensorBoard, read as far as it is whole; rows are `training` and
+    `evaluation`. `folder` None: it is not known.
     `written_by`: a part of the names of the files that count."""
 
     def __init__(self, folder: Path | None, written_by: str = ""):

@@ -10,6 +10,7 @@ from gan_core.store import Manifest, Store
 SHOWN = {
     "experiments": ("trained_gan", "samples", "evaluation", "analysis"),
     "datasets": ("raw_images", "duplicates", "image_shards", "reference_statistics", "classifier"),
+    "sweeps": ("sweep",),
 }
 OF_A_RESULT = ("trained_gan", "samples", "evaluation")
 
@@ -30,7 +31,7 @@ class Artefacts:
     unreadable: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, asset: str, partition: str) -> Manifest | None:
-        """The artefact of an experiment or a dataset; None where there is none."""
+        """The artefact of an experiment, a dataset or a sweep; None where there is none."""
         return self.manifests.get(asset, {}).get(partition)
 
     def problem(self, asset: str, partition: str) -> str | None:
@@ -45,7 +46,7 @@ class Artefacts:
         return of_results.union(*(self.manifests.get(asset, {}) for asset in OF_A_RESULT))
 
     def of_partition(self, kind: str, partition: str) -> dict[str, Manifest]:
-        """The artefacts of one experiment (`kind` is `experiments`) or dataset, by asset."""
+        """The artefacts of one experiment (`kind` is `experiments`), dataset or sweep, by asset."""
         found = {asset: self.of(asset, partition) for asset in SHOWN[kind]}
         return {asset: manifest for asset, manifest in found.items() if manifest}
 

@@ -1,10 +1,12 @@
 """Which configurations belong together because they differ in few keys: the points of a grid, with whatever
-fits in between, and all that differ in one key alone. Seeds of one configuration are one point."""
+fits in between, the trials of a sweep, and all that differ in one key alone. Seeds of one configuration are
+one point."""
 
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from gan_core.config import Configs, Experiment
@@ -28,6 +30,8 @@ class Family:
     dataset: str
     keys: tuple[str, ...]
     points: tuple[Point, ...]
+    sweep: str = ""
+    """The sweep whose trials it has, if it has any."""
 
     @property
     def experiments(self) -> frozenset[str]:
@@ -95,11 +99,12 @@ class _Known:
 
 
 def _grids(configs: Configs, known: _Known) -> Iterator[Family]:
-    """A family for each grid file and dataset, with the configurations of other files that continue it."""
-    files: dict[tuple[str, str], list[str]] = {}
+    """A family for each sweep, and for each grid file and dataset, with the configurations of other files
+    that continue it."""
+    files: dict[tuple[Path, str], list[str]] = {}
     for name in configs.grid_keys:
         if name in configs.experiments:
-            file = configs.files[f"experiments/{name}"].stem
+            file = configs.files[f"experiments/{name}"]
             files.setdefault((file, configs.experiments[name].dataset), []).append(name)
     several = {file for file, _ in files if sum(other == file for other, _ in files) > 1}
     for (file, dataset), names in files.items():
@@ -109,11 +114,10 @@ def _grids(configs: Configs, known: _Known) -> Iterator[Family]:
         within = {known.rest(name, keys) for name in names}
         inside = [name for name in known.datasets[dataset] if known.rest(name, keys) in within]
         others = [name for name in inside if name not in names and _fits(name, keys, names, known)]
-        family = _family(
-            f"{file}-{dataset}" if file in several else file, dataset, keys, [*names, *others], known
-        )
+        title = f"{file.stem}-{dataset}" if file in several else file.stem
+        family = _family(title, dataset, keys, [*names, *others], known)
         if family:
-            yield family
+            yield replace(family, sweep=configs.sweep_of.get(names[0], ""))
 
 
 def _fits(name: str, keys: list[str], grid: list[str], known: _Known) -> bool:
@@ -166,12 +170,7 @@ def _named_apart(found: list[Family]) -> list[Family]:
     return [
         family
         if names.count(family.name) == 1
-        else Family(
-            f"{family.name}-{names[:index].count(family.name) + 1}",
-            family.dataset,
-            family.keys,
-            family.points,
-        )
+        else replace(family, name=f"{family.name}-{names[:index].count(family.name) + 1}")
         for index, family in enumerate(found)
     ]
 

@@ -46,7 +46,7 @@ def test_assets_are_complete_and_described(repository):
         if hasattr(repository.asset_graph, "get_all_asset_keys_specs")
         else {node.key.to_user_string(): node for node in repository.asset_graph.asset_nodes}
     )
-    assert set(specs) == DATASET_ASSETS | EXPERIMENT_ASSETS | TABLES | {"configurations"}
+    assert set(specs) == DATASET_ASSETS | EXPERIMENT_ASSETS | TABLES | {"configurations", "sweep"}
     for name, node in specs.items():
         assert node.description and node.group_name != "default", name
         assert node.owners and node.kinds, name
@@ -69,6 +69,7 @@ def test_the_graph_is_the_designed_one(repository):
         "samples": {"trained_gan"},
         "evaluation": {"samples", "reference_statistics", "classifier"},
         "analysis": {"trained_gan", "image_shards", "classifier"},
+        "sweep": set(),
         "leaderboard": {"trained_gan", "evaluation"},
         "answers": {"trained_gan", "samples", "evaluation"},
         "report": {
@@ -83,6 +84,7 @@ def test_the_graph_is_the_designed_one(repository):
             "duplicates",
             "image_shards",
             "analysis",
+            "sweep",
         },
     }
 

@@ -8,6 +8,7 @@ from gan_core.report.families import Family, families
 from gan_core.report.page import Page
 from gan_core.report.pages import page_kind
 from gan_core.report.site import Site, versions
+from gan_core.report.views.search import search_view
 from gan_core.report.views.sweeps import key_in_words, sweep_view
 
 # With fewer points that are measured there is nothing to see.
@@ -52,14 +53,16 @@ def _page(site: Site, family: Family) -> Page:
         "sweeps/page.html",
         family.name,
         _made_from(site, family),
-        lambda: {"item": sweep_view(site, family)},
+        lambda: {"item": sweep_view(site, family), "search": search_view(site, family)},
     )
 
 
 def _made_from(site: Site, family: Family) -> dict[str, Any]:
     artefacts, members = site.artefacts, sorted(family.experiments)
     leaderboard = artefacts.leaderboard
+    of_sweep = artefacts.of("sweep", family.sweep)
     return {
+        "sweep": of_sweep and versions({"sweep": of_sweep}),
         "keys": family.keys,
         "points": [[point.values, point.experiments] for point in family.points],
         "artefacts": [

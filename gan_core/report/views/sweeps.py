@@ -189,7 +189,7 @@ def _notes(family: Family, results: list[Result]) -> list[str]:
         whole *= len(family.values(position))
     without = whole - len(there)
     notes = []
-    if without:
+    if without and not family.sweep:  # which chooses some of them
         notes.append(f"{without:,} of the {whole:,} combinations of these values have no experiment.")
     if any(OTHERWISE in result.missing for result in results):
         notes.append("Figures of another protocol do not compare with these and are not shown.")

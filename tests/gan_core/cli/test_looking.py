@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.small_project import EXPERIMENT, QUESTION
+from tests.small_project import EXPERIMENT, QUESTION, SWEEP
 from tests.small_store import WIDE
 
 WRONG = {**EXPERIMENT, "name": "wrong", "batch_size": "many", "objectiv": {}}
@@ -12,16 +12,20 @@ WRONG = {**EXPERIMENT, "name": "wrong", "batch_size": "many", "objectiv": {}}
 
 def test_list_shows_what_is_configured_with_its_state(run, told, project):
     project.write({**QUESTION, "experiments": ["plain", "wide"]})
+    project.write(SWEEP)
     out, _ = run("list")
     assert [line.split()[0] for line in out.splitlines() if line] == [
         *("experiments", "plain", "seed", "wide"),
         *("datasets", "few-digits"),
+        *("sweeps", "search"),
         *("questions", "classes"),
     ]
     assert "never trained" in out and "not prepared" in out
     found = told("list")
     assert found["experiments"][0]["state"] == "never trained"
     assert found["datasets"][0]["experiments"] == 3
+    (search,) = found["sweeps"]
+    assert (search["base"], search["keys"], search["trials"], search["chosen"]) == ("plain", 2, 3, 0)
     assert (found["questions"][0]["experiments"], found["questions"][0]["evaluated"]) == (2, 0)
     assert not (project.folder / "store").exists()
 
@@ -99,7 +103,7 @@ def test_who_looks_is_told_that_a_file_was_left_out(run, project):
 
 def test_check_names_every_mistake_and_ends_with_2(run, told, project):
     out, _ = run("check")
-    assert out == "no mistake in 1 datasets, 3 experiments, 0 questions\n"
+    assert out == "no mistake in 1 datasets, 3 experiments, 0 sweeps, 0 questions\n"
     project.write(WRONG)
     out, _ = run("check", status=2)
     assert "`batch_size` is 'many'" in out and "objectiv" in out and len(out.splitlines()) == 2

@@ -12,7 +12,7 @@ from gan_core.errors import ConfigError
 if TYPE_CHECKING:
     from gan_core.config import Configs, Mistake
 
-KINDS = ("datasets", "experiments", "questions")
+KINDS = ("datasets", "experiments", "sweeps", "questions")
 
 
 def add(app: typer.Typer) -> None:
@@ -61,7 +61,8 @@ def _folder_of(path: Path) -> Path:
         return folder
     if folder.name not in KINDS:
         raise ConfigError(
-            f"{path} is in no configuration folder: move it to its `datasets`, `experiments` or `questions`"
+            f"{path} is in no configuration folder: move it to its `datasets`, `experiments`, "
+            "`sweeps` or `questions`"
         )
     return folder.parent
 

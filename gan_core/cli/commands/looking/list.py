@@ -43,7 +43,7 @@ def list_things(
     what: Annotated[
         str | None,
         typer.Argument(
-            help="experiments, datasets or questions (default: all three); or what these are made of: "
+            help="experiments, datasets, sweeps or questions (default: all); or what these are made of: "
             "architectures, objectives, penalties, augmentations, extractors, metrics, analyses.",
             autocompletion=_kinds,
         ),
@@ -235,6 +235,27 @@ def _datasets(configs: "Configs", survey: "Surveyor") -> list[Row]:
     return rows
 
 
+def _sweeps(configs: "Configs", survey: "Surveyor") -> list[Row]:
+    from gan_core.planning import State
+
+    rows = []
+    for name, sweep in configs.sweeps.items():
+        chosen = [one for one in sweep.trial_names if one in configs.experiments]
+        evaluated = [one for one in chosen if survey.experiment(one).state is State.EVALUATED]
+        rows.append(
+            {
+                "name": name,
+                "base": sweep.base,
+                "sampler": sweep.sampler,
+                "keys": len(sweep.space),
+                "trials": sweep.count,
+                "chosen": len(chosen),
+                "evaluated": len(evaluated),
+            }
+        )
+    return rows
+
+
 def _questions(configs: "Configs", survey: "Surveyor") -> list[Row]:
     from gan_core.planning import State
 
@@ -256,6 +277,7 @@ def _questions(configs: "Configs", survey: "Surveyor") -> list[Row]:
 CONFIGURED: dict[str, Callable[["Configs", "Surveyor"], list[Row]]] = {
     "experiments": _experiments,
     "datasets": _datasets,
+    "sweeps": _sweeps,
     "questions": _questions,
 }
 
@@ -307,6 +329,7 @@ def _described(thing: Any) -> str:
 COLUMNS = {
     "experiments": ("name", "dataset", "architecture", "objective", "conditioning", "in_words"),
     "datasets": ("name", "source", "image_size", "channels", "experiments", "state"),
+    "sweeps": ("name", "base", "sampler", "keys", "trials", "chosen", "evaluated"),
     "questions": ("name", "question", "experiments", "evaluated"),
 }
 HEADINGS = {"in_words": "state", "image_size": "pixels"}
