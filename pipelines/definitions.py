@@ -1,12 +1,15 @@
 """What Dagster loads: all assets over the configurations that are valid; what is wrong is shown."""
 
+import os
+
 import dagster as dg
 
 import assets.graph  # noqa: F401  declares the assets
 from assets.factory import asset_definitions
 from assets.shard_checks import shard_checks
 from gan_core.config import Configs, default_config_folder, load_configs
-from gan_core.errors import ConfigError
+from pipelines.automation.pruning import prune_history
+from pipelines.automation.schedules import experiments_sensor, schedules
 from pipelines.configurations import (
     configurations_asset,
     configurations_check,
@@ -16,7 +19,6 @@ from pipelines.configurations import (
 from pipelines.jobs import jobs
 from pipelines.logs import console
 from pipelines.lost_runs import lost_runs
-from pipelines.nightly import nightly_experiments_sensor, nightly_schedule
 from pipelines.partitions import partitions_of
 from pipelines.resources import store_resource
 
@@ -24,16 +26,12 @@ OWNERS = ["team:gan-pipelines"]
 
 
 def build_definitions(configs: Configs) -> dg.Definitions:
-    """All assets, checks, jobs, the schedule and the sensors over `configs`.
+    """All assets, checks, jobs, schedules and sensors over `configs`.
 
     What cannot be used is left out, and shown as the check of the asset `configurations`.
     """
     mistakes = [line for mistake in configs.mistakes for line in mistake.message.splitlines()]
-    schedules = []
-    try:
-        schedules.append(nightly_schedule(configs))
-    except ConfigError as error:
-        mistakes.append(str(error))
+    mistakes += configs.notifications.problems(os.environ)
     warn(mistakes)
     partitions = partitions_of(configs)
     declared = [
@@ -44,11 +42,11 @@ def build_definitions(configs: Configs) -> dg.Definitions:
     return dg.Definitions(
         assets=dg.map_asset_specs(lambda spec: spec.replace_attributes(owners=OWNERS), declared),
         asset_checks=[shard_checks(partitions.datasets), configurations_check(mistakes)],
-        jobs=list(all_jobs.values()),
-        schedules=schedules,
+        jobs=[*all_jobs.values(), prune_history],
+        schedules=schedules(configs),
         sensors=[
             configurations_sensor(configs, mistakes),
-            nightly_experiments_sensor(configs, all_jobs),
+            experiments_sensor(configs, all_jobs),
             lost_runs,
             dg.AutomationConditionSensorDefinition(
                 "follow_new_data",

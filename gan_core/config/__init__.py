@@ -1,4 +1,5 @@
-"""The schema of the YAML files in `configs/`: datasets, experiments, grids of experiments, questions.
+"""The schema of the YAML files in `configs/`: datasets, experiments, grids of experiments, questions,
+schedules, notifications.
 
 Everything is validated before any work starts. A wrong file raises one `ConfigError` that lists each
 mistake with its file, its line, the value found and what would be right. This package imports neither torch
@@ -18,15 +19,16 @@ from gan_core.config.grids import load_experiments
 from gan_core.config.loading import (
     Configs,
     Mistake,
-    Nightly,
     default_config_folder,
     load_configs,
 )
 from gan_core.config.mistakes import unknown
 from gan_core.config.networks import Architecture, Latent, Output
+from gan_core.config.notifications import Notifications
 from gan_core.config.objective import Conditioning, Objective
 from gan_core.config.optimizers import OPTIMIZERS, Optimizer, Optimizers, foreign_settings
 from gan_core.config.questions import Question
+from gan_core.config.run_schedules import RunSchedule
 from gan_core.config.schedules import Cosine, Schedules
 from gan_core.config.starters import write_starter
 
@@ -46,12 +48,13 @@ __all__ = [
     "Length",
     "Mistake",
     "Name",
-    "Nightly",
+    "Notifications",
     "Objective",
     "Optimizer",
     "Optimizers",
     "Output",
     "Question",
+    "RunSchedule",
     "Schedules",
     "SourceConfig",
     "Split",

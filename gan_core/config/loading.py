@@ -5,41 +5,24 @@ A wrong file leaves out itself and what depends on it; its mistakes are kept bes
 
 import fnmatch
 import os
-import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict
 
-from gan_core.config.base import Config, Name
 from gan_core.config.datasets import Dataset
 from gan_core.config.experiments import Experiment
 from gan_core.config.grids import experiments_of
 from gan_core.config.mistakes import few_lines, unknown, validated
+from gan_core.config.notifications import Notifications
 from gan_core.config.questions import Question
+from gan_core.config.run_schedules import RunSchedule
 from gan_core.config.yaml_files import Document, shown
 from gan_core.errors import ConfigError
 from gan_core.models.architectures import ARCHITECTURES
 from gan_core.places import default_folder
-
-
-class Nightly(Config):
-    """`configs/nightly.yaml`: which experiments the `nightly_retraining` schedule trains, and when.
-
-    `cron` has five fields (minute, hour, day, month, weekday); `timezone` is an IANA name.
-    """
-
-    cron: str = "0 2 * * *"
-    timezone: str = "UTC"
-    experiments: tuple[Name, ...] = ()
-
-    @model_validator(mode="after")
-    def _known_timezone(self):
-        if self.timezone not in zoneinfo.available_timezones():
-            raise ValueError(f"timezone `{self.timezone}` is not an IANA name such as Europe/Berlin or UTC")
-        return self
 
 
 class Mistake(BaseModel):
@@ -62,7 +45,8 @@ class Configs(BaseModel):
     datasets: dict[str, Dataset]
     experiments: dict[str, Experiment]
     questions: dict[str, Question] = {}
-    nightly: Nightly = Nightly()
+    schedules: dict[str, RunSchedule] = {}
+    notifications: Notifications = Notifications()
     mistakes: tuple[Mistake, ...] = ()
     files: dict[str, Path] = {}
     """Where each is defined, by `datasets/NAME` and `experiments/NAME`."""
@@ -138,7 +122,7 @@ def default_config_folder() -> Path:
 
 
 def load_configs(folder: Path | None = None) -> Configs:
-    """Read and validate every dataset, experiment, question and the nightly list under `folder`.
+    """Read and validate every dataset, experiment, question and schedule under `folder`, and who is notified.
 
     What is wrong is left out and named in `mistakes`. Raises `ConfigError` where `folder` is no configuration
     folder.
@@ -171,13 +155,15 @@ def load_configs(folder: Path | None = None) -> Configs:
     documents = {name: document for name, (_, document) in experiments.items()}
     fitting, unfitting = _fitting_datasets(loaded, documents)
     loaded = loaded.model_copy(update={"experiments": fitting, "mistakes": (*mistakes, *unfitting)})
-    nightly, wrong = _load_nightly(folder / "nightly.yaml", loaded)
     questions, unanswerable = _load_questions(folder / "questions", loaded)
+    schedules, idle = _load_schedules(folder, loaded)
+    notifications, silent = _load_notifications(folder / "notifications.yaml")
     return loaded.model_copy(
         update={
-            "nightly": nightly,
             "questions": questions,
-            "mistakes": (*loaded.mistakes, *wrong, *unanswerable),
+            "schedules": schedules,
+            "notifications": notifications,
+            "mistakes": (*loaded.mistakes, *unanswerable, *idle, *silent),
         }
     )
 
@@ -190,7 +176,11 @@ def _questions_of(document: Document) -> list[Question]:
     return [validated(Question, document.data, document)]
 
 
-Item = TypeVar("Item", Dataset, Experiment, Question)
+def _schedules_of(document: Document) -> list[RunSchedule]:
+    return [validated(RunSchedule, document.data, document)]
+
+
+Item = TypeVar("Item", Dataset, Experiment, Question, RunSchedule)
 
 
 def _load_folder(
@@ -312,11 +302,7 @@ def _load_questions(folder: Path, configs: Configs) -> tuple[dict[str, Question]
     for name, (question, document) in _load_folder(folder, _questions_of, mistakes).items():
         lines = []
         for place, pattern in question.unmatched(configs.experiments):
-            wrong = configs.left_out(pattern) and "the experiments of `{}` were left out: mend their file"
-            text = (wrong or "").format(pattern) or unknown(
-                "no experiment matches", pattern, configs.experiments
-            )
-            lines.append(f"{document.at(*place)}: {text}")
+            lines.append(f"{document.at(*place)}: {_no_match(pattern, configs)}")
         chosen = [configs.experiments[item] for item in question.chosen(configs.experiments)]
         for key in question.unknown_keys(chosen) if not lines else ():
             known = {key for item in chosen for key in item.dotted()}
@@ -329,20 +315,45 @@ def _load_questions(folder: Path, configs: Configs) -> tuple[dict[str, Question]
     return fitting, mistakes
 
 
-def _load_nightly(path: Path, configs: Configs) -> tuple[Nightly, list[Mistake]]:
-    """The nightly list, without the experiments that are not there."""
+def _no_match(pattern: str, configs: Configs) -> str:
+    if configs.left_out(pattern):
+        return f"the experiments of `{pattern}` were left out: mend their file"
+    return unknown("no experiment matches", pattern, configs.experiments)
+
+
+def _load_schedules(folder: Path, configs: Configs) -> tuple[dict[str, RunSchedule], list[Mistake]]:
+    """The schedules, each for those of its experiments that are there."""
+    mistakes: list[Mistake] = []
+    found = _load_folder(folder / "schedules", _schedules_of, mistakes)
+    tags = {tag for item in configs.experiments.values() for tag in item.tags}
+    for schedule, document in found.values():
+        lines = [
+            f"{document.at('experiments', i)}: {_no_match(pattern, configs)}"
+            for i, pattern in enumerate(schedule.experiments)
+            if not fnmatch.filter(configs.experiments, pattern)
+        ]
+        lines += [
+            f"{document.at('tags', i)}: {unknown('no experiment has the tag', tag, tags)}"
+            for i, tag in enumerate(schedule.tags)
+            if tag not in tags
+        ]
+        if lines:
+            mistakes.append(Mistake(path=document.path, message=few_lines(lines)))
+    old = folder / "nightly.yaml"
+    if old.exists():
+        message = (
+            f"{shown(old)}: is not read any more: move it to schedules/nightly.yaml, with the lines "
+            "`name: nightly` and `does: train`"
+        )
+        mistakes.append(Mistake(path=old, message=message))
+    return {name: schedule for name, (schedule, _) in found.items()}, mistakes
+
+
+def _load_notifications(path: Path) -> tuple[Notifications, list[Mistake]]:
     if not path.exists():
-        return Nightly(), []
+        return Notifications(), []
     try:
         document = Document(path)
-        nightly = validated(Nightly, document.data, document)
+        return validated(Notifications, document.data, document), []
     except ConfigError as error:
-        return Nightly(), [Mistake(path=path, message=str(error))]
-    there, lines = [], []
-    for position, name in enumerate(nightly.experiments):
-        try:
-            there.append(configs.experiment(name).name)
-        except ConfigError as error:
-            lines.append(f"{document.at('experiments', position)}: {str(error).splitlines()[0].rstrip(':')}")
-    wrong = [Mistake(path=path, message=few_lines(lines))] if lines else []
-    return nightly.model_copy(update={"experiments": tuple(there)}), wrong
+        return Notifications(), [Mistake(path=path, message=str(error))]

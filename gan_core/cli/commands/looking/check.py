@@ -12,7 +12,7 @@ from gan_core.errors import ConfigError
 if TYPE_CHECKING:
     from gan_core.config import Configs, Mistake
 
-KINDS = ("datasets", "experiments", "questions")
+KINDS = ("datasets", "experiments", "questions", "schedules")
 
 
 def add(app: typer.Typer) -> None:
@@ -55,11 +55,11 @@ def _folder_of(path: Path) -> Path:
     folder = path.resolve().parent
     if not path.exists():
         raise ConfigError(f"{path} is not there: name a file of a configuration folder")
-    if path.name == "nightly.yaml":
+    if path.name in ("nightly.yaml", "notifications.yaml"):
         return folder
     if folder.name not in KINDS:
         raise ConfigError(
-            f"{path} is in no configuration folder: move it to its `datasets`, `experiments` or `questions`"
+            f"{path} is in no configuration folder: move it to its {', '.join(f'`{kind}`' for kind in KINDS)}"
         )
     return folder.parent
 
