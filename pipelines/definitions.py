@@ -8,8 +8,12 @@ import assets.graph  # noqa: F401  declares the assets
 from assets.factory import asset_definitions
 from assets.shard_checks import shard_checks
 from gan_core.config import Configs, default_config_folder, load_configs
+from gan_core.config.folder_state import folder_state
+from pipelines.automation.notifications import notifications_sensor
 from pipelines.automation.pruning import prune_history
+from pipelines.automation.reloading import reload_sensor
 from pipelines.automation.schedules import experiments_sensor, schedules
+from pipelines.automation.sources import sources_sensor
 from pipelines.configurations import (
     configurations_asset,
     configurations_check,
@@ -25,18 +29,20 @@ from pipelines.resources import store_resource
 OWNERS = ["team:gan-pipelines"]
 
 
-def build_definitions(configs: Configs) -> dg.Definitions:
+def build_definitions(configs: Configs, state: str | None = None) -> dg.Definitions:
     """All assets, checks, jobs, schedules and sensors over `configs`.
 
-    What cannot be used is left out, and shown as the check of the asset `configurations`.
+    `state` is that of the configuration folder when it was read; None: as it is now. What cannot be used is
+    left out, and shown as the check of the asset `configurations`.
     """
     mistakes = [line for mistake in configs.mistakes for line in mistake.message.splitlines()]
     mistakes += configs.notifications.problems(os.environ)
     warn(mistakes)
+    folder = default_config_folder()
     partitions = partitions_of(configs)
     declared = [
         *asset_definitions(partitions.datasets, partitions.experiments, partitions.dataset_of_experiment),
-        configurations_asset(str(default_config_folder()), configs, mistakes),
+        configurations_asset(str(folder), configs, mistakes),
     ]
     all_jobs = {job.name: job for job in jobs(configs, partitions)}
     return dg.Definitions(
@@ -47,6 +53,9 @@ def build_definitions(configs: Configs) -> dg.Definitions:
         sensors=[
             configurations_sensor(configs, mistakes),
             experiments_sensor(configs, all_jobs),
+            notifications_sensor(configs, mistakes),
+            sources_sensor(configs, all_jobs),
+            reload_sensor(folder, state or folder_state(folder), configs),
             lost_runs,
             dg.AutomationConditionSensorDefinition(
                 "follow_new_data",
@@ -67,5 +76,6 @@ def build_definitions(configs: Configs) -> dg.Definitions:
     )
 
 
+state = folder_state(default_config_folder())  # before they are read: what changes meanwhile is read again
 configs = load_configs()
-defs = build_definitions(configs)
+defs = build_definitions(configs, state)

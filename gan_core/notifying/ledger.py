@@ -57,7 +57,9 @@ class Ledger:
             ]
             return cls(**record, waiting=waiting)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoreError(f"the ledger of notifications cannot be read: {error!r}") from error
+            raise StoreError(
+                f"the ledger of notifications is damaged, or of another version of this project: {error!r}"
+            ) from error
 
     def written(self) -> str:
         waiting = [
@@ -79,9 +81,9 @@ class Ledger:
             self.waiting.append(Waiting(notification, dict.fromkeys(channels, 0), {}))
         return new
 
-    def forget(self, cause: str) -> None:
-        """It is over: should it come again, it is another one."""
-        self.told.pop(cause, None)
+    def forget(self, beginning: str) -> None:
+        """The causes that begin so are over: should one come again, it is another one."""
+        self.told = {cause: seen for cause, seen in self.told.items() if not cause.startswith(beginning)}
 
     def deliver(
         self,
@@ -89,7 +91,8 @@ class Ledger:
         environment: Mapping[str, str],
         save: Callable[[], None],
         emit: Callable[[str], None],
-        clock: Callable[[], float] = time.time,
+        *,
+        clock: Callable[[], float],
     ) -> int:
         """Try what is due; the number of deliveries. Says with `emit` what did not arrive, and why.
 
@@ -151,6 +154,8 @@ def _attempt(channel: Channel, notification: Notification, environment: Mapping[
     """`send`, within `ATTEMPT_SECONDS`: no time-out of a socket ends the look-up of a name, or an answer that
     comes byte by byte."""
     outcome: list[Exception | None] = []
+    if problem := channel.problem(environment):
+        raise Undelivered(problem)
 
     def send() -> None:
         try:

@@ -62,9 +62,8 @@ def _datasets(configs: Configs, item: RunSchedule, at: str) -> Requests:
 
 
 def _evaluations(configs: Configs, item: RunSchedule, at: str) -> Requests:
-    store = default_store()
     chosen = [experiment.name for experiment in item.chosen(configs.experiments.values())]
-    trained = [name for name in chosen if store.current("trained_gan", name)]
+    trained = default_store().all_current("trained_gan", chosen)
     if not trained:
         return dg.SkipReason(f"none of the {len(chosen):,} experiments of `{item.name}` is trained")
     config = _forced(MEASURED) if item.force else {}

@@ -6,6 +6,7 @@ import dagster as dg
 import pytest
 from dagster._core.test_utils import instance_for_test
 
+from pipelines.automation.notifications import LEDGER
 from tests.pipelines.automation.bench import Bench
 from tests.small_project import DATASET, EXPERIMENT
 
@@ -31,5 +32,6 @@ def shared_instance():
 @pytest.fixture
 def instance(shared_instance) -> dg.DagsterInstance:
     """An empty one, on files, as it is used."""
-    shared_instance.wipe()
+    shared_instance.wipe()  # which leaves what daemons remember
+    shared_instance.daemon_cursor_storage.set_cursor_values({LEDGER: ""})
     return shared_instance
