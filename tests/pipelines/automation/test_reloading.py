@@ -100,22 +100,6 @@ def test_what_kept_it_from_reloading_is_said(content, told):
         assert told in ask_for_reload(address, "here")
 
 
-def test_the_state_is_that_of_names_and_contents(bench):
-    folder = bench.folder / "configs"
-    first = folder_state(folder)
-    (folder / "experiments" / ".plain.yaml.swp").write_text("x")
-    (folder / "experiments" / "notes.txt").write_text("x")
-    assert folder_state(folder) == first
-    states = [first]
-    bench.notify(tell=["run_failed"])
-    states.append(folder_state(folder))
-    (folder / "experiments" / "plain.yaml").rename(folder / "experiments" / "moved.yaml")
-    states.append(folder_state(folder))
-    (folder / "experiments" / "moved.yaml").unlink()
-    states.append(folder_state(folder))
-    assert len(set(states)) == 4
-
-
 @pytest.mark.slow
 def test_a_new_experiment_is_known_without_a_restart(bench):
     """To the web server, and to the daemon: the partition is described by a sensor of the new definitions."""

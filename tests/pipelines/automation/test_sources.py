@@ -1,6 +1,5 @@
 """A source that changes: seen once it has settled, and nothing is asked for where nothing did."""
 
-import json
 import os
 from pathlib import Path
 
@@ -8,9 +7,6 @@ import dagster as dg
 import pytest
 from PIL import Image
 
-from gan_core.config import load_configs
-from gan_core.data.changes import source_state
-from gan_core.errors import SourceError
 from gan_core.store import Store
 
 PHOTOS = {
@@ -101,57 +97,3 @@ def test_a_source_that_is_gone_is_no_change(watched):
     assert "0 sources looked at; photos: " in watched.told and "cannot be reached" in watched.told
     Path(f"{watched.folder}-away").rename(watched.folder)
     assert [watched.look() for _ in range(3)] == [[], [], []]
-
-
-def test_published_datasets_are_not_asked_for(watched):
-    assert source_state(watched.bench.configs.dataset("few-digits")) is None
-
-
-# --- places -----------------------------------------------------------------------------------------------
-
-
-def state(tmp_path: Path, place: str) -> str:
-    folder = tmp_path / "configs" / "datasets"
-    folder.mkdir(parents=True, exist_ok=True)
-    dataset = {**PHOTOS, "source": {"kind": "images", "train": place}}
-    (folder / "photos.yaml").write_text(json.dumps(dataset))
-    return source_state(load_configs(tmp_path / "configs").dataset("photos"))
-
-
-def test_an_archive_and_its_name(tmp_path):
-    (tmp_path / "a.zip").write_bytes(b"1")
-    first = state(tmp_path, str(tmp_path / "a.zip"))
-    assert state(tmp_path, str(tmp_path / "a.zip")) == first
-    (tmp_path / "a.zip").write_bytes(b"12")
-    assert state(tmp_path, str(tmp_path / "a.zip")) != first
-
-
-def test_files_and_folders_elsewhere(tmp_path):
-    import fsspec
-
-    memory = fsspec.filesystem("memory")
-    memory.pipe("/changes/photos/a.png", b"1")
-    folder, file = "memory://changes/photos", "memory://changes/photos/a.png"
-    first = [state(tmp_path, folder), state(tmp_path, file)]
-    memory.pipe("/changes/photos/a.png", b"12")
-    second = [state(tmp_path, folder), state(tmp_path, file)]
-    assert first[0] != second[0] and first[1] != second[1]
-    with pytest.raises(SourceError, match="memory://changes/gone cannot be reached"):
-        state(tmp_path, "memory://changes/gone")
-
-
-@pytest.mark.parametrize("field", ["ETag", "Last-Modified", "Content-Length"])
-def test_a_file_on_the_web(tmp_path, monkeypatch, field):
-    from gan_core.data import download
-
-    class Answer:
-        ok, headers = True, {"ETag": '"1"', field: "before"}
-
-    monkeypatch.setattr(download, "_head", lambda url: Answer)
-    first = state(tmp_path, "https://example.org/a.zip?token=one")
-    assert state(tmp_path, "https://example.org/a.zip?token=other") == first
-    Answer.headers = {**Answer.headers, field: "after"}
-    assert state(tmp_path, "https://example.org/a.zip?token=one") != first
-    Answer.ok = False
-    with pytest.raises(SourceError, match="does not say which version"):
-        state(tmp_path, "https://example.org/a.zip?token=geheim")
