@@ -1,6 +1,6 @@
 """`python -m pipelines backfill 'demo-*'` makes experiments, `python -m pipelines answer QUESTION` those of
 a question and its answer, `python -m pipelines sweep NAME` searches for the best values of a few keys;
-`python -m pipelines dev` opens the UI."""
+`python -m pipelines dev` opens the UI, `python -m pipelines prune` forgets old runs."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ from gan_core.cli.options import AsJson, Force, add_command
 from gan_core.cli.output import say_json, show
 from gan_core.cli.running import last_line, make_app, run_app
 from gan_core.disks import disk_error
-from gan_core.errors import ConfigError, GanError
+from gan_core.errors import ConfigError, GanError, UsageError
 
 if TYPE_CHECKING:
     from gan_core.config import Configs
@@ -61,6 +61,7 @@ def _app() -> typer.Typer:
     add_command(app, "answer", run_answer)
     add_command(app, "sweep", run_sweep)
     add_command(app, "dev", run_dev)
+    add_command(app, "prune", run_prune)
     return app
 
 
@@ -180,6 +181,26 @@ def _carry_out(configs: "Configs", name: str) -> int:
     if store.reading.exists(page):
         print(f"\npage: {store.address(page)}")
     return 1 if result.failed else 0
+
+
+def run_prune(
+    older_than: Annotated[str, typer.Option(help="What ended longer ago, such as 12h, 30d or 8w.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many runs it is.")] = False,
+) -> int:
+    """Remove what Dagster has recorded of old runs; artefacts and the newest of each asset stay."""
+    from gan_core.config.ages import parse_age
+
+    try:
+        age = parse_age(older_than)
+    except ValueError as error:
+        raise UsageError(f"--older-than {error}") from error
+    from pipelines.automation.pruning import prune
+    from pipelines.instance import open_instance
+
+    with open_instance() as instance:
+        pruned = prune(instance, age, dry_run=dry_run)
+    print(f"{'would remove' if dry_run else 'removed'} {pruned.text}")
+    return 0
 
 
 def _configs() -> "Configs":

@@ -12,16 +12,14 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from assets.failures import Failed
 from gan_core.config import Configs
-from gan_core.errors import GanError
 from gan_core.planning.time_left import NO_PLAN, TimeLeft
 from gan_core.progress import about
 from pipelines.jobs import DATASET_JOB, EXPERIMENT_JOB, TABLES_JOB
 from pipelines.lost_runs import HOST_TAG, end_lost_backfills
+from pipelines.reasons import causes, reasons
 from pipelines.timeline import shown_in_timeline
 
-OWN_ERRORS = {error.__name__ for error in GanError.__subclasses__()}
 BACKFILL_TAG = "gan-pipelines/backfill"
 
 
@@ -115,7 +113,10 @@ class Runner:
             return None
         if _was_interrupted(result):
             raise KeyboardInterrupt
-        return "; ".join(_reasons(result)) or f"run {result.run_id} failed: see it in the UI"
+        return (
+            "; ".join(reasons(result.get_step_failure_events()))
+            or f"run {result.run_id} failed: see it in the UI"
+        )
 
 
 def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
@@ -123,25 +124,5 @@ def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
     return any(
         error.cls_name in (dg.DagsterExecutionInterruptedError.__name__, KeyboardInterrupt.__name__)
         for event in result.get_step_failure_events()
-        for error in _causes(event)
+        for error in causes(event)
     )
-
-
-def _causes(event: dg.DagsterEvent) -> list:
-    """The error of a failed step and what caused it, innermost last."""
-    error, chain = event.step_failure_data.error, []
-    while error:
-        chain.append(error)
-        error = error.cause
-    return chain
-
-
-def _reasons(result: dg.ExecuteInProcessResult) -> list[str]:
-    """Each failed step with why it failed: our own error where there is one, else the innermost cause."""
-    reasons = []
-    for event in result.get_step_failure_events():
-        causes = _causes(event)
-        told = next((cause for cause in causes if cause.cls_name in OWN_ERRORS), causes[-1])
-        reason = told.message.strip().removeprefix(f"{Failed.__name__}: ")
-        reasons.append(f"{event.step_key}: {reason}")
-    return reasons

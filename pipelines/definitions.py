@@ -1,12 +1,19 @@
 """What Dagster loads: all assets over the configurations that are valid; what is wrong is shown."""
 
+import os
+
 import dagster as dg
 
 import assets.graph  # noqa: F401  declares the assets
 from assets.factory import asset_definitions
 from assets.shard_checks import shard_checks
 from gan_core.config import Configs, default_config_folder, load_configs
-from gan_core.errors import ConfigError
+from gan_core.config.folder_state import folder_state
+from pipelines.automation.notifications import notifications_sensor
+from pipelines.automation.pruning import prune_history
+from pipelines.automation.reloading import reload_sensor
+from pipelines.automation.schedules import experiments_sensor, schedules
+from pipelines.automation.sources import sources_sensor
 from pipelines.configurations import (
     configurations_asset,
     configurations_check,
@@ -16,25 +23,22 @@ from pipelines.configurations import (
 from pipelines.jobs import jobs
 from pipelines.logs import console
 from pipelines.lost_runs import lost_runs
-from pipelines.nightly import nightly_experiments_sensor, nightly_schedule
 from pipelines.partitions import partitions_of
 from pipelines.resources import store_resource
 
 OWNERS = ["team:gan-pipelines"]
 
 
-def build_definitions(configs: Configs) -> dg.Definitions:
-    """All assets, checks, jobs, the schedule and the sensors over `configs`.
+def build_definitions(configs: Configs, state: str | None = None) -> dg.Definitions:
+    """All assets, checks, jobs, schedules and sensors over `configs`.
 
-    What cannot be used is left out, and shown as the check of the asset `configurations`.
+    `state` is that of the configuration folder when it was read; None: as it is now. What cannot be used is
+    left out, and shown as the check of the asset `configurations`.
     """
     mistakes = [line for mistake in configs.mistakes for line in mistake.message.splitlines()]
-    schedules = []
-    try:
-        schedules.append(nightly_schedule(configs))
-    except ConfigError as error:
-        mistakes.append(str(error))
+    mistakes += configs.notifications.problems(os.environ)
     warn(mistakes)
+    folder = default_config_folder()
     partitions = partitions_of(configs)
     declared = [
         *asset_definitions(
@@ -43,17 +47,20 @@ def build_definitions(configs: Configs) -> dg.Definitions:
             partitions.sweeps,
             partitions.dataset_of_experiment,
         ),
-        configurations_asset(str(default_config_folder()), configs, mistakes),
+        configurations_asset(str(folder), configs, mistakes),
     ]
     all_jobs = {job.name: job for job in jobs(configs, partitions)}
     return dg.Definitions(
         assets=dg.map_asset_specs(lambda spec: spec.replace_attributes(owners=OWNERS), declared),
         asset_checks=[shard_checks(partitions.datasets), configurations_check(mistakes)],
-        jobs=list(all_jobs.values()),
-        schedules=schedules,
+        jobs=[*all_jobs.values(), prune_history],
+        schedules=schedules(configs),
         sensors=[
             configurations_sensor(configs, mistakes),
-            nightly_experiments_sensor(configs, all_jobs),
+            experiments_sensor(configs, all_jobs),
+            notifications_sensor(configs, mistakes),
+            sources_sensor(configs, all_jobs),
+            reload_sensor(folder, state or folder_state(folder), configs),
             lost_runs,
             dg.AutomationConditionSensorDefinition(
                 "follow_new_data",
@@ -74,5 +81,6 @@ def build_definitions(configs: Configs) -> dg.Definitions:
     )
 
 
+state = folder_state(default_config_folder())  # before they are read: what changes meanwhile is read again
 configs = load_configs()
-defs = build_definitions(configs)
+defs = build_definitions(configs, state)

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 
+from pipelines.automation.reloading import UI_VARIABLE
 from pipelines.instance import REPOSITORY, open_instance
 
 QUIET = re.compile(
@@ -44,7 +45,7 @@ def dev(port: int) -> int:
     process = subprocess.Popen(
         [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)],
         cwd=REPOSITORY,
-        env={**os.environ, "PYTHONWARNINGS": _warnings()},
+        env={UI_VARIABLE: f"http://127.0.0.1:{port}", **os.environ, "PYTHONWARNINGS": _warnings()},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

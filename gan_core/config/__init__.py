@@ -1,5 +1,5 @@
 """The schema of the YAML files in `configs/`: datasets, experiments, grids of experiments, sweeps,
-questions, what is kept of the store.
+questions, schedules, notifications, what is kept of the store.
 
 Everything is validated before any work starts. A wrong file raises one `ConfigError` that lists each
 mistake with its file, its line, the value found and what would be right. This package imports neither torch
@@ -18,26 +18,25 @@ from gan_core.config.experiments import (
 from gan_core.config.grids import load_experiments
 from gan_core.config.keeping import Keep, KeepPolicy
 from gan_core.config.loading import (
-    NIGHTLY_FILE,
     STORE_FILE,
     Configs,
     Mistake,
-    Nightly,
     default_config_folder,
     load_configs,
     trial_maker,
 )
 from gan_core.config.mistakes import unknown
 from gan_core.config.networks import Architecture, Latent, Output
+from gan_core.config.notifications import Notifications
 from gan_core.config.objective import Conditioning, Objective
 from gan_core.config.optimizers import OPTIMIZERS, Optimizer, Optimizers, foreign_settings
 from gan_core.config.questions import Question
+from gan_core.config.run_schedules import RunSchedule
 from gan_core.config.schedules import Cosine, Schedules
 from gan_core.config.starters import write_starter
 from gan_core.config.sweeps import Sweep
 
 __all__ = [
-    "NIGHTLY_FILE",
     "OPTIMIZERS",
     "STORE_FILE",
     "AbsentMeans",
@@ -56,12 +55,13 @@ __all__ = [
     "Length",
     "Mistake",
     "Name",
-    "Nightly",
+    "Notifications",
     "Objective",
     "Optimizer",
     "Optimizers",
     "Output",
     "Question",
+    "RunSchedule",
     "Schedules",
     "SourceConfig",
     "Split",

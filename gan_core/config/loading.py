@@ -5,21 +5,21 @@ A wrong file leaves out itself and what depends on it; its mistakes are kept bes
 
 import fnmatch
 import os
-import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict
 
-from gan_core.config.base import Config, Name
 from gan_core.config.datasets import Dataset
 from gan_core.config.experiments import Experiment
 from gan_core.config.grids import experiments_of
 from gan_core.config.keeping import KeepPolicy
 from gan_core.config.mistakes import few_lines, unknown, validated
+from gan_core.config.notifications import Notifications
 from gan_core.config.questions import Question
+from gan_core.config.run_schedules import RunSchedule
 from gan_core.config.sweeps import Sweep
 from gan_core.config.trials import FOLDER as TRIALS
 from gan_core.config.trials import (
@@ -34,24 +34,7 @@ from gan_core.evaluation.metrics import chosen_metrics
 from gan_core.models.architectures import ARCHITECTURES
 from gan_core.places import default_folder
 
-NIGHTLY_FILE, STORE_FILE = "nightly.yaml", "store.yaml"
-
-
-class Nightly(Config):
-    """`configs/nightly.yaml`: which experiments the `nightly_retraining` schedule trains, and when.
-
-    `cron` has five fields (minute, hour, day, month, weekday); `timezone` is an IANA name.
-    """
-
-    cron: str = "0 2 * * *"
-    timezone: str = "UTC"
-    experiments: tuple[Name, ...] = ()
-
-    @model_validator(mode="after")
-    def _known_timezone(self):
-        if self.timezone not in zoneinfo.available_timezones():
-            raise ValueError(f"timezone `{self.timezone}` is not an IANA name such as Europe/Berlin or UTC")
-        return self
+STORE_FILE = "store.yaml"
 
 
 class Mistake(BaseModel):
@@ -76,9 +59,10 @@ class Configs(BaseModel):
     experiments: dict[str, Experiment]
     questions: dict[str, Question] = {}
     sweeps: dict[str, Sweep] = {}
-    nightly: Nightly = Nightly()
     store: KeepPolicy | None = KeepPolicy()
     """None where its file is wrong: see `keep_policy`."""
+    schedules: dict[str, RunSchedule] = {}
+    notifications: Notifications = Notifications()
     mistakes: tuple[Mistake, ...] = ()
     files: dict[str, Path] = {}
     """Where each is defined, by `datasets/NAME` and `experiments/NAME`."""
@@ -177,8 +161,8 @@ def default_config_folder() -> Path:
 
 
 def load_configs(folder: Path | None = None) -> Configs:
-    """Read and validate every dataset, experiment, sweep, question, the nightly list and what is kept of the
-    store, under `folder`. The trials of a sweep are experiments.
+    """Read and validate every dataset, experiment, sweep, question and schedule, who is notified and what is
+    kept of the store, under `folder`. The trials of a sweep are experiments.
 
     What is wrong is left out and named in `mistakes`. Raises `ConfigError` where `folder` is no configuration
     folder.
@@ -212,15 +196,17 @@ def load_configs(folder: Path | None = None) -> Configs:
     fitting, unfitting = _fitting_datasets(loaded, documents)
     loaded = loaded.model_copy(update={"experiments": fitting, "mistakes": (*mistakes, *unfitting)})
     loaded = _with_sweeps(folder, loaded, documents)
-    nightly, wrong = _load_nightly(folder / NIGHTLY_FILE, loaded)
     store, unkept = _load_keep_policy(folder / STORE_FILE)
     questions, unanswerable = _load_questions(folder / "questions", loaded)
+    schedules, idle = _load_schedules(folder, loaded)
+    notifications, silent = _load_notifications(folder / "notifications.yaml")
     return loaded.model_copy(
         update={
-            "nightly": nightly,
             "store": store,
             "questions": questions,
-            "mistakes": (*loaded.mistakes, *wrong, *unkept, *unanswerable),
+            "schedules": schedules,
+            "notifications": notifications,
+            "mistakes": (*loaded.mistakes, *unkept, *unanswerable, *idle, *silent),
         }
     )
 
@@ -237,7 +223,11 @@ def _sweeps_of(document: Document) -> list[Sweep]:
     return [validated(Sweep, document.data, document)]
 
 
-Item = TypeVar("Item", Dataset, Experiment, Question, Sweep)
+def _schedules_of(document: Document) -> list[RunSchedule]:
+    return [validated(RunSchedule, document.data, document)]
+
+
+Item = TypeVar("Item", Dataset, Experiment, Question, Sweep, RunSchedule)
 
 
 def _load_folder(
@@ -468,11 +458,7 @@ def _load_questions(folder: Path, configs: Configs) -> tuple[dict[str, Question]
     for name, (question, document) in _load_folder(folder, _questions_of, mistakes).items():
         lines = []
         for place, pattern in question.unmatched(configs.experiments):
-            wrong = configs.left_out(pattern) and "the experiments of `{}` were left out: mend their file"
-            text = (wrong or "").format(pattern) or unknown(
-                "no experiment matches", pattern, configs.experiments
-            )
-            lines.append(f"{document.at(*place)}: {text}")
+            lines.append(f"{document.at(*place)}: {_no_match(pattern, configs)}")
         chosen = [configs.experiments[item] for item in question.chosen(configs.experiments)]
         for key in question.unknown_keys(chosen) if not lines else ():
             known = {key for item in chosen for key in item.dotted()}
@@ -496,20 +482,45 @@ def _load_keep_policy(path: Path) -> tuple[KeepPolicy | None, list[Mistake]]:
         return None, [Mistake(path=path, message=str(error))]
 
 
-def _load_nightly(path: Path, configs: Configs) -> tuple[Nightly, list[Mistake]]:
-    """The nightly list, without the experiments that are not there."""
+def _no_match(pattern: str, configs: Configs) -> str:
+    if configs.left_out(pattern):
+        return f"the experiments of `{pattern}` were left out: mend their file"
+    return unknown("no experiment matches", pattern, configs.experiments)
+
+
+def _load_schedules(folder: Path, configs: Configs) -> tuple[dict[str, RunSchedule], list[Mistake]]:
+    """The schedules, each for those of its experiments that are there."""
+    mistakes: list[Mistake] = []
+    found = _load_folder(folder / "schedules", _schedules_of, mistakes)
+    tags = {tag for item in configs.experiments.values() for tag in item.tags}
+    for schedule, document in found.values():
+        lines = [
+            f"{document.at('experiments', i)}: {_no_match(pattern, configs)}"
+            for i, pattern in enumerate(schedule.experiments)
+            if not fnmatch.filter(configs.experiments, pattern)
+        ]
+        lines += [
+            f"{document.at('tags', i)}: {unknown('no experiment has the tag', tag, tags)}"
+            for i, tag in enumerate(schedule.tags)
+            if tag not in tags
+        ]
+        if lines:
+            mistakes.append(Mistake(path=document.path, message=few_lines(lines)))
+    old = folder / "nightly.yaml"
+    if old.exists():
+        message = (
+            f"{shown(old)}: is not read any more: move it to schedules/nightly.yaml, with the lines "
+            "`name: nightly` and `does: train`"
+        )
+        mistakes.append(Mistake(path=old, message=message))
+    return {name: schedule for name, (schedule, _) in found.items()}, mistakes
+
+
+def _load_notifications(path: Path) -> tuple[Notifications, list[Mistake]]:
     if not path.exists():
-        return Nightly(), []
+        return Notifications(), []
     try:
         document = Document(path)
-        nightly = validated(Nightly, document.data, document)
+        return validated(Notifications, document.data, document), []
     except ConfigError as error:
-        return Nightly(), [Mistake(path=path, message=str(error))]
-    there, lines = [], []
-    for position, name in enumerate(nightly.experiments):
-        try:
-            there.append(configs.experiment(name).name)
-        except ConfigError as error:
-            lines.append(f"{document.at('experiments', position)}: {str(error).splitlines()[0].rstrip(':')}")
-    wrong = [Mistake(path=path, message=few_lines(lines))] if lines else []
-    return nightly.model_copy(update={"experiments": tuple(there)}), wrong
+        return Notifications(), [Mistake(path=path, message=str(error))]

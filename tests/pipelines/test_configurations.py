@@ -1,11 +1,12 @@
 """A wrong configuration file among good ones: what loads, and where a user sees what was left out."""
 
+import json
 import logging
 
 import dagster as dg
 import pytest
 
-from gan_core.config import Nightly, load_configs
+from gan_core.config import load_configs
 from gan_core.config.loading import Mistake
 from pipelines.definitions import build_definitions
 from tests.pipelines.dev_server import ask, dev_server, wait_for
@@ -82,10 +83,13 @@ def test_mended_files_make_the_check_pass(tmp_path):
     assert evaluation.passed
 
 
-def test_a_wrong_nightly_list_is_a_mistake_like_another(tmp_path):
-    definitions = build_definitions(configs(tmp_path, nightly=Nightly(cron="garbage")))
+def test_a_wrong_schedule_is_a_mistake_like_another(tmp_path):
+    (tmp_path / "configs" / "schedules").mkdir(parents=True)
+    wrong = "name: nightly\ndoes: train\ncron: garbage\nexperiments: [plain]\n"
+    (tmp_path / "configs" / "schedules" / "nightly.yaml").write_text(wrong)
+    definitions = build_definitions(configs(tmp_path))
     evaluation = evaluation_in(look(definitions))
-    assert "nightly.yaml: cron is `garbage`" in evaluation.metadata["left_out"].value
+    assert "nightly.yaml:3: cron is `garbage`" in evaluation.metadata["left_out"].value
     assert not definitions.schedules
 
 
@@ -178,7 +182,9 @@ def test_the_ui_shows_what_was_left_out(tmp_path):
         write_config(tmp_path / "configs", content)
     wrong = tmp_path / "configs" / "experiments" / "wrong.yaml"
     wrong.write_text("name: wrong\ndataset: few-digits\nlenght: {images: 5}\n")
-    (tmp_path / "configs" / "nightly.yaml").write_text('cron: "0 2 * * *"\nexperiments: [no-such]\n')
+    schedule = {"name": "nightly", "does": "train", "cron": "0 2 * * *", "experiments": ["no-such"]}
+    (tmp_path / "configs" / "schedules").mkdir()
+    (tmp_path / "configs" / "schedules" / "nightly.yaml").write_text(json.dumps(schedule))
 
     def check(address: str) -> tuple[dict, dict] | None:
         data = ask(address, QUERY)

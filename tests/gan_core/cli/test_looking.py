@@ -103,7 +103,7 @@ def test_who_looks_is_told_that_a_file_was_left_out(run, project):
 
 def test_check_names_every_mistake_and_ends_with_2(run, told, project):
     out, _ = run("check")
-    assert out == "no mistake in 1 datasets, 3 experiments, 0 sweeps, 0 questions\n"
+    assert out == "no mistake in 1 datasets, 3 experiments, 0 sweeps, 0 questions, 0 schedules\n"
     project.write(WRONG)
     out, _ = run("check", status=2)
     assert "`batch_size` is 'many'" in out and "objectiv" in out and len(out.splitlines()) == 2

@@ -17,7 +17,7 @@ def test_shipped_configurations_load():
     assert configs.mistakes == ()
     assert {"digits", "cifar10", "mnist", "lsun-bedroom-64"} <= set(configs.datasets)
     assert {"demo-dcgan", "demo-wgan-gp", "demo-acgan"} <= set(configs.experiments)
-    assert set(configs.nightly.experiments) <= set(configs.experiments)
+    assert {"nightly", "weekly-evaluation", "prune"} <= set(configs.schedules)
 
 
 # --- what is left out -------------------------------------------------------------------------------------
@@ -115,26 +115,6 @@ def test_who_asks_for_what_was_left_out_is_told_its_mistake(folder):
         configs.experiment("fisrt")
     with pytest.raises(ConfigError, match="no dataset is named `wide`; there are: tiny"):
         configs.dataset("wide")
-
-
-def test_nightly_goes_on_without_what_is_not_there(folder):
-    (folder / "experiments" / "wrong.yaml").write_text("name: wrong\n")
-    (folder / "nightly.yaml").write_text("cron: 0 3 * * *\nexperiments:\n  - first\n  - absent\n  - wrong\n")
-    configs = load_configs(folder)
-    assert configs.nightly.experiments == ("first",)
-    assert configs.nightly.cron == "0 3 * * *"
-    text = text_of(configs)
-    assert "nightly.yaml:4: no experiment is named `absent`" in text
-    assert "nightly.yaml:5: experiment `wrong` was left out because of a mistake in its file" in text
-
-
-@pytest.mark.parametrize("content", ["crom: 1\n", "timezone: Nowhere/Land\n", "experiments: [", "- a\n"])
-def test_a_bad_nightly_list_leaves_out_only_itself(folder, content):
-    (folder / "nightly.yaml").write_text(content)
-    configs = load_configs(folder)
-    assert list(configs.experiments) == ["first"]
-    assert configs.nightly.experiments == ()
-    assert [mistake.path.name for mistake in configs.mistakes] == ["nightly.yaml"]
 
 
 def test_what_experiment_does_not_fit_its_dataset_is_left_out_alone(folder):

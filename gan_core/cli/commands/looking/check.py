@@ -12,7 +12,7 @@ from gan_core.errors import ConfigError
 if TYPE_CHECKING:
     from gan_core.config import Configs, Mistake
 
-KINDS = ("datasets", "experiments", "sweeps", "questions")
+KINDS = ("datasets", "experiments", "sweeps", "questions", "schedules")
 
 
 def add(app: typer.Typer) -> None:
@@ -52,17 +52,16 @@ def check(
 
 def _folder_of(path: Path) -> Path:
     """The configuration folder that a file belongs to."""
-    from gan_core.config import NIGHTLY_FILE, STORE_FILE
+    from gan_core.config import STORE_FILE
 
     folder = path.resolve().parent
     if not path.exists():
         raise ConfigError(f"{path} is not there: name a file of a configuration folder")
-    if path.name in (NIGHTLY_FILE, STORE_FILE):
+    if path.name in ("nightly.yaml", STORE_FILE, "notifications.yaml"):
         return folder
     if folder.name not in KINDS:
         raise ConfigError(
-            f"{path} is in no configuration folder: move it to its `datasets`, `experiments`, "
-            "`sweeps` or `questions`"
+            f"{path} is in no configuration folder: move it to its {', '.join(f'`{kind}`' for kind in KINDS)}"
         )
     return folder.parent
 

@@ -1,0 +1,1 @@
+"""What happens without a click, once it is switched on: schedules, sensors, notifications."""
