@@ -17,6 +17,7 @@ CODE_VERSIONS = {
     "chosen_analysis": "1",
     "external_evaluation": "1",
     "leaderboard": "6",
+    "champion": "1",
     "answer": "2",
     "answers": "2",
     "report": "8",
