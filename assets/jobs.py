@@ -3,5 +3,11 @@
 DATASET_JOB = "prepare_dataset"
 EXPERIMENT_JOB = "run_experiment"
 TABLES_JOB = "compare_experiments"
+CHAMPION_JOB = "promote_champion"
 
-JOB_OF_GROUP = {"datasets": DATASET_JOB, "experiments": EXPERIMENT_JOB, "results": TABLES_JOB}
+JOB_OF_GROUP = {
+    "datasets": DATASET_JOB,
+    "experiments": EXPERIMENT_JOB,
+    "results": TABLES_JOB,
+    "champions": CHAMPION_JOB,
+}

@@ -4,9 +4,11 @@ import dagster as dg
 
 import assets.graph  # noqa: F401  declares the assets
 from assets.factory import asset_definitions
+from assets.jobs import CHAMPION_JOB
 from assets.shard_checks import shard_checks
 from gan_core.config import Configs, default_config_folder, load_configs
 from gan_core.errors import ConfigError
+from pipelines.champions import champions_sensor
 from pipelines.configurations import (
     configurations_asset,
     configurations_check,
@@ -49,6 +51,7 @@ def build_definitions(configs: Configs) -> dg.Definitions:
         sensors=[
             configurations_sensor(configs, mistakes),
             nightly_experiments_sensor(configs, all_jobs),
+            champions_sensor(configs, all_jobs[CHAMPION_JOB]),
             lost_runs,
             dg.AutomationConditionSensorDefinition(
                 "follow_new_data",
