@@ -80,11 +80,6 @@ class StepRun:
         """The artefact that this step reads, of the partition that belongs to this one."""
         return self.store.require(asset, self.of(asset).partition)
 
-    def all_inputs(self, asset: str, damaged: dict[str, str]) -> dict[str, Manifest]:
-        """Those artefacts of an asset that are there, by partition; see `Store.all_current`."""
-        partitions = getattr(self.configs, DECLARATIONS[asset].partitions)
-        return self.store.all_current(asset, partitions, damaged)
-
     def of(self, asset: str) -> "StepRun":
         """The same of an asset that this one depends on."""
         declaration = DECLARATIONS[asset]
@@ -128,6 +123,7 @@ class Declaration:
     step: Callable[[StepRun], Step] | None
     metadata: Callable[[StepRun, Manifest], Mapping[str, Any]] | None
     checks: tuple[Callable[[StepRun, Manifest], dg.AssetCheckResult], ...]
+    blocking: bool
     saved: Callable[[StepRun], str]
 
 
@@ -150,6 +146,7 @@ def declare(
     step: Callable[[StepRun], Step] | None = None,
     metadata: Callable[[StepRun, Manifest], Mapping[str, Any]] | None = None,
     checks: Sequence[Callable[[StepRun, Manifest], dg.AssetCheckResult]] = (),
+    blocking: bool = False,
     saved: Callable[[StepRun], str] = _nothing_saved,
     code_version: str | None = None,
 ) -> Callable[[Callable[[StepRun], Manifest]], Callable[[StepRun], Manifest]]:
@@ -160,7 +157,8 @@ def declare(
     `step`: what decides the artefact, without importing torch; without it the body itself sees whether there
     is something to do. `metadata`: what is shown beside the figures; computed where the artefact is new.
     `checks`: looked at within the step, so they must be quick; name and docstring are the check's, and the
-    result's description says of one partition what was found. `saved`: what a step that was interrupted
+    result's description says of one partition what was found. `blocking`: what is downstream in the same run
+    waits for those that fail as errors. `saved`: what a step that was interrupted
     has left for the next one, in a few words.
     `code_version`: of an asset that `gan_core.versions` does not list.
     """
@@ -180,6 +178,7 @@ def declare(
             step=step,
             metadata=metadata,
             checks=tuple(checks),
+            blocking=blocking,
             saved=saved,
         )
         register(DECLARATIONS, declaration.name)(declaration)
@@ -225,7 +224,12 @@ def _definition(
         automation_condition=declaration.automation,
         code_version=CODE_VERSIONS[declaration.name],
         check_specs=[
-            dg.AssetCheckSpec(look.__name__, asset=declaration.name, description=_description(look))
+            dg.AssetCheckSpec(
+                look.__name__,
+                asset=declaration.name,
+                description=_description(look),
+                blocking=declaration.blocking,
+            )
             for look in declaration.checks
         ],
     )

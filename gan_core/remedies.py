@@ -19,6 +19,7 @@ COMMANDS = {
     "chosen_analysis": "analyse",
     "external_evaluation": "leaderboard add",
     "leaderboard": "report",
+    "champion": "champion --promote",
     "answer": "compare",
     "answers": "report",
     "report": "report",

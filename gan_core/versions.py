@@ -18,6 +18,7 @@ CODE_VERSIONS = {
     "external_evaluation": "1",
     "sweep": "1",
     "leaderboard": "6",
+    "champion": "1",
     "answer": "2",
     "answers": "2",
     "report": "8",

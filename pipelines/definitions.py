@@ -6,6 +6,7 @@ import dagster as dg
 
 import assets.graph  # noqa: F401  declares the assets
 from assets.factory import asset_definitions
+from assets.jobs import CHAMPION_JOB
 from assets.shard_checks import shard_checks
 from gan_core.config import Configs, default_config_folder, load_configs
 from gan_core.config.folder_state import folder_state
@@ -14,6 +15,7 @@ from pipelines.automation.pruning import prune_history
 from pipelines.automation.reloading import reload_sensor
 from pipelines.automation.schedules import experiments_sensor, schedules
 from pipelines.automation.sources import sources_sensor
+from pipelines.champions import champions_sensor
 from pipelines.configurations import (
     configurations_asset,
     configurations_check,
@@ -61,6 +63,7 @@ def build_definitions(configs: Configs, state: str | None = None) -> dg.Definiti
             notifications_sensor(configs, mistakes),
             sources_sensor(configs, all_jobs),
             reload_sensor(folder, state or folder_state(folder), configs),
+            champions_sensor(configs, all_jobs[CHAMPION_JOB]),
             lost_runs,
             dg.AutomationConditionSensorDefinition(
                 "follow_new_data",

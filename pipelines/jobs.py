@@ -1,15 +1,15 @@
-"""Jobs: the runs that everything is made of."""
+"""Jobs: the runs that everything is made of, and the one that promotes."""
 
 import dagster as dg
 
 from assets.describing import PartitionSet, tags_of
-from assets.jobs import DATASET_JOB, EXPERIMENT_JOB, SWEEP_JOB, TABLES_JOB
+from assets.jobs import CHAMPION_JOB, DATASET_JOB, EXPERIMENT_JOB, SWEEP_JOB, TABLES_JOB
 from gan_core.config import Configs
 from pipelines.partitions import Partitions
 
 
 def jobs(configs: Configs, partitions: Partitions) -> list:
-    """`prepare_dataset`, `run_experiment` and `run_sweep` take a partition, `compare_experiments` none."""
+    """All but `compare_experiments` take a partition."""
     return [
         dg.define_asset_job(
             DATASET_JOB,
@@ -33,6 +33,12 @@ def jobs(configs: Configs, partitions: Partitions) -> list:
             TABLES_JOB,
             dg.AssetSelection.groups("results"),
             description="The leaderboard, the answers to questions and the report over all experiments.",
+        ),
+        dg.define_asset_job(
+            CHAMPION_JOB,
+            dg.AssetSelection.groups("champions"),
+            config=_tagged(configs, "datasets", partitions.datasets),
+            description="The best of a dataset on the leaderboard, promoted where it passes all checks.",
         ),
     ]
 

@@ -56,17 +56,6 @@ def _ranking(rows) -> dg.TableMetadataValue:
 def leaderboard(run: StepRun) -> Manifest:
     """One row per configuration, its seeds folded, each figure with its interval and protocol, ranked by what
     tests show. What is missing is left out, not waited for."""
-    from gan_core.evaluation.external import external_evaluations
-    from gan_core.leaderboard.leaderboard import build_leaderboard
+    from gan_core.leaderboard.leaderboard import leaderboard_of
 
-    unreadable: dict[str, str] = {}
-    return build_leaderboard(
-        run.store,
-        run.configs.experiments,
-        run.all_inputs("trained_gan", unreadable),
-        run.all_inputs("evaluation", unreadable),
-        external_evaluations(run.store, unreadable),
-        unreadable=unreadable,
-        force=run.force,
-        emit=run.emit,
-    )
+    return leaderboard_of(run.store, run.configs, force=run.force, emit=run.emit)

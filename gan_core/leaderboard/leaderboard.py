@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pandas
 
-from gan_core.config import Experiment
+from gan_core.config import Configs, Experiment
 from gan_core.errors import GanError, StoreError
 from gan_core.evaluation.evidence import read_evidence
 from gan_core.evaluation.external import ASSET as EXTERNAL_ASSET
+from gan_core.evaluation.external import external_evaluations
 from gan_core.evaluation.judging.verdicts import UNKNOWN
 from gan_core.evaluation.metrics import METRICS, interval_names
 from gan_core.leaderboard.folding import (
@@ -182,6 +183,24 @@ def build_leaderboard(
         f"{len(found.stale):,} of them stale"
     )
     return manifest
+
+
+def leaderboard_of(
+    store: Store, configs: Configs, *, force: bool = False, emit: Callable[[str], None] = logger.info
+) -> Manifest:
+    """The leaderboard of all that the store holds of what is configured, and of samples from elsewhere; see
+    `build_leaderboard`."""
+    unreadable: dict[str, str] = {}
+    return build_leaderboard(
+        store,
+        configs.experiments,
+        store.all_current("trained_gan", configs.experiments, unreadable),
+        store.all_current("evaluation", configs.experiments, unreadable),
+        external_evaluations(store, unreadable),
+        unreadable=unreadable,
+        force=force,
+        emit=emit,
+    )
 
 
 def read_leaderboard(store: Store, leaderboard: Manifest) -> pandas.DataFrame:

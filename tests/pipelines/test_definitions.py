@@ -16,6 +16,7 @@ REPOSITORY = Path(__file__).parents[2]
 DATASET_ASSETS = {"raw_images", "duplicates", "image_shards", "classifier", "reference_statistics"}
 EXPERIMENT_ASSETS = {"trained_gan", "samples", "evaluation", "analysis"}
 TABLES = {"leaderboard", "answers", "report"}
+CHAMPIONS = {"champion"}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def test_assets_are_complete_and_described(repository):
         if hasattr(repository.asset_graph, "get_all_asset_keys_specs")
         else {node.key.to_user_string(): node for node in repository.asset_graph.asset_nodes}
     )
-    assert set(specs) == DATASET_ASSETS | EXPERIMENT_ASSETS | TABLES | {"configurations", "sweep"}
+    assert set(specs) == DATASET_ASSETS | EXPERIMENT_ASSETS | TABLES | CHAMPIONS | {"configurations", "sweep"}
     for name, node in specs.items():
         assert node.description and node.group_name != "default", name
         assert node.owners and node.kinds, name
@@ -71,6 +72,7 @@ def test_the_graph_is_the_designed_one(repository):
         "analysis": {"trained_gan", "image_shards", "classifier"},
         "sweep": set(),
         "leaderboard": {"trained_gan", "evaluation"},
+        "champion": {"leaderboard"},
         "answers": {"trained_gan", "samples", "evaluation"},
         "report": {
             "leaderboard",

@@ -3,6 +3,7 @@ what runs."""
 
 from gan_core.cli.commands import (
     analyse,
+    champion,
     compare,
     evaluate,
     export,
@@ -21,5 +22,5 @@ from gan_core.cli.commands.looking import check, devices, list, status, watch
 
 COMMANDS = (
     *(list, status, check, watch, devices, new, shard, reference, train, sample, evaluate, analyse, compare),
-    *(leaderboard, report, play, export, verify, store),
+    *(leaderboard, champion, report, play, export, verify, store),
 )

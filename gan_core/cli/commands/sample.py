@@ -22,7 +22,7 @@ def sample(
     experiment: Annotated[
         str,
         typer.Argument(
-            help="A name in configs/experiments, or a bundle of `export`.",
+            help="A name in configs/experiments, a bundle of `export`, or champion:DATASET.",
             autocompletion=completion.experiments,
         ),
     ],
@@ -54,7 +54,7 @@ def sample(
     force: Force = False,
 ) -> None:
     """Draw the samples of a trained experiment that are measured; with --out, other images of its generator,
-    also of a bundle."""
+    also of a bundle or of a champion."""
     if out:
         from gan_core.drawing import Wish
 
@@ -73,10 +73,11 @@ def sample(
 
 def _step(experiment: str, store: str | None, configs: Path | None, force: bool) -> None:
     from gan_core.bundles.contents import is_bundle
+    from gan_core.champions.address import PREFIX
     from gan_core.config import load_configs
     from gan_core.sampling import draw_samples
 
-    if is_bundle(experiment):
+    if is_bundle(experiment) or experiment.startswith(PREFIX):
         raise ConfigError(f"{experiment} is a bundle, which is not written to: say where to with --out")
     known = load_configs(configs)
     chosen, place = known.experiment(experiment), existing_store(store)
@@ -87,13 +88,12 @@ def _step(experiment: str, store: str | None, configs: Path | None, force: bool)
 
 
 def _draw(experiment: str, out: Path, wish: "Wish", store: str | None, force: bool) -> None:
-    from gan_core.bundles.contents import Bundle, is_bundle
+    from gan_core.champions.address import bundle_at
     from gan_core.devices import default_device
     from gan_core.drawing import draw
     from gan_core.sampling import load_generator
 
-    if is_bundle(experiment):
-        bundle = Bundle.open(experiment)
+    if bundle := bundle_at(experiment, lambda: existing_store(store)):
         place, trained = bundle.store, bundle.manifest("trained_gan")
     else:
         place = existing_store(store)
