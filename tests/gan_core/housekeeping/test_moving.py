@@ -125,7 +125,7 @@ def test_a_disk_without_room_is_told_before_anything_is_copied(source, tmp_path,
 
 @pytest.mark.parametrize(
     ("target", "told"),
-    [("source", "is the store itself"), ("s3://bucket/x.tar", "an archive is a local file")],
+    [("source", "is the store itself"), ("s3://bucket/x.tar", "an archive is written to a local file")],
 )
 def test_a_place_that_cannot_be_is_refused(source, tmp_path, target, told):
     make(source, "raw", b"1")
