@@ -274,7 +274,7 @@ def test_whatever_is_there_is_found_without_pytorch(project):
     steps = [
         (name, partition[item.partitions])
         for name, item in DECLARATIONS.items()
-        # Not a sweep, whose work is other runs, nor a champion: these three steps of G draw nothing to promote.
+        # Not a sweep, whose work is other runs, nor a champion: what is drawn here is none.
         if item.partitions in partition and name != "champion"
     ]
     result = subprocess.run(
