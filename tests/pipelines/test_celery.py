@@ -38,6 +38,7 @@ def broker(tmp_path) -> Iterator[str]:
 @pytest.fixture
 def world(tmp_path, broker, monkeypatch) -> Iterator[World]:
     monkeypatch.setenv("GAN_CELERY_BROKER", broker)
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     documented = (REPOSITORY / "docs" / "operation.md").read_text()
     block = documented.split("```yaml\nrun_launcher:\n")[1].split("```")[0]
     world = World(tmp_path, yaml.safe_load("run_launcher:\n" + block))
