@@ -7,7 +7,7 @@ export DAGSTER_HOME ?= $(CURDIR)/.dagster
 unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 
-.PHONY: help demo test test-slow test-gpu gpu dev backfill answer check docs picture-book report-pictures audit lock vendor lint clean
+.PHONY: help demo test test-slow test-gpu test-engines gpu dev backfill answer check docs picture-book report-pictures audit lock vendor lint clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -38,6 +38,9 @@ test-slow: .venv/installed ## run the tests that take minutes
 
 test-gpu: .venv/installed ## run the tests that need a CUDA device
 	@$(BIN)/python -m pytest -m gpu
+
+test-engines: .venv/installed ## run the tests of Slurm, Celery and PostgreSQL, each where its Debian package is installed
+	@$(BIN)/python -m pytest -m engines
 
 gpu: .venv/installed ## check and measure all that needs a CUDA device (20 minutes); benchmarks/results/gpu-*.md
 	@$(BIN)/python -m benchmarks.gpu

@@ -107,7 +107,7 @@ def command(request, monkeypatch) -> str:
     return request.param
 
 
-@pytest.mark.slow
+@pytest.mark.engines
 def test_a_training_that_a_command_starts(project, command):
     assert materialise(project, PREPARED, DATASET["name"]).success
     result = materialise(project, ["trained_gan"], "plain", observe_seconds=0.5)
@@ -118,7 +118,7 @@ def test_a_training_that_a_command_starts(project, command):
     assert project.store.problems(project.store.require("trained_gan", "plain"), hashes=True) == []
 
 
-@pytest.mark.slow
+@pytest.mark.engines
 @pytest.mark.parametrize("ending", ["terminated", "killed"])
 def test_the_end_of_the_run_is_the_end_of_the_training_which_saves(world, command, ending):
     world.environment |= {name: os.environ[name] for name in (COMMAND, "SLURM_CONF") if name in os.environ}

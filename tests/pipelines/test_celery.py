@@ -17,7 +17,7 @@ from tests.small_project import write_config
 
 REDIS = shutil.which("redis-server")
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.engines,
     pytest.mark.skipif(REDIS is None, reason="no Redis here: install redis-server to test with it"),
 ]
 

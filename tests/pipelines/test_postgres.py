@@ -181,7 +181,7 @@ def test_a_server_out_of_reach_is_one_line_without_the_password(
     assert len(message.splitlines()) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.engines
 def test_four_runs_at_once_outlast_the_daemon_and_its_code_server(world, database):
     names = [f"finite-{number}" for number in range(4)]
     server = world.start("dagster-daemon", "run", "-w", "workspace.yaml")
