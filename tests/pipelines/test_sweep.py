@@ -94,7 +94,7 @@ def made(store: Store, asset: str) -> dict[str, list[str]]:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.engines
 def test_a_sweep_that_was_killed_goes_on_and_makes_no_trial_twice(folder):
     killed = start(folder)
     wait_for(killed, "trained_gan: made")  # the first trial is trained, and not measured

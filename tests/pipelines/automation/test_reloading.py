@@ -100,7 +100,7 @@ def test_what_kept_it_from_reloading_is_said(content, told):
         assert told in ask_for_reload(address, "here")
 
 
-@pytest.mark.slow
+@pytest.mark.engines
 def test_a_new_experiment_is_known_without_a_restart(bench):
     """To the web server, and to the daemon: the partition is described by a sensor of the new definitions."""
     configs = str(bench.folder / "configs")
