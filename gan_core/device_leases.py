@@ -41,15 +41,12 @@ class DeviceState:
 
 def device_names() -> list[str]:
     """The GPUs there are to lease; none on a machine without any. Raises `ConfigError` for a name twice."""
-    source = DEVICES if os.environ.get(DEVICES) is not None else VISIBLE
-    listed = os.environ.get(source)
+    listed = os.environ.get(DEVICES)
     if listed is None:
-        import torch
-
-        return [str(number) for number in range(torch.cuda.device_count())]
-    names = [name.strip() for name in listed.split(",") if name.strip()]
+        return _visible()
+    names = _named(listed)
     if len(set(names)) < len(names):
-        raise ConfigError(f"the environment variable {source} is `{listed}`: name each GPU once")
+        raise ConfigError(f"the environment variable {DEVICES} is `{listed}`: name each GPU once")
     return names
 
 
@@ -121,6 +118,18 @@ def held_locks() -> list[int]:
 # -- inside
 
 
+def _named(listed: str) -> list[str]:
+    return [name.strip() for name in listed.split(",") if name.strip()]
+
+
+def _visible() -> list[str]:
+    """The GPUs that CUDA shows: as many as it finds, whatever the variable names (-1 hides them all)."""
+    import torch
+
+    count = torch.cuda.device_count()
+    return _named(os.environ.get(VISIBLE) or ",".join(map(str, range(count))))[:count]
+
+
 @contextlib.contextmanager
 def _current(names: list[str]) -> Iterator[None]:
     """CUDA's current device: not its environment, which the driver has read by now."""
@@ -129,8 +138,7 @@ def _current(names: list[str]) -> Iterator[None]:
         return
     import torch
 
-    shown = os.environ.get(VISIBLE)
-    order = shown.split(",") if shown else [str(number) for number in range(torch.cuda.device_count())]
+    order = _visible()
     if names[0] not in order:
         yield  # simulated
         return

@@ -163,8 +163,14 @@ def test_more_than_there_are(simulated):
 
 def test_names(monkeypatch):
     monkeypatch.delenv(device_leases.DEVICES, raising=False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.delenv(device_leases.VISIBLE, raising=False)
+    assert device_names() == ["0", "1"]
     monkeypatch.setenv(device_leases.VISIBLE, "GPU-12, 3")
     assert device_names() == ["GPU-12", "3"]
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.setenv(device_leases.VISIBLE, "-1")  # none, and none is leased
+    assert device_names() == []
     monkeypatch.setenv(device_leases.DEVICES, "3")  # of those that are shown
     assert device_names() == ["3"]
     monkeypatch.setenv(device_leases.DEVICES, "3,3")
@@ -183,6 +189,7 @@ def test_the_current_device_is_the_leased_one_among_those_shown(monkeypatch):
         yield
 
     monkeypatch.setattr(torch.cuda, "device", device)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     monkeypatch.setenv(device_leases.VISIBLE, "5,6,7")
     monkeypatch.setenv(device_leases.DEVICES, "6,9")
     with on_a_device("work", print):
