@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from assets.observation import observe
-from gan_core.device_leases import environment_of, leased_devices
+from gan_core.device_leases import DEVICES, environment_of, leased_devices
 from gan_core.errors import GanError, TrainingError
 from gan_core.store import Manifest, Store
 from gan_core.training.processes.launch import run_ranks, training_command
@@ -51,6 +51,8 @@ def train_in_processes(
     ):
         try:
             told = session.get_bootstrap_env_vars() | environment_of(devices)
+            if command:  # what gave it its GPU has a queue of its own
+                told[DEVICES] = ""
             run_ranks(name, ["-m", RANK_MODULE], processes, told, command)
         except GanError as error:
             raise TrainingError(

@@ -170,6 +170,8 @@ def _start(words: list[str], environment: dict[str, str], ends_with_us: bool) ->
             preexec_fn=_end_with_parent if ends_with_us else None,
         )
     except OSError as error:
+        if not ends_with_us:
+            raise
         raise ConfigError(
             f"the training cannot be started by {COMMAND}, `{words[0]}`: {error.strerror}; mend that, or "
             "unset it"
