@@ -338,7 +338,10 @@ class Store:
         written only where it says something else."""
         relative = f"{manifest.asset}/{manifest.partition}/{CURRENT}"
         pointer = json.dumps({"fingerprint": manifest.fingerprint}).encode()
-        if self.read_bytes(relative) != pointer:
+        standing = None
+        with contextlib.suppress(DamagedError):  # what cannot be read is replaced
+            standing = self._read_record(relative, manifest.asset, manifest.partition)
+        if standing != pointer:
             self.write_atomically(relative, pointer)
         elif self.is_local:
             with self._telling("written", OSError):  # who wrote it may have been killed before it did so
