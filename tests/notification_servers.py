@@ -1,11 +1,15 @@
-"""Receivers of notifications on 127.0.0.1, which answer as a test says: a web server and a mail server."""
+"""Receivers of notifications on 127.0.0.1, which answer as a test says: a web server and a mail server.
+
+`python -m tests.notification_servers PORT` prints what arrives at a webhook, for a look at notifications.
+"""
 
 import contextlib
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 
 from aiosmtpd.controller import Controller
 
@@ -115,3 +119,20 @@ def mail_receiver() -> Iterator[MailReceiver]:
         yield receiver
     finally:
         controller.stop()
+
+
+class _Printer(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        print(f"{body['kind']}: {body['title']}", body["reason"], body["figures"], "", sep="\n", flush=True)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *arguments) -> None:
+        pass
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        HTTPServer(("127.0.0.1", int(sys.argv[1])), _Printer).serve_forever()

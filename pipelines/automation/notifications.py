@@ -33,7 +33,7 @@ def notifications_sensor(configs: Configs, mistakes: Sequence[str]) -> dg.Sensor
         default_status=dg.DefaultSensorStatus.STOPPED,
         description=(
             "Tells by webhook, Slack or mail (configs/notifications.yaml) of runs that failed, guards that "
-            "spoke, checks that did not pass, and schedules whose runs have ended. Each once."
+            "spoke, checks that did not pass, schedules whose runs have ended, and champions. Each once."
         ),
     )
     def notifications(context: dg.SensorEvaluationContext) -> dg.SkipReason:
@@ -116,6 +116,8 @@ def _enter(book: _Book, teller: Teller, record: RunRecord) -> None:
             book.ledger.forget(look.about)
     for notification in teller.spoken(record, looks):
         book.add(notification)
+    for promotion in teller.promotions(record):
+        book.add(promotion)
     found = round_of(record.dagster_run.tags)
     if found and list(found) not in book.ledger.position[ROUNDS]:
         book.ledger.position[ROUNDS].append(list(found))
