@@ -130,7 +130,8 @@ def test_the_end_of_the_run_is_the_end_of_the_training_which_saves(world, comman
         worker.wait(PATIENCE)
     else:
         launcher = os.environ[COMMAND].split()[0]
-        (starter,) = [process for process in _tree(worker.pid) if launcher in " ".join(process.cmdline()[:2])]
+        started = [process for process in _tree(worker.pid) if launcher in " ".join(process.cmdline()[:2])]
+        (starter,) = [process for process in started if process.parent() not in started]  # srun forks itself
         starter.parent().kill()  # the step
     world.wait("the training's end", lambda: is_gone(trainer), PATIENCE)
     assert max(world.checkpoints("endless")) % ENDLESS["checkpoint_every"] != 0  # the last whole step
