@@ -25,13 +25,15 @@ SLURM = [shutil.which(program) for program in ("munged", "slurmctld", "slurmd", 
 needs_slurm = pytest.mark.skipif(
     None in SLURM or os.getuid() != 0, reason="needs slurm-wlm and munge, and root, which starts them"
 )
-PATIENCE = 60  # seconds
-# Runs what it is given where the step's process cannot see it, as srun does, and passes SIGTERM on.
+PATIENCE = 300  # seconds
+# Runs what it is given where the step's process cannot see it, and as srun does: one SIGINT changes nothing,
+# SIGTERM is the end of all.
 STUB = f"""#!{sys.executable}
 import signal, subprocess, sys
 
 process = subprocess.Popen(sys.argv[2:], start_new_session=True)
-signal.signal(signal.SIGTERM, lambda number, frame: process.send_signal(number))
+signal.signal(signal.SIGINT, lambda number, frame: None)
+signal.signal(signal.SIGTERM, lambda number, frame: process.kill())
 sys.exit(process.wait())
 """
 

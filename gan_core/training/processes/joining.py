@@ -5,7 +5,7 @@ import datetime
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -14,7 +14,8 @@ from torch.distributed.rendezvous import rendezvous
 
 from gan_core.errors import ConfigError
 from gan_core.signals import stopping
-from gan_core.training.processes.launch import FOLDER, LAUNCHER, is_rank, was_launched
+from gan_core.training.processes.beckoning import Beckoned
+from gan_core.training.processes.launch import FOLDER, LAUNCHER, STOP_SECONDS, is_rank, was_launched
 from gan_core.training.processes.liveness import Liveness, seconds_of_silence
 from gan_core.training.processes.ranks import Ranks, wait_by
 
@@ -45,10 +46,12 @@ def joined(device: str | None = None) -> Iterator[Ranks]:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _interrupt_once)
     if not is_rank():
+        if was_launched() and Beckoned.is_in(os.environ[FOLDER]):
+            _end_unless(Beckoned(os.environ[FOLDER]).goes_on, STOP_SECONDS)
         yield Ranks()
         return
     launcher = int(os.environ.get(LAUNCHER) or os.getppid())
-    threading.Thread(target=_end_with, args=(launcher,), name="launcher", daemon=True).start()
+    _end_unless(lambda: os.getppid() == launcher, LAST_WORDS_SECONDS)
     silence, backend = seconds_of_silence(), _choose_backend(device)
     store, rank, size = _meeting_place()
     liveness = Liveness(store, rank, size, silence)
@@ -98,11 +101,16 @@ def _interrupt_once(*_) -> None:
         raise KeyboardInterrupt
 
 
-def _end_with(launcher: int) -> None:
-    """Interrupt this process once its parent is no longer that one."""
+def _end_unless(goes_on: Callable[[], bool], last_words: float) -> None:
+    """From now on: interrupt this process once it is not to go on, and end it so many seconds later."""
+    arguments = {"name": "launcher", "daemon": True, "args": (goes_on, last_words)}
+    threading.Thread(target=_look, **arguments).start()
+
+
+def _look(goes_on: Callable[[], bool], last_words: float) -> None:
     pause = threading.Event()
-    while os.getppid() == launcher:
+    while goes_on():
         pause.wait(LOOK_SECONDS)
     signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-    pause.wait(LAST_WORDS_SECONDS)
+    pause.wait(last_words)
     os._exit(1)

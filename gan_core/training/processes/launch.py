@@ -24,6 +24,7 @@ from gan_core import errors
 from gan_core.device_leases import held_locks
 from gan_core.errors import ConfigError, GanError, LostRankError, TrainingError
 from gan_core.remedies import how_to_make
+from gan_core.training.processes.beckoning import Beckoning
 
 PROCESSES = "GAN_PROCESSES"
 # What stands before the command of a training of one process: `srun --gres=gpu:1`, say.
@@ -33,6 +34,7 @@ FOLDER, LAUNCHER = "GAN_RANKS_FOLDER", "GAN_RANKS_LAUNCHER"
 PACKAGES = Path(__file__).resolve().parents[3]
 LOOK_SECONDS = 0.1
 STOP_SECONDS = 40.0
+TAKING_ALONG_SECONDS = 10.0
 CAUSE_SECONDS = 5.0  # between the end of a process that lost another and the end of that one
 
 
@@ -78,33 +80,33 @@ def run_ranks(
 ) -> None:
     """`python ARGUMENTS` as `processes` processes that train `experiment` together, until all have ended.
 
-    `command` stands before it: a program that runs it, elsewhere perhaps, passes signals on to it and ends as
-    it does.
+    `command` stands before it: a program that runs it, elsewhere perhaps, and ends as it does. It needs to
+    see the folder for temporary files.
 
     They meet at a file, and listen on the loopback interface only. An interrupt of the calling thread goes on
     to all of them; they stop at the same step and save a checkpoint. So they do, within a second, where this
-    process is killed. In the end none of them is left.
+    process is killed; what a command started does it a minute later. In the end none of them is left.
 
     Raises the `GanError` of the process that failed, `TrainingError` for one that was killed, and
     `KeyboardInterrupt` where one was interrupted.
     """
-    stop = signal.SIGTERM if command else signal.SIGINT  # which srun would ask for twice
     with tempfile.TemporaryDirectory(prefix="ranks-") as folder:
         common = {**os.environ, **_environment(folder, processes), **(environment or {})}
         started: list[subprocess.Popen] = []
+        beckoning = Beckoning(folder) if command else None
         try:
             for rank in range(processes):
                 own = {**common, "RANK": str(rank), "LOCAL_RANK": str(rank)}
                 started.append(
                     _start([*command, sys.executable, *arguments], own, ends_with_us=bool(command))
                 )
-            _watch(started, folder)
+            _watch(started, folder, beckoning)
         except BaseException as interrupt:
-            _end(started, folder, stop)
+            _end(started, folder, beckoning)
             _add_notes(interrupt, folder, processes)
             raise
         ended = [_Ended(rank, process.poll(), folder) for rank, process in enumerate(started)]
-        _end(started, folder, stop)
+        _end(started, folder, beckoning)
         failed = [one for one in ended if one.status]
         if failed:
             raise min(failed, key=_Ended.order).error(experiment, processes)
@@ -159,7 +161,8 @@ def _loopback() -> str:
 
 def _start(words: list[str], environment: dict[str, str], ends_with_us: bool) -> subprocess.Popen:
     # In a session of its own: Ctrl-C in a terminal reaches this process, which passes it on. Python's
-    # processes see for themselves that this one is gone; other programs are sent a signal.
+    # processes see for themselves that this one is gone; other programs are sent a signal, by which srun
+    # gives up a job that waits, and does nothing else.
     try:
         return subprocess.Popen(
             words,
@@ -179,19 +182,21 @@ def _start(words: list[str], environment: dict[str, str], ends_with_us: bool) ->
 
 
 def _end_with_parent() -> None:
-    """Linux: SIGTERM to this process once its parent is gone."""
+    """Linux: SIGINT to this process once its parent is gone."""
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl:
-        prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+        prctl(1, signal.SIGINT)  # PR_SET_PDEATHSIG
 
 
-def _watch(started: list[subprocess.Popen], folder: str) -> None:
+def _watch(started: list[subprocess.Popen], folder: str, beckoning: Beckoning | None) -> None:
     """Until all have ended well, or one has not.
 
     One that has ended for the loss of another may be seen first: the other one is waited for, if it can end.
     """
     until = math.inf
     while True:
+        if beckoning:
+            beckoning.show_life()
         ended = [_Ended(rank, process.poll(), folder) for rank, process in enumerate(started)]
         failed = [one for one in ended if one.status]
         if any(one.says_why for one in failed) or all(one.status is not None for one in ended):
@@ -203,20 +208,32 @@ def _watch(started: list[subprocess.Popen], folder: str) -> None:
         time.sleep(LOOK_SECONDS)
 
 
-def _end(started: list[subprocess.Popen], folder: str, stop: signal.Signals) -> None:
-    """Interrupt those that are left, by the signal `stop`, and wait until they have saved and ended; kill one
-    that was given up. Interrupts that follow the first one change nothing."""
+def _end(started: list[subprocess.Popen], folder: str, beckoning: Beckoning | None) -> None:
+    """Interrupt those that are left, and wait until they have saved and ended; kill one that was given up.
+    Interrupts that follow the first one change nothing."""
     given_up = [_told(folder, rank).get("silent") for rank in range(len(started))]
     alive = [process for process in started if process.poll() is None]
+    if alive and beckoning:
+        beckoning.stop()
     for process in alive:
-        process.send_signal(signal.SIGKILL if started.index(process) in given_up else stop)
+        process.send_signal(signal.SIGKILL if started.index(process) in given_up else signal.SIGINT)
     until = time.monotonic() + STOP_SECONDS
     while any(process.poll() is None for process in alive):
         with suppress(BaseException):
             if time.monotonic() > until:
-                for process in alive:
-                    process.kill()
+                _give_up(alive, politely=beckoning is not None)
             time.sleep(LOOK_SECONDS)
+
+
+def _give_up(alive: list[subprocess.Popen], politely: bool) -> None:
+    """Kill them; another program has some seconds to take what it started with it."""
+    for process in alive if politely else []:
+        process.terminate()
+    until = time.monotonic() + TAKING_ALONG_SECONDS
+    while politely and time.monotonic() < until and any(process.poll() is None for process in alive):
+        time.sleep(LOOK_SECONDS)
+    for process in alive:
+        process.kill()
 
 
 def _word(folder: str, rank: int) -> Path:
