@@ -6,14 +6,12 @@ Both show the same images in the same order, which does not depend on how much m
 import abc
 import logging
 import math
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 
 import numpy as np
 import torch
-from pydantic import ByteSize, TypeAdapter, ValidationError
 from torch import Tensor
 
 from gan_core.data.decoding import DecoderPool, decoders_of_this_process, ranks_here
@@ -23,6 +21,7 @@ from gan_core.data.shard_manifest import image_shape, split_of
 from gan_core.errors import ConfigError, StoreError
 from gan_core.progress import format_bytes
 from gan_core.store import Manifest, Store
+from gan_core.store.copies import bytes_of_environment
 
 logger = logging.getLogger("gan_core")
 MEMORY_LIMIT = "GAN_MEMORY_LIMIT"
@@ -313,7 +312,7 @@ def open_feed(
         )
     device = torch.device(device)
     order = EpochOrder(split_of(shards, split)["images_per_shard"], window, order_seed)
-    limit = _limit_of_environment() if memory_limit_bytes is None else memory_limit_bytes
+    limit = bytes_of_environment(MEMORY_LIMIT) if memory_limit_bytes is None else memory_limit_bytes
     on_host = _at_most(HOST_SHARE * free_memory() / ranks_here(), limit)
     pixels = math.prod(image_shape(shards))
     ranks = {"rank": rank, "world_size": world_size}
@@ -373,18 +372,6 @@ def _require_two_windows(
         f"{format_bytes(needed)}: {remedy}, raise {MEMORY_LIMIT} where it is set, or use a machine with more "
         "memory"
     )
-
-
-def _limit_of_environment() -> int | None:
-    value = os.environ.get(MEMORY_LIMIT)
-    if not value:
-        return None
-    try:
-        return int(TypeAdapter(ByteSize).validate_python(value))
-    except ValidationError as error:
-        raise ConfigError(
-            f"the environment variable {MEMORY_LIMIT} is `{value}`: give a size such as 500MB or 8GB"
-        ) from error
 
 
 def _room_on(device: torch.device, limit: int | None, on_host: int) -> int:

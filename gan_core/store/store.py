@@ -35,7 +35,7 @@ from gan_core.places import default_folder
 from gan_core.remedies import how_to_make
 from gan_core.remote import RemoteFiles
 from gan_core.secrets import masked, masked_in
-from gan_core.store import attempts
+from gan_core.store import attempts, copies
 from gan_core.store.manifest import FileEntry, Manifest, NewerFormat, fingerprint, json_object
 from gan_core.store.provenance import provenance
 
@@ -220,7 +220,8 @@ class Store:
         return self._problem(self.file_path(manifest, name), manifest.files[name], hashes)
 
     def local(self, manifest: Manifest, name: str, *, verify: bool = True) -> Path:
-        """A local path of one file: the file itself in a local store, else a copy in the cache.
+        """A local path of one file: the file itself in a local store, else a copy in the cache, which stays
+        for ten minutes at least (`gan_core.store.copies`).
 
         With `verify` the content is hashed; a mismatch is a `StoreError`.
         """
@@ -229,8 +230,9 @@ class Store:
         if self.is_local:
             local = Path(path)
         else:
-            local = self.cache / "files" / entry.sha256[:2] / f"{entry.sha256}-{Path(name).name}"
-            if not local.exists() or (verify and sha256_of(local) != entry.sha256):
+            local = self._copy(entry, name)
+            if not copies.use(local) or (verify and sha256_of(local) != entry.sha256):
+                copies.make_room(self._copies, entry.size)
                 self._download(path, local, entry.sha256)
         again = how_to_make(manifest.asset, manifest.partition, force=True)
         if not local.exists():
@@ -499,6 +501,14 @@ class Store:
             if not (self.is_local or attempt.published):
                 with contextlib.suppress(StoreError):  # as likely as not what the attempt failed for
                     self.remove(remote)
+
+    @property
+    def _copies(self) -> Path:
+        """Where copies of a remote store's files are."""
+        return self.cache / "files"
+
+    def _copy(self, entry: FileEntry, name: str) -> Path:
+        return self._copies / entry.sha256[:2] / f"{entry.sha256}-{Path(name).name}"
 
     @property
     def _local_attempts(self) -> Path:
