@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from gan_core.secrets import hidden
 
-Kind = Literal["run_failed", "guard_spoke", "check_failed", "schedule_ended"]
+Kind = Literal["run_failed", "guard_spoke", "check_failed", "schedule_ended", "champion_promoted"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 LONGEST_REASON = 2_000  # characters: Slack takes 3,000 a block
 
