@@ -45,11 +45,19 @@ def still_judged(run: "StepRun") -> None:
             _repeat(run, look.__name__)
 
 
+def judged(run: "StepRun") -> None:
+    """The checks of a step that made nothing because of what they found."""
+    for look in run.declaration.checks:
+        with contextlib.suppress(Exception):  # as above
+            _record(run, look.__name__, summarised(run, look.__name__, look(run, None)))
+
+
 def _repeat(run: "StepRun", check: str) -> None:
-    rows = _found_before(run, check)
-    if not rows:
-        return
-    found = _verdict(check, rows.values(), {LOOKED_AT: NOTHING})
+    if rows := _found_before(run, check):
+        _record(run, check, _verdict(check, rows.values(), {LOOKED_AT: NOTHING}))
+
+
+def _record(run: "StepRun", check: str, found: dg.AssetCheckResult) -> None:
     run.context.log_event(
         dg.AssetCheckEvaluation(
             asset_key=run.context.asset_key,

@@ -19,9 +19,9 @@ from typing import Any
 
 import dagster as dg
 
-from assets.check_summaries import still_judged, summarised
+from assets.check_summaries import judged, still_judged, summarised
 from assets.describing import PartitionSet, tags_of
-from assets.failures import failure
+from assets.failures import Refused, failure
 from assets.interrupts import INTERRUPTS, stoppable
 from assets.jobs import JOB_OF_GROUP
 from assets.recording import StepConfig, materialized, recorded_metadata
@@ -122,7 +122,7 @@ class Declaration:
     config: type[StepConfig]
     step: Callable[[StepRun], Step] | None
     metadata: Callable[[StepRun, Manifest], Mapping[str, Any]] | None
-    checks: tuple[Callable[[StepRun, Manifest], dg.AssetCheckResult], ...]
+    checks: tuple[Callable[[StepRun, Manifest | None], dg.AssetCheckResult], ...]
     blocking: bool
     saved: Callable[[StepRun], str]
 
@@ -157,9 +157,9 @@ def declare(
     `step`: what decides the artefact, without importing torch; without it the body itself sees whether there
     is something to do. `metadata`: what is shown beside the figures; computed where the artefact is new.
     `checks`: looked at within the step, so they must be quick; name and docstring are the check's, and the
-    result's description says of one partition what was found. `blocking`: what is downstream in the same run
-    waits for those that fail as errors. `saved`: what a step that was interrupted
-    has left for the next one, in a few words.
+    result's description says of one partition what was found; of a step that was `Refused` they are given no
+    manifest. `blocking`: what is downstream in the same run waits for those that fail as errors. `saved`:
+    what a step that was interrupted has left for the next one, in a few words.
     `code_version`: of an asset that `gan_core.versions` does not list.
     """
 
@@ -247,7 +247,7 @@ def _definition(
             still_judged(run)
             raise
         except Exception as error:  # Dagster keeps it with all of its causes
-            still_judged(run)
+            (judged if isinstance(error, Refused) else still_judged)(run)
             shown = failure(context, error)
         raise shown
 

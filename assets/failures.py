@@ -6,8 +6,12 @@ import dagster as dg
 from dagster._core.errors import DagsterUserCodeProcessError
 from dagster._utils.error import SerializableErrorInfo
 
-from gan_core.errors import GanError
+from gan_core.errors import EvaluationError, GanError
 from gan_core.secrets import hidden, without_secrets
+
+
+class Refused(EvaluationError):
+    """A step that made nothing because of what its checks found: they are recorded all the same."""
 
 
 class Failed(DagsterUserCodeProcessError, dg.Failure):

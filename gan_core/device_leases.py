@@ -84,7 +84,7 @@ def leased_devices(
     with contextlib.ExitStack() as given_back:
         given_back.callback(_held.clear)
         with contextlib.ExitStack() as queue:
-            waiting = _Waiting(what, emit, wait)
+            waiting = _Waiting(names, what, emit, wait)
             queue.enter_context(waiting.lock(QUEUE))
             while len(_held) < count:
                 for name in names:
@@ -92,7 +92,7 @@ def leased_devices(
                         _held[name] = given_back.enter_context(file)
                         _say(file, what)
                 if len(_held) < count:
-                    waiting.pause(names)
+                    waiting.pause()
         yield list(_held)
 
 
@@ -147,27 +147,30 @@ def _current(names: list[str]) -> Iterator[None]:
 
 
 class _Waiting:
-    """One that waits for GPUs: says so, and for how long it will."""
+    """One that waits for some of these GPUs: says so, and for how long it will."""
 
-    def __init__(self, what: str, emit: Callable[[str], None], wait: float):
-        self.what, self.emit = what, emit
+    def __init__(self, names: list[str], what: str, emit: Callable[[str], None], wait: float):
+        self.names, self.what, self.emit = names, what, emit
         self.until, self.tell_at = time.monotonic() + wait, time.monotonic() + 2 * LOOK_SECONDS
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[None]:
         while (file := _try_to_lock(name)) is None:
-            self.pause(device_names())
+            self.pause()
         with file:
             yield
 
-    def pause(self, names: list[str]) -> None:
-        now, users = time.monotonic(), ", ".join(_in_words(_state(name)) for name in names)
+    def pause(self) -> None:
+        now = time.monotonic()
         if now >= self.until:
-            raise LeaseError(f"{self.what}: no GPU became free in time; {users}")
+            raise LeaseError(f"{self.what}: no GPU became free in time; {self._users()}")
         if now >= self.tell_at:
             self.tell_at = now + TELL_SECONDS
-            self.emit(f"{self.what} waits for a GPU: {users}")
+            self.emit(f"{self.what} waits for a GPU: {self._users()}")
         time.sleep(LOOK_SECONDS)
+
+    def _users(self) -> str:
+        return ", ".join(_in_words(_state(name)) for name in self.names)
 
 
 def _try_to_lock(name: str) -> IO[str] | None:

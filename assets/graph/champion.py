@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 
 from assets.factory import StepRun, declare
+from assets.failures import Refused
 from assets.recording import stored_picture
 from gan_core.champions.looks import last_look
 from gan_core.champions.reigns import ASSET, reign_of
@@ -14,24 +15,24 @@ from gan_core.store import Manifest
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
 
-def same_protocol(run: StepRun, manifest: Manifest) -> dg.AssetCheckResult:
+def same_protocol(run: StepRun, manifest: Manifest | None) -> dg.AssetCheckResult:
     """The challenger and today's champion were measured by one protocol."""
     return _found(run, "same_protocol", ERROR)
 
 
-def better(run: StepRun, manifest: Manifest) -> dg.AssetCheckResult:
+def better(run: StepRun, manifest: Manifest | None) -> dg.AssetCheckResult:
     """The test of their difference shows that the challenger is better than today's champion; else that one
     stays, which is a warning and no failure."""
     return _found(run, "better", WARN)
 
 
-def sound_samples(run: StepRun, manifest: Manifest) -> dg.AssetCheckResult:
+def sound_samples(run: StepRun, manifest: Manifest | None) -> dg.AssetCheckResult:
     """Neither the guards nor the figures of the challenger's samples say that it failed, collapsed or
     copies."""
     return _found(run, "sound_samples", ERROR)
 
 
-def finite_weights(run: StepRun, manifest: Manifest) -> dg.AssetCheckResult:
+def finite_weights(run: StepRun, manifest: Manifest | None) -> dg.AssetCheckResult:
     """The challenger's weights load, and all are finite."""
     return _found(run, "finite_weights", ERROR)
 
@@ -79,6 +80,7 @@ def champion(run: StepRun) -> Manifest:
     )
     found = run.store.current(ASSET, run.partition)
     if found is None:
-        raise EvaluationError(f"{run.partition} has no champion: {look.reason}")
+        error = Refused if look.checks else EvaluationError
+        raise error(f"{run.partition} has no champion: {look.reason}")
     found.reused = not look.promoted
     return found

@@ -43,7 +43,7 @@ def promote(
     all the same. What was found can be read by `looks.last_look` as well.
     """
     configs.dataset(dataset)
-    with Lease(store, ASSET, dataset, "", emit) as lease:
+    with Lease(store, ASSET, dataset, "", emit, reads=[leaderboard]) as lease:
         look = _look(store, configs, dataset, leaderboard, force, lease, emit)
         write_look(store, dataset, look)
     emit(f"{dataset}: {look.reason}")

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from gan_core.config import unknown
 from gan_core.errors import StoreError
 from gan_core.remedies import how_to_make
 from gan_core.store import Manifest, Store
@@ -40,8 +41,16 @@ def champion_of(store: Store, dataset: str) -> Manifest:
     """The artefact of a dataset's champion; a `StoreError` where there is none."""
     champion = store.current(ASSET, dataset)
     if champion is None:
-        raise StoreError(f"{dataset} has no champion in {store.url}: {how_to_make(ASSET, dataset)}")
+        raise StoreError(f"{dataset} has no champion in {store.url}: {_remedy(store, dataset)}")
     return champion
+
+
+def _remedy(store: Store, dataset: str) -> str:
+    """To promote one, or to name another dataset where the store has no images of this one."""
+    known = store.list_names("image_shards")
+    if dataset in known:
+        return how_to_make(ASSET, dataset)
+    return unknown("it holds no images of", dataset, known)
 
 
 def reign_of(champion: Manifest) -> Reign:

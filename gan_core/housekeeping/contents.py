@@ -178,7 +178,8 @@ class Contents:
         for pattern in patterns:
             if not any(matches(version, pattern) for version in versions):
                 known = {name for one in versions for name in (one.asset, f"{one.asset}/{one.partition}")}
-                raise ConfigError(unknown("nothing in the store matches", pattern, known | {*self.names}))
+                others = (known | {*self.names}) - {pattern}  # an asset's folder may hold no version
+                raise ConfigError(unknown("nothing in the store matches", pattern, others))
         return [one for one in versions if not patterns or any(matches(one, item) for item in patterns)]
 
     def inputs_of(self, manifest: Manifest) -> list[Version]:

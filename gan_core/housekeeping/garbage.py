@@ -19,6 +19,7 @@ from gan_core.progress import Progress
 from gan_core.store import CHECKPOINTS, MANIFEST, Store
 from gan_core.store.attempts import LEASE, NAME, is_abandoned
 from gan_core.store.store import FORCED, MANIFEST_COPY, OF_AN_ATTEMPT
+from gan_core.versions import CODE_VERSIONS
 
 logger = logging.getLogger("gan_core")
 DAY = 24 * 3600.0
@@ -27,6 +28,10 @@ DAY = 24 * 3600.0
 SETTLED_SECONDS = 3600.0
 TEMPORARY = re.compile(rf"\..+\.(?P<attempt>{NAME})")
 MEGABYTE = 10**6
+# What is made of a dataset is made from what is made of datasets; what is made of an experiment from that and
+# from what is made of the same experiment. Everything else may be made from anything.
+OF_DATASETS = ("raw_images", "duplicates", "image_shards", "classifier", "reference_statistics", "untrained")
+OF_EXPERIMENTS = ("trained_gan", "samples", "evaluation", "analysis", "chosen_analysis")
 
 
 @dataclass
@@ -48,7 +53,8 @@ class Piece:
 
 @dataclass
 class Garbage:
-    """`kept`: why a version stays that is not current, by its place. `blocked`: why no version goes."""
+    """`kept`: why a version stays that is not current, by its place. `blocked`: what is not known, so that
+    all stays that may be needed."""
 
     pieces: list[Piece] = field(default_factory=list)
     kept: dict[str, str] = field(default_factory=dict)
@@ -70,8 +76,9 @@ def collect_garbage(
 
     Safe beside everything that works with the store: what is in use by then stays, and its piece says why.
     Where it cannot be known what is needed (a manifest that cannot be read, a process of an earlier version
-    that does not say what it reads), no version goes, and `Garbage.blocked` says why. Raises `StoreError`
-    where the store cannot be read or written; what was removed until then is gone, the rest whole.
+    that does not say what it reads), no version goes that may be, and `Garbage.blocked` says why. Raises
+    `StoreError` where the store cannot be read or written; what was removed until then is gone, the rest
+    whole.
     """
     contents = scan(store)
     garbage = find_garbage(store, contents, policy)
@@ -83,10 +90,11 @@ def collect_garbage(
 def find_garbage(store: Store, contents: Contents, policy: KeepPolicy) -> Garbage:
     """What may go of what was found in a store."""
     now = time.time()
-    garbage = Garbage(blocked=list(_reasons_to_wait(contents)))
-    needed, garbage.kept = _needed(contents, policy, now)
+    unknown = list(_unknown(contents))
+    garbage = Garbage(blocked=[item.problem for item in unknown])
+    needed, garbage.kept = _needed(contents, policy, unknown, now)
     whole = [version for version in contents.versions.values() if version.manifest]
-    old = [] if garbage.blocked else [version for version in whole if version.key not in needed]
+    old = [version for version in whole if version.key not in needed]
     garbage.pieces = [
         Piece(one.place, one.bytes, "nothing needs it", one) for one in _dependents_first(contents, old)
     ]
@@ -102,7 +110,30 @@ def find_garbage(store: Store, contents: Contents, policy: KeepPolicy) -> Garbag
 # --- what is needed ---------------------------------------------------------------------------------------
 
 
-def _needed(contents: Contents, policy: KeepPolicy, now: float) -> tuple[set[Key], dict[str, str]]:
+@dataclass(frozen=True)
+class Unknown:
+    """Something of an artefact that cannot be known, so that what it may concern has to stay: `why`."""
+
+    asset: str
+    partition: str
+    why: str
+    problem: str
+    is_pointer: bool = False
+
+    def concerns(self, version: Version) -> bool:
+        is_here = version.partition == self.partition
+        if self.is_pointer:
+            return is_here and version.asset == self.asset
+        if self.asset not in (*OF_DATASETS, *OF_EXPERIMENTS):
+            return True
+        if version.asset in OF_EXPERIMENTS:
+            return is_here and self.asset in OF_EXPERIMENTS
+        return version.asset in OF_DATASETS or version.asset not in CODE_VERSIONS
+
+
+def _needed(
+    contents: Contents, policy: KeepPolicy, unknown: list[Unknown], now: float
+) -> tuple[set[Key], dict[str, str]]:
     """The versions that stay; and of those that are not current, why."""
     by_partition: dict[tuple[str, str], list[Version]] = {}
     for version in contents.versions.values():
@@ -111,6 +142,9 @@ def _needed(contents: Contents, policy: KeepPolicy, now: float) -> tuple[set[Key
     for place, versions in by_partition.items():
         reasons |= _kept_of_partition(contents, place, versions, policy, now)
     reasons |= _read_by_processes(contents)
+    for item in unknown:
+        found = [version.key for version in contents.versions.values() if item.concerns(version)]
+        reasons = {**dict.fromkeys(found, item.why), **reasons}
     for key, needed_by in contents.lineage(contents.versions[key] for key in reasons).items():
         reasons.setdefault(key, f"{needed_by.place} was made from it")
     told = {"/".join(key): why for key, why in reasons.items() if not contents.versions[key].is_current}
@@ -153,19 +187,24 @@ def _read_by_processes(contents: Contents) -> dict[Key, str]:
     return reasons
 
 
-def _reasons_to_wait(contents: Contents) -> Iterator[str]:
-    """Why it cannot be known what is needed."""
+def _unknown(contents: Contents) -> Iterator[Unknown]:
+    """What cannot be known of what is needed."""
     for version in contents.versions.values():
         if version.unreadable:
-            yield f"what {version.place} was made from is not known: {version.unreadable}"
+            problem = f"what {version.place} was made from is not known: {version.unreadable}"
+            why = f"{version.place}, which cannot be read, may have been made from it"
+            yield Unknown(version.asset, version.partition, why, problem)
     for (asset, partition), pointer in contents.pointers.items():
         if pointer.fingerprint is None:
             where = f"{asset}/{partition}/current.json"
-            yield f"what is current is not known: {where} is damaged: see `store verify`"
+            problem = f"what is current is not known: {where} is damaged: see `store verify`"
+            yield Unknown(asset, partition, f"{where} is damaged: it may be current", problem, True)
     for lease in contents.leases:
         if lease.holder is None or lease.holder.reads is None:
             who = lease.holder or "a process that has just begun"
-            yield f"what is read for {lease.place} is not known: {who} does not say: wait for it to end"
+            problem = f"what is read for {lease.place} is not known: {who} does not say: wait for it to end"
+            asset, partition = f"{lease.place}/".split("/")[:2]
+            yield Unknown(asset, partition, f"{who} may read it for {lease.place}", problem)
 
 
 def _dependents_first(contents: Contents, versions: list[Version]) -> list[Version]:

@@ -12,7 +12,8 @@ from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from dagster._core.storage.dagster_run import RunRecord
 from dagster._core.storage.tags import PARTITION_NAME_TAG, WILL_RETRY_TAG
 
-from assets.check_summaries import LOOKED_AT, NOTHING, PASSED, TABLE
+from assets.check_summaries import FAILED, LOOKED_AT, NOTHING, PASSED, TABLE, WARNING
+from assets.graph.champion import better, champion
 from assets.graph.trained_gan import training_is_healthy
 from gan_core.champions.reigns import ASSET as CHAMPION
 from gan_core.config import Configs
@@ -24,20 +25,36 @@ EventType = dg.DagsterEventType
 # Of what was measured, what is shown; the first ones say most.
 FIGURES = ("fid", "fid_untrained", "recall", "coverage", "images_seen", "total_images", "images_per_second")
 MOST_NAMES = 20
+CHAMPION = champion.__name__
 ESCAPE = re.compile(r"\\([^\w\s])")
 
 
 @dataclass(frozen=True)
 class Looked:
-    """What a check found of one partition (None: of an asset that has none) of an artefact's `version`."""
+    """What a check found of one partition (None: of an asset that has none) of an artefact's `version`.
+
+    `result`: `passed`, `warning` or `failed`."""
 
     asset: str
     partition: str | None
     check: str
-    passed: bool
+    result: str
     found: str
     version: str
     evaluation: dg.AssetCheckEvaluation
+
+    @property
+    def passed(self) -> bool:
+        return self.result == PASSED
+
+    @property
+    def is_news(self) -> bool:
+        """That a challenger is not better than the champion is an ordinary day."""
+        return not self.passed and (self.asset, self.check) != (CHAMPION, better.__name__)
+
+    @property
+    def is_failure(self) -> bool:
+        return self.result == FAILED and self.is_news
 
     @property
     def about(self) -> str:
@@ -56,12 +73,15 @@ class Teller:
     def __init__(self, instance: dg.DagsterInstance, configs: Configs):
         self.instance, self.configs, self.ui = instance, configs, configs.notifications.ui
 
-    def failure(self, record: RunRecord) -> Notification | None:
-        """Of a run that failed; None of one that ended otherwise, or that is going to be retried."""
+    def failure(self, record: RunRecord, looks: list[Looked]) -> Notification | None:
+        """Of a run that failed; None of one that ended otherwise, that is going to be retried, or that only
+        failed because of what `looks` say, which is told."""
         run = record.dagster_run
         if run.status != dg.DagsterRunStatus.FAILURE or run.tags.get(WILL_RETRY_TAG) == "true":
             return None
         steps = [entry.dagster_event for entry in self._log(run, EventType.STEP_FAILURE)]
+        if steps and {step.step_key for step in steps} <= {look.asset for look in looks if look.is_failure}:
+            return None
         ends = [entry.user_message or entry.message for entry in self._log(run, EventType.RUN_FAILURE)]
         observed = [
             entry.dagster_event.asset_observation_data.asset_observation.metadata
@@ -100,30 +120,25 @@ class Teller:
     def looks(self, run: dg.DagsterRun) -> list[Looked]:
         """What the checks of a run found, each of the partition that it looked at; what they repeat of others
         is no news."""
-        materializations = [
-            entry.dagster_event.step_materialization_data.materialization
-            for entry in self._log(run, EventType.ASSET_MATERIALIZATION)
-        ]
         versions = {
-            (item.asset_key.to_user_string(), item.partition): (item.tags or {}).get(DATA_VERSION_TAG, "")
-            for item in materializations
+            (item.asset_key.to_user_string(), item.partition): _version(item) for item in self._made(run)
         }
         found = []
         for entry in self._log(run, EventType.ASSET_CHECK_EVALUATION):
             evaluation = entry.dagster_event.asset_check_evaluation_data
-            partition, passed, words = _own_row(evaluation)
+            partition, result, words = _own_row(evaluation)
             if partition == NOTHING:
                 continue
             asset = evaluation.asset_key.to_user_string()
             version = versions.get((asset, partition)) or self._current_version(asset, partition)
-            found.append(Looked(asset, partition, evaluation.check_name, passed, words, version, evaluation))
+            found.append(Looked(asset, partition, evaluation.check_name, result, words, version, evaluation))
         return found
 
     def spoken(self, record: RunRecord, looks: list[Looked]) -> Iterator[Notification]:
         """One for each artefact that checks did not pass, as far as `looks` say so."""
         bad: dict[tuple[str, str | None], list[Looked]] = {}
         for look in looks:
-            if not look.passed:
+            if look.is_news:
                 bad.setdefault((look.asset, look.partition), []).append(look)
         for (asset, partition), found in bad.items():
             yield self._bad_checks(record, partition or asset, found)
@@ -144,6 +159,23 @@ class Teller:
             link=self._run_link(record.dagster_run),
             at=record.end_time or time.time(),
         )
+
+    def promotions(self, record: RunRecord, looks: list[Looked]) -> Iterator[Notification]:
+        """One for each champion that a run has promoted."""
+        for made in self._made(record.dagster_run):
+            if made.asset_key.to_user_string() != CHAMPION or made.metadata["reused"].value:
+                continue
+            found = (look.found for look in looks if look.check == better.__name__)
+            yield Notification(
+                kind="champion_promoted",
+                causes=(f"champion:{made.partition}/{_version(made)}",),
+                subject=made.partition,
+                title=f"{made.partition}: {made.metadata['experiment'].value} is the new champion",
+                reason="\n".join(found),
+                figures=_figures(made.metadata),
+                link=self._run_link(record.dagster_run),
+                at=record.end_time or time.time(),
+            )
 
     def round(self, schedule: str, tick: str) -> tuple[Round, Notification]:
         """A tick of a schedule, and what to tell once it has ended."""
@@ -180,6 +212,10 @@ class Teller:
         steps = [entry.dagster_event for entry in self._log(run, EventType.STEP_FAILURE)]
         return "; ".join(reasons(steps)) or "failed"
 
+    def _made(self, run: dg.DagsterRun) -> list[dg.AssetMaterialization]:
+        entries = self._log(run, EventType.ASSET_MATERIALIZATION)
+        return [entry.dagster_event.step_materialization_data.materialization for entry in entries]
+
     def _current_version(self, asset: str, partition: str | None) -> str:
         record = self._record(asset, partition)
         return ((record and record.asset_materialization.tags) or {}).get(DATA_VERSION_TAG, "")
@@ -208,14 +244,19 @@ def _subject(run: dg.DagsterRun) -> str:
     return run.tags.get(PARTITION_NAME_TAG, run.job_name)
 
 
-def _own_row(evaluation: dg.AssetCheckEvaluation) -> tuple[str | None, bool, str]:
-    """(partition, passed, what was found) of what an evaluation looked at, among what it repeats."""
+def _version(made: dg.AssetMaterialization) -> str:
+    return (made.tags or {}).get(DATA_VERSION_TAG, "")
+
+
+def _own_row(evaluation: dg.AssetCheckEvaluation) -> tuple[str | None, str, str]:
+    """(partition, result, what was found) of what an evaluation looked at, among what it repeats."""
     table, looked_at = evaluation.metadata.get(TABLE), evaluation.metadata.get(LOOKED_AT)
     if table is None or looked_at is None:
-        return None, evaluation.passed, evaluation.description or "did not pass"
+        bad = FAILED if evaluation.severity is dg.AssetCheckSeverity.ERROR else WARNING
+        return None, PASSED if evaluation.passed else bad, evaluation.description or "did not pass"
     rows = {record.data["partition"]: record.data for record in table.records}
     row = rows.get(looked_at.value)
-    return looked_at.value, row is None or row["result"] == PASSED, row["found"] if row else ""
+    return looked_at.value, row["result"] if row else PASSED, row["found"] if row else ""
 
 
 def _findings(evaluation: dg.AssetCheckEvaluation) -> str:

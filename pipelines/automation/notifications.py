@@ -33,7 +33,7 @@ def notifications_sensor(configs: Configs, mistakes: Sequence[str]) -> dg.Sensor
         default_status=dg.DefaultSensorStatus.STOPPED,
         description=(
             "Tells by webhook, Slack or mail (configs/notifications.yaml) of runs that failed, guards that "
-            "spoke, checks that did not pass, schedules whose runs have ended, and champions. Each once."
+            "spoke, checks that did not pass, schedules whose runs have ended, and new champions. Each once."
         ),
     )
     def notifications(context: dg.SensorEvaluationContext) -> dg.SkipReason:
@@ -108,16 +108,14 @@ def _ended(instance: dg.DagsterInstance, ledger: Ledger, since: float) -> list[R
 
 
 def _enter(book: _Book, teller: Teller, record: RunRecord) -> None:
-    if failure := teller.failure(record):
-        book.add(failure)
     looks = teller.looks(record.dagster_run)
+    if failure := teller.failure(record, looks if "check_failed" in book.kinds else []):
+        book.add(failure)
     for look in looks:
         if look.passed:
             book.ledger.forget(look.about)
-    for notification in teller.spoken(record, looks):
+    for notification in (*teller.spoken(record, looks), *teller.promotions(record, looks)):
         book.add(notification)
-    for promotion in teller.promotions(record):
-        book.add(promotion)
     found = round_of(record.dagster_run.tags)
     if found and list(found) not in book.ledger.position[ROUNDS]:
         book.ledger.position[ROUNDS].append(list(found))

@@ -75,6 +75,18 @@ def test_without_a_champion_the_step_fails_with_the_reason(project, instance):
     (failure,) = result.get_step_failure_events()
     told = failure.step_failure_data.error.message
     assert "few-digits has no champion: plain is refused by sound_samples: plain: mode collapse" in told
+    # Dagster shows what its checks found, though it made nothing.
+    found = {name: recorded(instance, name) for name in ("sound_samples", "better", "finite_weights")}
+    assert [evaluation.passed for evaluation in found.values()] == [False, True, True]
+    (row,) = found["sound_samples"].metadata["by_partition"].records
+    assert (row.data["partition"], row.data["result"]) == (DATASET, "failed")
+    assert "plain: mode collapse" in row.data["found"]
+
+
+def recorded(instance, check: str) -> dg.AssetCheckEvaluation:
+    key = dg.AssetCheckKey(dg.AssetKey("champion"), check)
+    (record,) = instance.event_log_storage.get_asset_check_execution_history(key, limit=9)
+    return record.evaluation
 
 
 def test_its_checks_block_and_nothing_is_promoted_without_a_click(project):

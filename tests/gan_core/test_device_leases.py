@@ -212,3 +212,17 @@ def test_a_folder_of_locks_is_the_users_alone(simulated):
     simulated(1)
     with leased_devices(1, "work", print):
         assert Path(os.environ[device_leases.FOLDER]).stat().st_mode & 0o077 == 0
+
+
+def test_one_who_waits_asks_once_for_the_gpus_there_are(start, tmp_path, simulated, monkeypatch):
+    """On a machine with GPUs that is a question to CUDA."""
+    simulated(1)
+    start("first")
+    wait_for((tmp_path / "first.has").exists)
+    start("second")  # it waits for the GPU and has the queue, for which the third one waits
+    wait_for(lambda: device_leases._try_to_lock(device_leases.QUEUE) is None)
+    asked = []
+    monkeypatch.setattr(device_leases, "device_names", lambda: asked.append(0) or ["0"])
+    with pytest.raises(LeaseError, match="no GPU became free"), leased_devices(1, "third", print, wait=1):
+        pass
+    assert len(asked) == 1

@@ -1,10 +1,13 @@
-"""Copying: samples that are nearer to training images than images that were never trained on.
+"""Copying: samples that are near training images, and not as near held-out ones.
 
 What is near is told by held-out images: one in twenty of them has a training image within the 5% quantile of
-their distances. Distances are those of features, and of pixels at 16x16 with shifts of one pixel allowed, as
-copies with noise leave the features and copies that are shifted leave the pixels alone.
+their distances. Blurred samples are near any image: where they are no copies, the nearest of all images is a
+held-out one as often as there are held-out ones among them. Distances are those of features, and
+of pixels at 16x16 with shifts of one pixel allowed, as copies with noise leave the features and copies that
+are shifted leave the pixels alone.
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gan_core.evaluation.figures import Figure, decimal, percent
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
     Arrays = dict[str, numpy.ndarray]
 
 QUANTILE = 0.05
+# With fewer held-out images than that so many samples would have one as their nearest, by chance, that some
+# of them have none shows little: then what is near counts as copied.
+LEAST_EXPECTED = 30
 # Pixels: of the train images that are nearest at 8x8, so many are compared at 16x16 and shifted. Of digits
 # that are shifted by one pixel, the original is among them for 98% (89% if diagonally), on CIFAR-10 for all.
 COARSE_SIDE, CANDIDATES, SHIFT = 8, 50, 1
@@ -235,20 +241,74 @@ DISTANCES = Statistic(
 # --- the metric -------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Nearness:
+    """Of n samples in one space: how many are near a train image (`near_train`), or one that is held out, too
+    (`near`), and how many different images are the nearest ones of these: `neighbours`, of which `held_out`
+    were not trained on. `expected`: the part of those that chance gives; None where it is too small to be
+    seen."""
+
+    samples: int
+    near_train: int
+    near: int
+    neighbours: int
+    held_out: int
+    expected: float | None
+
+    @property
+    def copied(self) -> float:
+        """The share of the samples that is near train images, and that chance does not explain."""
+        return self.near / self.samples * self._left(self.held_out / max(self.neighbours, 1))
+
+    def interval(self) -> Interval:
+        """Given the real images, samples are near independently of each other; what is repeated has one
+        nearest image, so that each of these counts once."""
+        from gan_core.evaluation.statistics.intervals import share_interval
+
+        low, high = share_interval(self.near, self.samples)
+        least, most = share_interval(self.held_out, self.neighbours) or (0.0, 1.0)
+        return low * self._left(most), high * self._left(least)
+
+    def _left(self, held_out: float) -> float:
+        return max(0.0, 1 - held_out / self.expected) if self.expected else 1.0
+
+
+def nearness(
+    train: "tuple[numpy.ndarray, numpy.ndarray]",
+    held_out: "tuple[numpy.ndarray, numpy.ndarray]",
+    limit: float,
+    images: tuple[int, int],
+) -> Nearness:
+    """From the distance of each sample to its nearest train and its nearest held-out image and the numbers of
+    those, each (n,); `images`: how many of either there are."""
+    import numpy
+
+    (distances, numbers), (others, their_numbers) = train, held_out
+    near_train, unseen = distances <= limit, others < distances
+    chance = images[1] / sum(images)
+    if chance * min(len(distances), images[0]) < LEAST_EXPECTED:
+        known = len(numpy.unique(numbers[near_train]))
+        return Nearness(len(distances), int(near_train.sum()), int(near_train.sum()), known, 0, None)
+    # Near either kind: of those near a train image alone, few had the chance to be nearer to another.
+    near = near_train | (others <= limit)
+    known = len(numpy.unique(numbers[near & ~unseen]))
+    new = len(numpy.unique(their_numbers[near & unseen]))
+    return Nearness(len(near), int(near_train.sum()), int(near.sum()), known + new, new, chance)
+
+
 def _nearest_train(comparison: Comparison) -> "dict[str, tuple[numpy.ndarray, numpy.ndarray]]":
     """By space, the distance of each sample to its nearest train image and that one's number, each (M,)."""
+    return comparison.once("nearest_train", lambda: _nearest(comparison.generated, comparison.real))
 
-    def find():
-        from gan_core.evaluation.statistics.neighbours import nearest
 
-        generated, train = comparison.generated, comparison.real
-        distances, numbers = nearest(generated[FEATURES], train[FEATURES], 1)
-        return {
-            "pixels": pixel_distances(generated[PIXELS], train[PIXELS]),
-            "features": (distances[:, 0], numbers[:, 0]),
-        }
+def _nearest(samples: ImageSet, images: ImageSet) -> "dict[str, tuple[numpy.ndarray, numpy.ndarray]]":
+    from gan_core.evaluation.statistics.neighbours import nearest
 
-    return comparison.once("nearest_train", find)
+    distances, numbers = nearest(samples[FEATURES], images[FEATURES], 1)
+    return {
+        "pixels": pixel_distances(samples[PIXELS], images[PIXELS]),
+        "features": (distances[:, 0], numbers[:, 0]),
+    }
 
 
 def _limits(comparison: Comparison) -> dict[str, float]:
@@ -259,29 +319,39 @@ def _limits(comparison: Comparison) -> dict[str, float]:
     return {name: float(numpy.quantile(held_out[name], QUANTILE)) for name in ("pixels", "features")}
 
 
+def _nearness(comparison: Comparison) -> dict[str, Nearness]:
+    """By space."""
+
+    def find() -> dict[str, Nearness]:
+        to_train = _nearest_train(comparison)
+        to_held_out = _nearest(comparison.generated, comparison.held_out)
+        images = len(comparison.real[FEATURES]), len(comparison.held_out[FEATURES])
+        return {
+            name: nearness(to_train[name], to_held_out[name], limit, images)
+            for name, limit in _limits(comparison).items()
+        }
+
+    return comparison.once("nearness", find)
+
+
 def compute(comparison: Comparison) -> Figures:
     held_out, train = comparison.held_out[DISTANCES], comparison.real[DISTANCES]
-    limits, found = _limits(comparison), _nearest_train(comparison)
-    shares = {name: float((found[name][0] <= limit).mean()) for name, limit in limits.items()}
+    found, of_features = _nearness(comparison), _nearest_train(comparison)["features"]
     in_cells = distances_in_cells(comparison.generated[FEATURES], comparison.real[FEATURES], train)
     return {
-        "copying": max(shares.values()),
-        "copying_pixels": shares["pixels"],
-        "copying_features": shares["features"],
+        "copying": max(space.copied for space in found.values()),
+        "copying_pixels": found["pixels"].copied,
+        "copying_features": found["features"].copied,
+        "near_train": max(space.near_train / space.samples for space in found.values()),
         "ct_score": ct_score(in_cells, (held_out["in_cells"], held_out["cells"])),
-        "authenticity": float(authentic(*found["features"], train["own"]).mean()),
+        "authenticity": float(authentic(*of_features, train["own"]).mean()),
         "authenticity_held_out": float(held_out["authentic"].mean()),
     }
 
 
-def interval(comparison: Comparison) -> Interval | None:
-    """Of the space with more: given the real images, samples are near one independently of each other."""
-    from gan_core.evaluation.statistics.intervals import share_interval
-
-    limits, found = _limits(comparison), _nearest_train(comparison)
-    near = [found[name][0] <= limit for name, limit in limits.items()]
-    most = max(near, key=lambda of_space: of_space.mean())
-    return share_interval(int(most.sum()), len(most))
+def interval(comparison: Comparison) -> Interval:
+    """Of the space with more."""
+    return max(_nearness(comparison).values(), key=lambda space: space.copied).interval()
 
 
 def evidence(comparison: Comparison) -> "Arrays":
@@ -326,7 +396,7 @@ def copying_picture(samples: "torch.Tensor", train: "torch.Tensor") -> bytes:
 
 def settings(comparison: Comparison) -> str:
     kept = len(comparison.generated[FEATURES]), len(comparison.real[FEATURES])
-    return f"copying={kept[0]}/{kept[1]} by {comparison.held_out.count}"
+    return f"copying={kept[0]}/{kept[1]} against {comparison.held_out.count}"
 
 
 add_metric(
@@ -337,7 +407,8 @@ add_metric(
                 "Copying",
                 "lower",
                 "Share of generated images that are nearer to a train image than 95% of unseen images are, "
-                "by pixels or by features, whichever is more. About 5% for unseen images; 100% for copies.",
+                "less those of which chance would have as many near an unseen image; by pixels or by "
+                "features, whichever is more. About 0% for unseen images; 100% for copies.",
                 percent,
             ),
             "copying_pixels": Figure(
@@ -348,6 +419,13 @@ add_metric(
             ),
             "copying_features": Figure(
                 "Copying, features", "lower", "The same share by the extractor's features.", percent
+            ),
+            "near_train": Figure(
+                "Near train images",
+                None,
+                "Share of generated images that are nearer to a train image than 95% of unseen images are, "
+                "copies or not: blurred ones are near any image. About 5% for unseen images.",
+                percent,
             ),
             "ct_score": Figure(
                 "C_T",
@@ -382,6 +460,7 @@ add_metric(
         settings=settings,
         picture_title="Samples and, below each, the training image that is nearest to it",
         question="copying",
+        version="2",
         position=17,
     ),
 )

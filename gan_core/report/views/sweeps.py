@@ -18,6 +18,7 @@ from gan_core.evaluation.statistics.comparing import Candidate, holm, pair_tests
 from gan_core.leaderboard.candidates import candidate_of, middle_demotion
 from gan_core.leaderboard.folding import RANKED_BY, TESTED_BY
 from gan_core.leaderboard.tables import interval_text, shown_figures
+from gan_core.remedies import how_to_make
 from gan_core.report.charts import (
     Axis,
     Cell,
@@ -41,6 +42,7 @@ from gan_core.store.reading import reading
 NOT_TRAINED = "not trained"
 NOT_EVALUATED = "trained, not evaluated"
 OTHERWISE = "measured by another protocol"
+BEHIND = "pruned: it was behind, and the search ended it early"
 NO_EXPERIMENT = "no experiment has these values"
 
 
@@ -91,8 +93,9 @@ class SweepFigure:
 
 @dataclass(frozen=True)
 class SweepView:
-    """A family: `keys` in words, a view for each figure, what is missing with the command that makes it, and
-    how many points are measured by another protocol than is shown."""
+    """A family: `keys` in words, a view for each figure, what is missing with the command that makes it, the
+    trials (label, names) that the search ended early, and how many points are measured by another protocol
+    than is shown."""
 
     keys: list[str]
     dataset: str
@@ -100,6 +103,7 @@ class SweepView:
     figures: list[SweepFigure]
     missing: list[tuple[str, str, str]]
     command: str
+    pruned: list[tuple[str, str]]
     notes: list[str]
 
 
@@ -127,7 +131,8 @@ def results_of(site: Site, family: Family) -> list[Result]:
     rows = _rows_by_member(site, family)
     protocols = [row["protocol"] for row in rows.values()]
     protocol = max(sorted(set(protocols)), key=protocols.count) if protocols else ""
-    return [_result(site, point, rows, protocol) for point in family.points]
+    pruned = _pruned(site, family)
+    return [_result(site, point, rows, protocol, pruned) for point in family.points]
 
 
 def sweep_view(site: Site, family: Family) -> SweepView:
@@ -135,16 +140,17 @@ def sweep_view(site: Site, family: Family) -> SweepView:
     measured = [result for result in results if result.row]
     frame = pandas.DataFrame([result.row for result in measured], columns=list(site.table.columns))
     keys = [key_in_words(key) for key in family.keys]
-    absent = [name for result in results for name in result.absent]
+    pruned = [result for result in results if result.missing == BEHIND]
+    missing = [result for result in results if result.absent and result not in pruned]
+    wanted = [name for result in missing for name in result.absent]
     return SweepView(
         keys=keys,
         dataset=family.dataset,
         protocol=measured[0].row["protocol"] if measured else "",
         figures=[_figure(site, family, results, name) for name in shown_figures(frame, variants=False)],
-        missing=[
-            (result.label, ", ".join(result.absent), result.missing) for result in results if result.absent
-        ],
-        command=f"python -m pipelines backfill {shlex.join(absent)}" if absent else "",
+        missing=[(result.label, ", ".join(result.absent), result.missing) for result in missing],
+        command=f"python -m pipelines backfill {shlex.join(wanted)}" if wanted else "",
+        pruned=[(result.label, ", ".join(result.absent)) for result in pruned],
         notes=_notes(family, results),
     )
 
@@ -163,14 +169,25 @@ def _rows_by_member(site: Site, family: Family) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _result(site: Site, point: Point, rows: dict[str, dict[str, Any]], protocol: str) -> Result:
+def _pruned(site: Site, family: Family) -> frozenset[str]:
+    """The trials that the sweep of this family ended early."""
+    made = site.artefacts.of("sweep", family.sweep) if family.sweep else None
+    if made is None:
+        return frozenset()
+    with reading(f"sweep/{family.sweep}", how_to_make("sweep", family.sweep)):
+        return frozenset(trial["name"] for trial in made.details["trials"] if trial["state"] == "pruned")
+
+
+def _result(
+    site: Site, point: Point, rows: dict[str, dict[str, Any]], protocol: str, pruned: frozenset[str]
+) -> Result:
     """Of several rows of one configuration, as other versions of the code leave them, that of most seeds."""
     found = [rows[name] for name in point.experiments if name in rows and rows[name]["protocol"] == protocol]
     row = max(found, key=lambda item: len(item["members"].split())) if found else None
     members = row["members"].split() if row else []
     absent = tuple(name for name in point.experiments if name not in members)
     labels = tuple(value_in_words(value) for value in point.values)
-    reasons = dict.fromkeys(_why_missing(site, name, rows) for name in absent)
+    reasons = dict.fromkeys(BEHIND if name in pruned else _why_missing(site, name, rows) for name in absent)
     return Result(point, labels, row, "; ".join(reasons), absent)
 
 

@@ -60,6 +60,13 @@ def test_promote_show_history_and_back(run, project):
     assert [reign["experiment"] for reign in reigns] == ["plain", "wide", "plain"]
 
 
+def test_a_name_that_is_no_dataset_is_answered_with_those_that_there_are(run):
+    for line in ("champion ghost", "champion ghost --history", "champion ghost --back"):
+        assert "it holds no images of `ghost`; there are: few-digits" in run(line, status=2)[1]
+    assert "did you mean `few-digits`?" in run("champion few-digit", status=2)[1]
+    assert "did you mean `few-digits`?" in run("sample champion:few-digit --out x.png", status=2)[1]
+
+
 def test_options_that_do_not_go_together(run):
     assert "are three things" in run(f"champion {DATASET} --promote --back", status=2)[1]
     assert "--reason goes with --back" in run(f"champion {DATASET} --reason x", status=2)[1]

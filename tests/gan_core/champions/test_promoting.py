@@ -10,13 +10,14 @@ import torch
 
 from gan_core import sampling
 from gan_core.bundles import export
-from gan_core.champions import checks
+from gan_core.champions import checks, promoting
 from gan_core.champions.address import bundle_at, bundle_of
 from gan_core.champions.looks import last_look
 from gan_core.champions.promoting import go_back, promote
 from gan_core.champions.reigns import champion_of, history, standing
 from gan_core.champions.words import champion_text, history_text, look_text
 from gan_core.errors import ConfigError, DamagedError, StoreError
+from gan_core.housekeeping.contents import scan
 from gan_core.store import Store
 from tests.champions import DATASET, forged, leaderboard_with
 
@@ -67,6 +68,19 @@ def test_the_same_again_changes_nothing(project):
     look = look_at(project, leaderboard)
     assert not look.promoted and look.reason == "plain is the champion already"
     assert state(project.store) == before
+
+
+def test_what_a_promotion_reads_is_not_cleared_away_meanwhile(project, monkeypatch):
+    leaderboard, seen, write = leaderboard_with(project, plain=GOOD), [], promoting.export_bundle
+
+    def write_and_look(*what, **how):
+        leases = scan(project.store).leases
+        seen.extend(lease.holder.reads for lease in leases if lease.place == f"champion/{DATASET}")
+        return write(*what, **how)
+
+    monkeypatch.setattr(promoting, "export_bundle", write_and_look)
+    look_at(project, leaderboard)
+    assert [tuple(reads) for reads in seen] == [(leaderboard.place,)]
 
 
 def test_what_is_shown_to_be_better_takes_over_and_what_is_not_does_not(project):

@@ -97,7 +97,7 @@ def test_fields_are_read_back_whatever_the_folder_is_called(real):
         ("mind=1000 of 2000/1412", "mind", "1000 of 2000/1412"),
         ("fid_infinity=15 sizes of 200-2000", "fid_infinity", "15 sizes of 200-2000"),
         ("distinct of 2000", "distinct", "of 2000"),
-        ("copying=2000/1412 by 385", "copying", "2000/1412 by 385"),
+        ("copying=2000/1412 against 385", "copying", "2000/1412 against 385"),
     ],
 )
 def test_settings_of_several_words_are_one_field(settings, name, value):

@@ -130,3 +130,11 @@ def test_lost_inputs_manifests_and_pointers_are_damages(tmp_path):
     assert problems["sum/p"] == "current.json is damaged or was edited"
     store.write_atomically("sum/p/current.json", b'{"fingerprint": "%s"}' % (b"a" * 64))
     assert "its current version, aaaaaaaaaaaa, is not there" in verified(store, "sum").damages[0].problem
+
+
+def test_a_folder_without_a_version_is_not_proposed_for_itself(tmp_path):
+    store = Store(tmp_path)
+    make(store, "raw", b"a")
+    store.write_atomically("champion/d/last_look.json", b"{}")
+    with pytest.raises(ConfigError, match="matches `champion`; there are: raw, raw/p"):
+        scan(store).chosen(["champion"])

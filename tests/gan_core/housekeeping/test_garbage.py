@@ -179,6 +179,65 @@ def test_while_a_manifest_or_a_pointer_cannot_be_read_no_version_goes(tmp_path, 
     assert is_whole(store, old) and is_whole(store, new)
 
 
+def damage_manifest(folder: Path, *manifests: Manifest) -> None:
+    for manifest in manifests:
+        for path in (folder / manifest.place).glob("manifest*.json"):
+            path.write_text("{}")
+
+
+def make_twice(store: Store, asset: str, partition: str) -> Manifest:
+    """The one of two that is not current."""
+    old = make(store, asset, b"old", partition=partition)
+    make(store, asset, b"new", partition=partition)
+    return old
+
+
+def test_what_cannot_be_read_holds_back_only_what_it_may_stand_on(tmp_path, settled):
+    store = Store(tmp_path)
+    shards, plain = make_twice(store, "image_shards", "d"), make_twice(store, "trained_gan", "plain")
+    wide, table = make_twice(store, "trained_gan", "wide"), make_twice(store, "leaderboard", "all")
+    damage_manifest(tmp_path, make(store, "samples", b"damaged", partition="plain"))
+    garbage = collect_garbage(store, NOTHING_OLD, delete=True)
+    assert {piece.place for piece in garbage.pieces} == places(wide, table)
+    assert len(garbage.blocked) == 1 and "what samples/plain/" in garbage.blocked[0]
+    assert all("may have been made from it" in garbage.kept[one.place] for one in (shards, plain))
+
+
+def test_of_a_dataset_what_cannot_be_read_holds_back_nothing_of_experiments(tmp_path, settled):
+    store = Store(tmp_path)
+    make_twice(store, "raw_images", "d")
+    wide = make_twice(store, "trained_gan", "wide")
+    damage_manifest(tmp_path, make(store, "image_shards", b"damaged", partition="d"))
+    assert removed(store) == places(wide)
+
+
+def test_a_process_that_does_not_say_what_it_reads_holds_back_only_what_it_may_read(tmp_path, settled):
+    store = Store(tmp_path)
+    make_twice(store, "image_shards", "d")
+    wide, samples = make_twice(store, "trained_gan", "wide"), make_twice(store, "samples", "plain")
+    with Lease(store, "trained_gan", "plain", "f" * 64) as lease:
+        path = tmp_path / "trained_gan" / "plain" / ("f" * 64) / f"lease-{lease.number:06d}.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "reads": None}))
+        garbage = collect_garbage(store, NOTHING_OLD, delete=True)
+    assert {piece.place for piece in garbage.pieces} == places(wide)
+    assert "may read it for trained_gan/plain" in garbage.kept[samples.place]
+
+
+def test_where_it_is_not_known_what_is_current_that_partition_stays_with_what_it_was_made_from(
+    tmp_path, settled
+):
+    store = Store(tmp_path)
+    shards = make(store, "image_shards", b"old", partition="d")
+    old = make(store, "trained_gan", b"old", partition="plain", image_shards=shards)
+    make(store, "image_shards", b"new", partition="d")
+    make(store, "trained_gan", b"new", partition="plain")
+    wide = make_twice(store, "trained_gan", "wide")
+    (tmp_path / "trained_gan" / "plain" / "current.json").write_text("{")
+    garbage = collect_garbage(store, NOTHING_OLD, delete=True)
+    assert {piece.place for piece in garbage.pieces} == places(wide)
+    assert "it may be current" in garbage.kept[old.place] and is_whole(store, shards)
+
+
 # --- at the same time -------------------------------------------------------------------------------------
 
 

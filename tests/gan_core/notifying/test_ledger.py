@@ -63,8 +63,8 @@ def receiver():
 
 @pytest.fixture
 def short_patience(monkeypatch):
-    monkeypatch.setattr(posting, "SECONDS", 0.2)
-    monkeypatch.setattr(ledger, "ATTEMPT_SECONDS", 0.6)
+    monkeypatch.setattr(posting, "SECONDS", 2.0)
+    monkeypatch.setattr(ledger, "ATTEMPT_SECONDS", 6.0)
 
 
 def test_a_cause_is_told_once(receiver):
@@ -98,8 +98,8 @@ def test_slack_gets_its_own_format(receiver):
         (404, "127.0.0.1 answered 404"),
         ((302, {"Location": "http://127.0.0.1:1/"}), "answered 302"),
         (CUT, r"127.0.0.1 cannot be reached \(ConnectionError\)"),
-        (HANG, "127.0.0.1 did not answer within 0.2 s"),
-        (DRIP, "nothing was heard within 0.6 s"),
+        (HANG, "127.0.0.1 did not answer within 2 s"),
+        (DRIP, "nothing was heard within 6 s"),
     ],
 )
 def test_what_does_not_arrive_is_said_and_tried_again(receiver, short_patience, answer, told):

@@ -136,6 +136,91 @@ def test_what_succeeds_or_is_cancelled_is_no_news(desk):
     assert desk.look() == []
 
 
+def promotion(
+    is_sound: bool = True, is_better: bool = True, reused: bool = False, error: Exception | None = None
+):
+    """A stand-in for the asset `champion`, whose checks block."""
+    checks = {"better": is_better, "sound_samples": is_sound}
+
+    @dg.asset(
+        name="champion",
+        partitions_def=dg.StaticPartitionsDefinition(["few-digits"]),
+        check_specs=[dg.AssetCheckSpec(name, asset="champion", blocking=True) for name in checks],
+    )
+    def body(context: dg.AssetExecutionContext):
+        run = SimpleNamespace(
+            declaration=SimpleNamespace(partitions="datasets"),
+            partition="few-digits",
+            configs=SimpleNamespace(datasets=["few-digits"]),
+            context=SimpleNamespace(instance=context.instance, asset_key=dg.AssetKey("champion")),
+        )
+        severities = {"better": dg.AssetCheckSeverity.WARN, "sound_samples": dg.AssetCheckSeverity.ERROR}
+        looked = [
+            summarised(
+                run,
+                name,
+                dg.AssetCheckResult(
+                    passed=passed, severity=severities[name], description=f"{name}: {passed}"
+                ),
+            )
+            for name, passed in checks.items()
+        ]
+        if error is not None:
+            for found in looked:
+                context.log_event(
+                    dg.AssetCheckEvaluation(
+                        asset_key=dg.AssetKey("champion"),
+                        check_name=found.check_name,
+                        passed=found.passed,
+                        severity=found.severity,
+                        metadata=found.metadata,
+                    )
+                )
+            raise error
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion("1"),
+            metadata={"experiment": "wide", "fid": 11.5, "reused": reused},
+            check_results=looked,
+        )
+
+    return body
+
+
+def promote(desk: Desk, **settings) -> dg.ExecuteInProcessResult:
+    return dg.materialize(
+        [promotion(**settings)], instance=desk.instance, partition_key="few-digits", raise_on_error=False
+    )
+
+
+def test_a_new_champion_is_told_once(desk):
+    result = promote(desk)
+    (told,) = desk.look()
+    assert (told["kind"], told["subject"]) == ("champion_promoted", "few-digits")
+    assert told["title"] == "few-digits: wide is the new champion" and told["reason"] == "better: True"
+    assert told["figures"]["fid"] == 11.5 and told["link"] == f"{UI}/runs/{result.run_id}"
+    promote(desk)
+    assert desk.look() == []
+
+
+def test_a_refused_challenger_is_told_as_its_check_alone_and_once(desk):
+    for error in (None, ConfigError("few-digits has no champion")):
+        assert not promote(desk, is_sound=False, reused=True, error=error).success
+        told = desk.look()
+        expected = [] if error else [("check_failed", "sound_samples: sound_samples: False")]
+        assert [(one["kind"], one["reason"]) for one in told] == expected
+
+
+def test_where_checks_are_not_told_the_run_that_failed_is(desk):
+    desk.bench.notify(tell=["run_failed"], webhook={"url": "GAN_WEBHOOK_URL"})
+    promote(desk, is_sound=False, reused=True)
+    assert [told["kind"] for told in desk.look()] == ["run_failed"]
+
+
+def test_that_a_challenger_is_not_better_is_no_news(desk):
+    assert promote(desk, is_better=False, reused=True).success
+    assert desk.look() == []
+
+
 def test_a_guard_that_spoke_is_told_once_for_what_was_trained(desk):
     train(desk, verdict="mode collapse")
     (told,) = desk.look()

@@ -54,7 +54,7 @@ def _parts(garbage: "Garbage", delete: bool) -> list:
         names = f" ({', '.join(piece.names)})" if piece.names else ""
         outcome = [f"stays: {piece.problem}" if piece.problem else "removed"] if delete else []
         table.add_row(f"{piece.place}{names}", format_bytes(piece.bytes), piece.why, *outcome)
-    blocked = [f"no version goes, because {reason}" for reason in garbage.blocked]
+    blocked = [f"what may be needed stays, because {reason}" for reason in garbage.blocked]
     kept = len(garbage.kept)
     stays = f"{kept:,} that {'is' if kept == 1 else 'are'} not current {'stays' if kept == 1 else 'stay'}"
     others = [f"{stays}: `store gc --json` says why"] if kept else []

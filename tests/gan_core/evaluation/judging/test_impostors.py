@@ -125,6 +125,14 @@ def test_images_that_were_never_trained_on_are_repeated_but_not_copied(digits):
     assert REPEATS in verdicts and COPIES not in verdicts
 
 
+def test_a_collapse_to_blurred_images_is_called_repeated_and_not_copied(digits):
+    means = [digits.train.images[digits.train.labels == digit].float().mean(0) for digit in range(10)]
+    for kept in (10, 3, 1):
+        blurred = torch.stack(means[:kept]).round().to(torch.uint8).repeat(COUNT // kept, 1, 1, 1)
+        verdicts = [finding["verdict"] for finding in digits.measured(blurred)[1]]
+        assert REPEATS in verdicts and COPIES not in verdicts
+
+
 def test_one_sample_in_three_that_is_copied_is_enough(digits):
     mixed = torch.cat([digits.drawn(8, 20, 6)[::2], digits.train.images[:250]])
     assert COPIES in [finding["verdict"] for finding in digits.measured(mixed)[1]]

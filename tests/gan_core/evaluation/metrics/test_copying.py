@@ -8,15 +8,18 @@ from scipy.spatial.distance import cdist
 from sklearn.datasets import load_digits
 from torch.nn import functional
 
+from gan_core.evaluation.judging.impostors import MOST_COPYING
 from gan_core.evaluation.metrics import METRICS, Comparison, ImageSet, chosen_metrics, compute_metrics
 from gan_core.evaluation.metrics.base import FEATURES, PIXELS
 from gan_core.evaluation.metrics.copying import (
     DISTANCES,
     LEAST_IN_CELL,
+    Nearness,
     copying_picture,
     ct_score,
     distances_in_cells,
     fit_cells,
+    nearness,
     pixel_distances,
     square_of,
 )
@@ -59,11 +62,10 @@ def noisy(images, deviation):
     return (images + noise).round().clamp(0, 255).to(torch.uint8)
 
 
-def test_unseen_images_copy_as_much_as_the_quantile_says(real):
+def test_unseen_images_are_as_near_as_the_quantile_says_and_no_copies(real):
     found = figures_of(real[0][1200:], real)
-    assert found["copying_pixels"] == pytest.approx(0.05, abs=0.003)
-    assert found["copying_features"] == pytest.approx(0.05, abs=0.003)
-    assert found["copying"] == max(found["copying_pixels"], found["copying_features"])
+    assert found["near_train"] == pytest.approx(0.05, abs=0.003)
+    assert found["copying"] == found["copying_pixels"] == found["copying_features"] == 0
     assert found["ct_score"] == pytest.approx(0, abs=1e-9)
     assert found["authenticity"] == found["authenticity_held_out"]
 
@@ -79,8 +81,58 @@ def test_copies_are_found_exact_with_noise_and_shifted(real):
 
 def test_half_of_the_samples_copied_is_about_half(real):
     images = real[0]
-    found = figures_of(torch.cat([images[:300], images[1200:1500]]), real)
-    assert found["copying"] == pytest.approx(0.525, abs=0.02)
+    mixed = (images[1200:1500].float() + images[1497:1797].float()) / 2  # like no image
+    found = figures_of(torch.cat([images[:300], mixed.to(torch.uint8)]), real)
+    assert found["copying"] == pytest.approx(0.5, abs=0.03)
+    assert found["copying"] == max(found["copying_pixels"], found["copying_features"])
+
+
+def of_noisy_data() -> tuple[torch.Tensor, ImageSet, ImageSet]:
+    """Digits without noise that nothing was made from, and train and test images with so much of it that what
+    has none is nearer to any of them than they are to each other: like blurred samples of photographs."""
+    images = digits()
+    train, test = (of_images(noisy(part, 70)) for part in (images[:800], images[800:1200]))
+    return images[1200:], train.prepared(REAL), test.prepared(REAL, train)
+
+
+def test_what_is_near_any_image_is_no_copy():
+    smooth, train, test = of_noisy_data()
+    copying = METRICS["copying"]
+    comparison = Comparison(of_images(smooth), train, test)
+    found = copying.compute(comparison)
+    assert found["near_train"] > MOST_COPYING and found["copying"] < 0.1
+    low, high = copying.interval(comparison)
+    assert low == 0 and high > found["copying"]
+    # The images that were trained on, without their noise, are copies all the same.
+    learned = copying.interval(Comparison(of_images(digits()[:800]), train, test))
+    assert learned[0] > MOST_COPYING
+
+
+def test_a_collapse_that_is_near_a_training_image_by_chance_is_no_proof_of_copying():
+    smooth, train, test = of_noisy_data()
+    for number in range(8):  # four in five are nearer to a train image
+        repeated = Comparison(of_images(smooth[[number]].repeat(500, 1, 1, 1)), train, test)
+        assert METRICS["copying"].interval(repeated)[0] == 0
+
+
+def near(samples: int, near: int, neighbours: int, held_out: int, expected: float | None) -> Nearness:
+    return Nearness(samples, near, near, neighbours, held_out, expected)
+
+
+def test_copies_are_what_chance_leaves_over():
+    assert near(1000, 500, 400, 40, 0.2).copied == pytest.approx(0.25)
+    assert near(1000, 500, 400, 80, 0.2).copied == near(1000, 500, 400, 200, 0.2).copied == 0
+    assert near(1000, 0, 0, 0, 0.2).copied == 0 and near(1000, 0, 0, 0, 0.2).interval()[0] == 0
+    low, high = near(1000, 1000, 1000, 0, 0.2).interval()
+    assert 0.95 < low < high <= 1
+
+
+def test_a_test_split_that_is_too_small_to_tell_does_not_hide_copies():
+    distances, numbers = np.zeros(1000), np.arange(1000)
+    others = (np.ones(1000), np.zeros(1000, dtype=int))
+    found = nearness((distances, numbers), others, 0.5, (50_000, 100))
+    assert found.expected is None and found.copied == 1 and found.interval()[0] > 0.99
+    assert nearness((distances, numbers), others, 0.5, (5_000, 1_000)).expected == pytest.approx(1 / 6)
 
 
 def test_pixel_distances_are_the_least_over_shifts_without_the_border():

@@ -60,10 +60,15 @@ def test_the_page_says_how_the_search_ended_and_what_matters(searched):
         "A search (random) of 6 trials: 5 done, 1 pruned, 0 unfinished. The best FID"
     )
     assert view.importances[0][0] == "optimizers generator learning rate"
-    assert sweep_view(site, family).notes == []  # no word of combinations that were not chosen
+    shown = sweep_view(site, family)
+    assert shown.notes == []  # no word of combinations that were not chosen
+    # What was pruned is not missing, and is not to be trained after all.
+    (pruned,) = [name for _, name in shown.pruned]
+    assert pruned not in shown.command and pruned not in str(shown.missing)
     page = next(page for page in pages(site) if page.path == "sweeps/search.html")
     text = page.render().decode()
     assert view.summary in text and "Optimizers generator learning rate" in text
+    assert "<h2>Pruned</h2>" in text and f'<td class="wrap">{pruned}</td>' in text
 
 
 def test_a_grid_has_no_search(searched):
