@@ -15,7 +15,6 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG, WILL_RETRY_TAG
 from assets.check_summaries import FAILED, LOOKED_AT, NOTHING, PASSED, TABLE, WARNING
 from assets.graph.champion import better, champion
 from assets.graph.trained_gan import training_is_healthy
-from gan_core.champions.reigns import ASSET as CHAMPION
 from gan_core.config import Configs
 from gan_core.notifying import Notification
 from pipelines.automation.rounds import TICK_TAG, Round, read_round
@@ -98,24 +97,6 @@ class Teller:
             link=self._run_link(run),
             at=record.end_time or time.time(),
         )
-
-    def promotions(self, record: RunRecord) -> Iterator[Notification]:
-        """One for each dataset that a run gave another champion."""
-        for entry in self._log(record.dagster_run, EventType.ASSET_MATERIALIZATION):
-            made = entry.dagster_event.step_materialization_data.materialization
-            if made.asset_key.to_user_string() != CHAMPION or made.metadata["reused"].value:
-                continue
-            experiment = made.metadata["experiment"].value
-            yield Notification(
-                kind="champion_promoted",
-                causes=(f"champion:{made.partition}/{(made.tags or {}).get(DATA_VERSION_TAG, '')}",),
-                subject=made.partition,
-                title=f"{made.partition} has another champion: {experiment}",
-                reason=f"{experiment}, from now on at the address champion:{made.partition}",
-                figures=_figures(made.metadata),
-                link=self._run_link(record.dagster_run),
-                at=record.end_time or time.time(),
-            )
 
     def looks(self, run: dg.DagsterRun) -> list[Looked]:
         """What the checks of a run found, each of the partition that it looked at; what they repeat of others

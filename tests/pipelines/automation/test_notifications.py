@@ -250,27 +250,6 @@ def test_a_check_that_did_not_pass_is_told_again_after_it_did(desk):
     assert found[0]["title"] == "plain: finite_losses did not pass"
 
 
-def promote(desk: Desk, version: str, *, reused: bool = False) -> None:
-    @dg.asset(name="champion", partitions_def=dg.StaticPartitionsDefinition(["few-digits"]))
-    def champion():
-        metadata = {"experiment": f"plain-{version}", "reused": reused, "fid": 19.5}
-        return dg.MaterializeResult(data_version=dg.DataVersion(version), metadata=metadata)
-
-    dg.materialize([champion], instance=desk.instance, partition_key="few-digits")
-
-
-def test_a_new_champion_is_told_once_and_one_that_stays_is_no_news(desk):
-    promote(desk, "1")
-    (told,) = desk.look()
-    assert (told["kind"], told["subject"]) == ("champion_promoted", "few-digits")
-    assert told["title"] == "few-digits has another champion: plain-1"
-    assert told["figures"] == {"fid": 19.5}
-    promote(desk, "1", reused=True)
-    assert desk.look() == []
-    promote(desk, "2")
-    assert [one["title"] for one in desk.look()] == ["few-digits has another champion: plain-2"]
-
-
 def test_a_schedule_is_told_when_its_last_run_has_ended(desk, monkeypatch):
     desk.bench.write("schedules", NIGHTLY)
     desk.bench.run(desk.instance, "prepare_dataset", "few-digits", **OF_TICK)
