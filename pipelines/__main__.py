@@ -1,6 +1,6 @@
 """`python -m pipelines backfill 'demo-*'` makes experiments, `python -m pipelines answer QUESTION` those of
 a question and its answer, `python -m pipelines sweep NAME` searches for the best values of a few keys;
-`python -m pipelines dev` opens the UI, `python -m pipelines prune` forgets old runs."""
+`follow` and `stop` are about runs, whoever started them; `dev` opens the UI, `prune` forgets old runs."""
 
 import os
 import sys
@@ -10,8 +10,17 @@ import typer
 
 from gan_core import signals
 from gan_core.cli import completion
-from gan_core.cli.options import AsJson, Force, add_command
-from gan_core.cli.output import say_json, show
+from gan_core.cli.options import (
+    AsJson,
+    Force,
+    OnDataset,
+    WithArchitecture,
+    WithObjective,
+    WithTag,
+    add_command,
+    chosen_by,
+)
+from gan_core.cli.output import say, say_json, show
 from gan_core.cli.running import last_line, make_app, run_app
 from gan_core.disks import disk_error
 from gan_core.errors import ConfigError, GanError, UsageError
@@ -19,13 +28,32 @@ from gan_core.errors import ConfigError, GanError, UsageError
 if TYPE_CHECKING:
     from gan_core.config import Configs
     from gan_core.planning import Plan
+    from gan_core.planning.choosing import Choice
     from pipelines.backfill import BackfillResult
 
 PROGRAM = "python -m pipelines"
+Patterns = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="EXPERIMENTS",
+        help="Names or patterns such as 'demo-*'; without any, what the options choose.",
+        autocompletion=completion.experiments,
+    ),
+]
+Failed = Annotated[
+    bool,
+    typer.Option(
+        "--failed",
+        help="Of these, only those whose newest run failed or was canceled, or whose dataset's did, and of "
+        "which something is missing.",
+    ),
+]
 DryRun = Annotated[
     bool,
     typer.Option(
-        "--dry-run", help="Only say what would be trained, resumed or reused, for how long and with how much."
+        "--dry-run",
+        "--plan",
+        help="Only say what would be trained, resumed or reused, for how long and with how much.",
     ),
 ]
 
@@ -58,6 +86,8 @@ def _refused(error: GanError) -> int:
 def _app() -> typer.Typer:
     app = make_app("Make experiments with Dagster, and look at them.", add_completion=False)
     add_command(app, "backfill", run_backfill)
+    add_command(app, "follow", run_follow)
+    add_command(app, "stop", run_stop)
     add_command(app, "answer", run_answer)
     add_command(app, "sweep", run_sweep)
     add_command(app, "dev", run_dev)
@@ -74,10 +104,12 @@ def _places() -> dict[str, str | os.PathLike]:
 
 
 def run_backfill(
-    experiments: Annotated[
-        list[str],
-        typer.Argument(help="Names or patterns such as 'demo-*'.", autocompletion=completion.experiments),
-    ],
+    experiments: Patterns = None,
+    dataset: OnDataset = None,
+    architecture: WithArchitecture = None,
+    objective: WithObjective = None,
+    tag: WithTag = None,
+    failed: Failed = False,
     force: Force = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -85,13 +117,82 @@ def run_backfill(
     """Prepare the datasets, train and evaluate the experiments, make leaderboard and report."""
     _refuse_json(as_json, dry_run)
     configs = _configs()
-    names = configs.matching(experiments)
+    choice = chosen_by(experiments, dataset, architecture, objective, tag)
+    names = _chosen(configs, choice, or_all=failed)
+    if failed:
+        names = _failed(configs, names)
     plan = _plan(configs, names, force)
+    if failed and not force:  # what was made since by another way is no longer missing
+        names = [item.name for item in plan.experiments if item.made]
+        plan = _plan(configs, names, force)
     if dry_run:
         return _print_plan(plan, as_json)
+    if not names:
+        print("none of these experiments has failed" if failed else "no experiment is chosen")
+        return 0
     result = _run(plan, force)
     _print_tables(names)
     return _exit_status(result)
+
+
+def run_follow(
+    experiments: Patterns = None,
+    dataset: OnDataset = None,
+    architecture: WithArchitecture = None,
+    objective: WithObjective = None,
+    tag: WithTag = None,
+    once: Annotated[bool, typer.Option("--once", help="Look once, and end.")] = False,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 2.0,
+    as_json: AsJson = False,
+) -> int:
+    """Follow the runs of experiments, whoever started them: images seen, speed, FID, time left of each. It
+    ends a minute after none of them is queued or in progress."""
+    if as_json and not once:
+        raise ConfigError("--json goes with --once: it prints one document")
+    configs = _configs()
+    names = _chosen(configs, chosen_by(experiments, dataset, architecture, objective, tag), or_all=True)
+    from gan_core.store import default_store
+    from pipelines.instance import open_instance
+    from pipelines.runs.following import Follower, follow_in_lines, follow_on_terminal, look_table
+
+    with open_instance() as instance:
+        follower = Follower(instance, default_store(), configs, names)
+        if once:
+            found = follower.look()
+            say_json(found.record()) if as_json else show(look_table(found))
+        elif sys.stdout.isatty():
+            found = follow_on_terminal(follower, every)
+        else:
+            found = follow_in_lines(follower, every, say)
+    if not once:
+        say(found.summary)
+    return 1 if found.failures else 0
+
+
+def run_stop(
+    experiments: Patterns = None,
+    dataset: OnDataset = None,
+    architecture: WithArchitecture = None,
+    objective: WithObjective = None,
+    tag: WithTag = None,
+) -> int:
+    """Stop the runs of experiments that are queued or in progress, and say what they have saved."""
+    configs = _configs()
+    names = _chosen(configs, chosen_by(experiments, dataset, architecture, objective, tag))
+    from pipelines.definitions import defs
+    from pipelines.instance import open_instance
+    from pipelines.runs.stopping import stop
+
+    with open_instance() as instance:
+        stopped = stop(instance, defs, names, emit=_say)
+    for note in stopped.notes:
+        say(note)
+    for name, told in stopped.ended.items():
+        say(f"{name}: {told}")
+    for name, why in stopped.left.items():
+        print(f"NOT STOPPED {name}: {why}", file=sys.stderr)
+    say(f"{len(stopped.ended):,} stopped" if stopped.ended else "none of these experiments runs or waits")
+    return 1 if stopped.left else 0
 
 
 def run_answer(
@@ -207,6 +308,24 @@ def _configs() -> "Configs":
     from gan_core.config import load_configs
 
     return load_configs()
+
+
+def _chosen(configs: "Configs", choice: "Choice", *, or_all: bool = False) -> list[str]:
+    """The names; where nothing is asked for, every one is meant only if that does no harm."""
+    if choice.is_everything and not or_all:
+        raise ConfigError(
+            "name experiments or patterns such as 'demo-*' ('*' is all of them), or choose by --dataset, "
+            "--architecture, --objective or --tag"
+        )
+    return choice.names(configs)
+
+
+def _failed(configs: "Configs", names: list[str]) -> list[str]:
+    from pipelines.instance import open_instance
+    from pipelines.runs.records import failed_experiments
+
+    with open_instance() as instance:
+        return failed_experiments(instance, configs, names)
 
 
 def _refuse_json(as_json: bool, dry_run: bool) -> None:

@@ -22,11 +22,13 @@ from pipelines.configurations import (
     configurations_sensor,
     warn,
 )
+from pipelines.disk_use import measure_store
 from pipelines.jobs import jobs
 from pipelines.logs import console
 from pipelines.lost_runs import lost_runs
 from pipelines.partitions import partitions_of
 from pipelines.resources import store_resource
+from pipelines.runs.choosing import choose_experiments, chosen_sensor
 
 OWNERS = ["team:gan-pipelines"]
 
@@ -55,11 +57,12 @@ def build_definitions(configs: Configs, state: str | None = None) -> dg.Definiti
     return dg.Definitions(
         assets=dg.map_asset_specs(lambda spec: spec.replace_attributes(owners=OWNERS), declared),
         asset_checks=[shard_checks(partitions.datasets), configurations_check(mistakes)],
-        jobs=[*all_jobs.values(), prune_history],
+        jobs=[*all_jobs.values(), choose_experiments, measure_store, prune_history],
         schedules=schedules(configs),
         sensors=[
             configurations_sensor(configs, mistakes),
             experiments_sensor(configs, all_jobs),
+            chosen_sensor(configs, all_jobs),
             notifications_sensor(configs, mistakes),
             sources_sensor(configs, all_jobs),
             reload_sensor(folder, state or folder_state(folder), configs),

@@ -44,18 +44,33 @@ def end_lost_backfills(instance: dg.DagsterInstance) -> None:
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
-def _is_lost(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+def worker_pid(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | None:
+    """The number of the process that a run's steps are in, or that starts them; None where it is not known,
+    or has ended."""
+    found = _worker(instance, run)
+    return None if found is None or _has_ended(*found) else found[0]
+
+
+def _worker(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[int, float] | None:
+    """Its number, and when it was noted, in seconds since 1970."""
     events = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
-    workers = [(match, event) for event in events if (match := STARTED.match(event.message))]
-    if not workers:
-        return False
-    match, event = workers[-1]
+    found = [(match, event) for event in events if (match := STARTED.match(event.message))]
+    return (int(found[-1][0][1]), found[-1][1].timestamp) if found else None
+
+
+def _has_ended(pid: int, noted: float) -> bool:
     try:
-        process = psutil.Process(int(match[1]))
+        process = psutil.Process(pid)
         # One that began after the event has only been given the same number; starts are counted from a
         # boot time in whole seconds.
-        ended = process.status() == psutil.STATUS_ZOMBIE or process.create_time() > event.timestamp + 2
+        return process.status() == psutil.STATUS_ZOMBIE or process.create_time() > noted + 2
     except psutil.NoSuchProcess:
-        ended = True
+        return True
+
+
+def _is_lost(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    found = _worker(instance, run)
+    if found is None:
+        return False
     # It may have ended well between the two looks.
-    return ended and instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.STARTED
+    return _has_ended(*found) and instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.STARTED

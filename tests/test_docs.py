@@ -54,11 +54,13 @@ def test_run_configurations_fit_their_jobs():
     snippets = [block for block in blocks("operation.md", "yaml") if block.startswith("# job ")]
     told = [yaml.safe_load(block) for block in snippets]
     names = [re.match(r"# job (\w+)", block)[1] for block in snippets]
-    assert sorted(names) == ["compare_experiments", "prepare_dataset", "run_experiment"]
+    assert sorted(names) == ["choose_experiments", "compare_experiments", "prepare_dataset", "run_experiment"]
     for name, configuration in zip(names, told, strict=True):
         job = defs.resolve_job_def(name)
         assert dg.validate_run_config(job, configuration)
         steps = {key.path[-1] for key in job.asset_layer.executable_asset_keys}
+        if not steps:  # makes no asset
+            continue
         assert set(configuration["ops"]) == steps
         assert all(step["config"] == {"force": True} for step in configuration["ops"].values())
 

@@ -17,6 +17,7 @@ from gan_core.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
     from gan_core.config import Configs
+    from gan_core.planning.choosing import Choice
     from gan_core.store import Manifest, Store
 
 # Where a command notes what it was given, for what is told of a full disk.
@@ -47,6 +48,23 @@ ExperimentName = Annotated[
 ]
 DatasetName = Annotated[
     str, typer.Argument(help="A name in configs/datasets.", autocompletion=completion.datasets)
+]
+OnDataset = Annotated[
+    str | None,
+    typer.Option("--dataset", help="Experiments on this dataset.", autocompletion=completion.datasets),
+]
+WithArchitecture = Annotated[
+    str | None, typer.Option("--architecture", help="Experiments with this architecture.")
+]
+WithObjective = Annotated[str | None, typer.Option("--objective", help="Experiments with this objective.")]
+WithTag = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tag",
+        metavar="TAG|KEY=VALUE",
+        help="Experiments that have this tag, a word of their `tags`, or this value in their "
+        "configuration, such as seed=0 or conditioning.name=acgan; may be given several times.",
+    ),
 ]
 
 
@@ -88,6 +106,19 @@ def one_of(option: str, given: str | None, known: Iterable[str]) -> str | None:
     if given is not None and given not in known:
         raise ConfigError(unknown(f"{option} knows no", given, known))
     return given
+
+
+def chosen_by(
+    patterns: list[str] | None,
+    dataset: str | None,
+    architecture: str | None,
+    objective: str | None,
+    tag: list[str] | None,
+) -> "Choice":
+    """What these options choose together."""
+    from gan_core.planning.choosing import Choice
+
+    return Choice(tuple(patterns or ()), dataset, architecture, objective, tuple(tag or ()))
 
 
 def names_in(text: str | None) -> list[str] | None:

@@ -2,7 +2,9 @@
 
 from rich.console import RenderableType
 from rich.table import Table
+from tabulate import tabulate
 
+from gan_core.evaluation.figures import escape_markdown
 from gan_core.planning.plan import Plan, PlannedDataset, PlannedExperiment
 from gan_core.progress import about, format_bytes
 
@@ -29,18 +31,45 @@ def text_table(*headings: str) -> Table:
     return table
 
 
+HEADINGS = ("", "state", "to do", "time", "memory")
+
+
 def plan_parts(plan: Plan) -> list[RenderableType]:
     """A table with a row for each dataset that is not ready and for each experiment; what its numbered notes
     say; the sentence that sums it up."""
     notes = Notes()
-    table = text_table("", "state", "to do", "time", "memory")
-    for dataset in plan.datasets:
-        if dataset.made:
-            table.add_row(f"dataset {dataset.name}", "", to_do(dataset), time_of(dataset, notes), "")
-    for one in plan.experiments:
-        state = notes.marked(one.state.in_short, "; ".join(one.state.why))
-        table.add_row(one.name, state, to_do(one), time_of(one, notes), memory_of(one, notes))
+    table = text_table(*HEADINGS)
+    for row in plan_rows(plan, notes):
+        table.add_row(*row)
     return [table, "", *([*notes.lines, ""] if notes.lines else []), total_text(plan)]
+
+
+def plan_markdown(plan: Plan) -> str:
+    """The same as Markdown."""
+    notes = Notes()
+    rows = [[escape_markdown(cell) for cell in row] for row in plan_rows(plan, notes)]
+    table = tabulate(rows, headers=HEADINGS, tablefmt="pipe")
+    return "\n\n".join([table, *map(escape_markdown, [*notes.lines, total_text(plan)])])
+
+
+def plan_rows(plan: Plan, notes: "Notes") -> list[tuple[str, str, str, str, str]]:
+    """The cells under `HEADINGS`."""
+    datasets = [
+        (f"dataset {dataset.name}", "", to_do(dataset), time_of(dataset, notes), "")
+        for dataset in plan.datasets
+        if dataset.made
+    ]
+    experiments = [
+        (
+            one.name,
+            notes.marked(one.state.in_short, "; ".join(one.state.why)),
+            to_do(one),
+            time_of(one, notes),
+            memory_of(one, notes),
+        )
+        for one in plan.experiments
+    ]
+    return datasets + experiments
 
 
 class Notes:

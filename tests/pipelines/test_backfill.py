@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -42,7 +43,8 @@ def pipelines(folder: Path, *words: str) -> subprocess.CompletedProcess:
 def test_a_dry_run_says_what_would_be_made_and_makes_nothing(tmp_path):
     write_config(tmp_path / "configs", DATASET)
     write_config(tmp_path / "configs", EXPERIMENT)
-    told = pipelines(tmp_path, "backfill", "pl*", "--dry-run", "--json")
+    write_config(tmp_path / "configs", {**EXPERIMENT, "name": "other", "seed": 1})
+    told = pipelines(tmp_path, "backfill", "--dataset", "few-digits", "--tag", "seed=0", "--plan", "--json")
     assert told.returncode == 0 and told.stderr == ""
     plan = json.loads(told.stdout)
     assert plan["total"]["to_train"] == 1 and plan["experiments"][0]["state"] == "never trained"
@@ -54,6 +56,11 @@ def test_a_dry_run_says_what_would_be_made_and_makes_nothing(tmp_path):
     [
         (["backfill", "plain", "--json"], "--json goes with --dry-run"),
         (["backfill", "absent"], "no experiment matches `absent`"),
+        (["backfill"], "name experiments or patterns such as 'demo-*' ('*' is all of them), or choose by"),
+        (["backfill", "--dataset", "absent"], "--dataset knows no `absent`; there are: few-digits"),
+        (["stop"], "name experiments or patterns"),
+        (["stop", "absent"], "no experiment matches `absent`"),
+        (["follow", "--json"], "--json goes with --once"),
         (["answer", "absent"], "no question is named `absent`"),
         (["backfil"], "No such command 'backfil'. Did you mean 'backfill'?"),
     ],
@@ -110,6 +117,32 @@ def test_a_killed_backfill_does_not_block_the_next_which_goes_on_and_saves_at_an
     assert "the same command goes on where this one stopped" in rest
     assert list((tmp_path / "store" / "trained_gan" / "a-long").rglob("checkpoint-*.pt"))
     assert not (tmp_path / "store" / "trained_gan" / "b-long").exists()
+
+
+@pytest.mark.engines
+def test_a_backfill_is_followed_stopped_and_only_what_did_not_end_is_run_again(tmp_path):
+    write_config(tmp_path / "configs", DATASET)
+    for name in ("a-long", "b-long"):
+        long = {**EXPERIMENT, "name": name, "length": {"images": 10**8}, "tags": ["long"]}
+        write_config(tmp_path / "configs", long)
+    process = start(tmp_path)
+    wait_for(process, "training a-long")
+    look = json.loads(pipelines(tmp_path, "follow", "--once", "--json").stdout)
+    assert look["states"] == {"a-long": "running"}
+    assert look["moments"]["a-long"]["images_seen"] > 0 and look["moments"]["a-long"]["seconds_left"] > 0
+    stopped = pipelines(tmp_path, "stop", "--tag", "long")
+    assert process.wait(60) == 130
+    assert stopped.returncode == 0, stopped.stderr
+    saved = re.search(r"^a-long: trained_gan: Saved at ([\d,]+) of 100,000,000 images", stopped.stdout)
+    assert saved and stopped.stdout.endswith("\n1 stopped\n"), stopped.stdout
+    told = pipelines(tmp_path, "backfill", "--tag", "long", "--failed", "--plan", "--json")
+    (again,) = json.loads(told.stdout)["experiments"]
+    assert (again["name"], again["steps"][0]["action"]) == ("a-long", "resume")
+    assert f"{again['images_seen']:,}" == saved[1]
+    assert (
+        pipelines(tmp_path, "backfill", "b-long", "--failed").stdout
+        == "none of these experiments has failed\n"
+    )
 
 
 @pytest.mark.slow

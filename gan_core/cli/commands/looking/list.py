@@ -13,8 +13,13 @@ from gan_core.cli import completion
 from gan_core.cli.options import (
     AsJson,
     ConfigsFolder,
+    OnDataset,
     StorePlace,
+    WithArchitecture,
+    WithObjective,
+    WithTag,
     add_command,
+    chosen_by,
     one_of,
     read_configs,
     store_of,
@@ -23,12 +28,11 @@ from gan_core.cli.output import say_json, show
 from gan_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from gan_core.config import Configs, Experiment
+    from gan_core.config import Configs
     from gan_core.planning import Surveyor
+    from gan_core.planning.choosing import Choice
 
 Row = dict[str, Any]
-# The key of an experiment that holds its tags, which decide nothing of its training.
-TAGS = "tags"
 
 
 def add(app: typer.Typer) -> None:
@@ -54,20 +58,10 @@ def list_things(
             help="Names or shell patterns such as 'demo-*' (default: all).", autocompletion=completion.listed
         ),
     ] = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option(help="Experiments on this dataset.", autocompletion=completion.datasets),
-    ] = None,
-    architecture: Annotated[str | None, typer.Option(help="Experiments with this architecture.")] = None,
-    objective: Annotated[str | None, typer.Option(help="Experiments with this objective.")] = None,
-    tag: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TAG|KEY=VALUE",
-            help="Experiments that have this tag, a word of their `tags`, or this value in their "
-            "configuration, such as seed=0 or conditioning.name=acgan; may be given several times.",
-        ),
-    ] = None,
+    dataset: OnDataset = None,
+    architecture: WithArchitecture = None,
+    objective: WithObjective = None,
+    tag: WithTag = None,
     state: Annotated[
         str | None,
         typer.Option(
@@ -81,43 +75,35 @@ def list_things(
 ) -> None:
     """List what there is, by pattern and by what it is made of, with the state of each."""
     one_of("list", what, [*CONFIGURED, *REGISTERED])
-    tags = {"dataset": dataset, "architecture.name": architecture, "objective.name": objective}
-    wanted = [(key, value) for key, value in tags.items() if value is not None]
-    wanted += [(key, value) if equals else (TAGS, key) for key, equals, value in _parted(tag)]
-    if (wanted or state) and what not in (None, "experiments"):
+    choice = chosen_by(patterns, dataset, architecture, objective, tag)
+    if (choice.by_content or state) and what not in (None, "experiments"):
         raise ConfigError(f"--dataset, --tag and the like choose experiments, not {what}: leave them out")
-    if what is None and (wanted or state):
+    if what is None and (choice.by_content or state):
         what = "experiments"
-    found = _listed(what, patterns, wanted, state, store, configs)
+    found = _listed(what, choice, state, store, configs)
     if as_json:
         say_json(found if what is None else found[what])
         return
     _show(found)
 
 
-def _parted(texts: list[str] | None) -> list[tuple[str, str, str]]:
-    return [text.partition("=") for text in texts or ()]
-
-
 def _listed(
     what: str | None,
-    patterns: list[str] | None,
-    wanted: list[tuple[str, str]],
+    choice: "Choice",
     state: str | None,
     store: str | None,
     configs: Path | None,
 ) -> dict[str, list[Row]]:
     if what in REGISTERED:
-        return {what: _matching(_registered(REGISTERED[what]()), patterns)}
+        return {what: _matching(_registered(REGISTERED[what]()), choice.patterns)}
     from gan_core.planning import State, Surveyor
 
     one_of("--state", state, [str(one) for one in State])
     known = read_configs(configs)
     survey = Surveyor(store_of(store), known)
     if what != "experiments" and what is not None:
-        return {what: _matching(CONFIGURED[what](known, survey), patterns)}
-    names = set(known.matching(patterns)) if patterns else None
-    rows = _experiments(known, survey, wanted, names)
+        return {what: _matching(CONFIGURED[what](known, survey), choice.patterns)}
+    rows = _experiments(known, survey, set(choice.names(known)))
     experiments = [row for row in rows if state is None or row["state"] == state]
     if what == "experiments":
         return {what: experiments}
@@ -125,7 +111,7 @@ def _listed(
     return {"experiments": experiments, **others}
 
 
-def _matching(rows: list[Row], patterns: list[str] | None) -> list[Row]:
+def _matching(rows: list[Row], patterns: Iterable[str]) -> list[Row]:
     from gan_core.config import unknown
 
     if not patterns:
@@ -139,20 +125,9 @@ def _matching(rows: list[Row], patterns: list[str] | None) -> list[Row]:
 # --- what is configured -----------------------------------------------------------------------------------
 
 
-def _experiments(
-    configs: "Configs",
-    survey: "Surveyor",
-    wanted: Iterable[tuple[str, str]] = (),
-    names: set[str] | None = None,
-) -> list[Row]:
-    """`wanted`: values that the configuration has, by key; `names`: those that count, by default all."""
-    for key, value in wanted:
-        _refuse_unknown(key, value, configs)
-    chosen = [
-        one
-        for one in configs.experiments.values()
-        if (names is None or one.name in names) and all(_has(one, key, value) for key, value in wanted)
-    ]
+def _experiments(configs: "Configs", survey: "Surveyor", names: set[str] | None = None) -> list[Row]:
+    """`names`: those that count, by default all."""
+    chosen = [one for one in configs.experiments.values() if names is None or one.name in names]
     rows = []
     for experiment in chosen:
         found = survey.experiment(experiment.name)
@@ -174,46 +149,6 @@ def _experiments(
             }
         )
     return rows
-
-
-def _refuse_unknown(key: str, value: str, configs: "Configs") -> None:
-    """Raise `ConfigError` for what no experiment could have: a word that none is tagged with, a key that none
-    has, the name of a dataset, an architecture or an objective that there is not."""
-    from gan_core.config import unknown
-    from gan_core.models.architectures import ARCHITECTURES
-    from gan_core.objectives import OBJECTIVES
-
-    experiments = configs.experiments.values()
-    if key == TAGS:
-        known = {tag for one in experiments for tag in one.tags}
-        if value not in known:
-            told = unknown("no experiment has the tag", value, known)
-            raise ConfigError(f"{told} (a value of a configuration is KEY=VALUE, such as seed=0)")
-        return
-    keys = {dotted for one in experiments for dotted in one.dotted()}
-    if experiments and not any(_ends(dotted, key) for dotted in keys):
-        raise ConfigError(unknown("no key of an experiment is named", key, keys))
-    names = {"dataset": configs.datasets, "architecture": ARCHITECTURES, "objective": OBJECTIVES}
-    one_of(f"--{key.removesuffix('.name')}", value, names.get(key.removesuffix(".name"), [value]))
-
-
-def _has(experiment: "Experiment", key: str, value: str) -> bool:
-    """Whether an experiment has this tag, or its configuration this value. A key may be the end of a dotted
-    one."""
-    if key == TAGS:
-        return value in experiment.tags
-    return any(
-        _ends(dotted, key) and _text(found) == value.lower() for dotted, found in experiment.dotted().items()
-    )
-
-
-def _ends(dotted: str, key: str) -> bool:
-    return dotted == key or dotted.endswith(f".{key}")
-
-
-def _text(value: Any) -> str:
-    """As a file has it."""
-    return {None: "null"}.get(value, str(value).lower()) if not isinstance(value, list) else str(value)
 
 
 def _datasets(configs: "Configs", survey: "Surveyor") -> list[Row]:
