@@ -39,7 +39,7 @@ test-slow: .venv/installed ## run the tests that take minutes
 test-gpu: .venv/installed ## run the tests that need a CUDA device
 	@$(BIN)/python -m pytest -m gpu
 
-test-engines: .venv/installed ## run whole sweeps, the UI, Slurm and PostgreSQL (the last two where installed)
+test-engines: .venv/installed ## run whole sweeps, the UI, Slurm, PostgreSQL and Celery (these three where installed)
 	@$(BIN)/python -m pytest -m engines
 
 gpu: .venv/installed ## check and measure all that needs a CUDA device (20 minutes); benchmarks/results/gpu-*.md

@@ -5,6 +5,7 @@ import dagster as dg
 from assets.describing import PartitionSet, tags_of
 from assets.jobs import CHAMPION_JOB, DATASET_JOB, EXPERIMENT_JOB, SWEEP_JOB, TABLES_JOB
 from gan_core.config import Configs
+from pipelines.kubernetes import kubernetes_tags
 from pipelines.partitions import Partitions
 
 
@@ -46,9 +47,17 @@ def jobs(configs: Configs, partitions: Partitions) -> list:
 def _tagged(
     configs: Configs, kind: PartitionSet, partitions: dg.PartitionsDefinition
 ) -> dg.PartitionedConfig:
-    """No configuration of its own for any partition, but the tags that its runs are filtered by."""
+    """No configuration of its own for any partition, but the tags that its runs are filtered by, and that
+    they ask for GPUs by."""
+
+    def tags(name: str) -> dict[str, str]:
+        asked = (
+            configs.experiments[name].tags if kind == "experiments" and name in configs.experiments else ()
+        )
+        return {**tags_of(configs, kind, name), **kubernetes_tags(asked)}
+
     return dg.PartitionedConfig(
         partitions,
         run_config_for_partition_key_fn=lambda name: {},
-        tags_for_partition_key_fn=lambda name: tags_of(configs, kind, name),
+        tags_for_partition_key_fn=tags,
     )

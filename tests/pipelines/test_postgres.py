@@ -15,12 +15,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import sqlalchemy
-import yaml
 
 from gan_core.errors import ConfigError
 from pipelines.instance import REPOSITORY, open_instance
 from tests.pipelines.dev_server import free_port
-from tests.pipelines.test_durability import FINITE, World, _tree
 from tests.pipelines.test_lost_runs import end_lost_backfills, ended_pid, look, some_job, start, status
 from tests.small_project import DATASET, EXPERIMENT, write_config
 
@@ -28,10 +26,10 @@ INITDB = shutil.which("initdb") or max(glob.glob("/usr/lib/postgresql/*/bin/init
 USER, PASSWORD = "dagster", "a-secret/with:marks@"
 PATIENCE = 600  # seconds
 
-pytestmark = [
-    pytest.mark.postgres,
-    pytest.mark.skipif(INITDB is None, reason="no PostgreSQL here: install postgresql to test with it"),
-]
+needs_postgres = pytest.mark.skipif(
+    INITDB is None, reason="no PostgreSQL here: install postgresql to test with it"
+)
+pytestmark = [pytest.mark.postgres, needs_postgres]
 
 
 def url(port: int, database: str, password: str = PASSWORD) -> str:
@@ -77,31 +75,13 @@ def database(port) -> str:
 
 @pytest.fixture
 def home(tmp_path, monkeypatch) -> Path:
-    """A DAGSTER_HOME with what docs/operation.md says."""
-    documented = (REPOSITORY / "docs" / "operation.md").read_text()
-    block = documented.split("```yaml\nstorage:\n")[1].split("```")[0]
+    """A DAGSTER_HOME with the shipped settings for PostgreSQL."""
     folder = tmp_path / "home"
     folder.mkdir()
-    (folder / "dagster.yaml").write_text((REPOSITORY / "dagster.yaml").read_text() + "\nstorage:\n" + block)
+    shipped = [REPOSITORY / "dagster.yaml", REPOSITORY / "deploy" / "postgres.yaml"]
+    (folder / "dagster.yaml").write_text("".join(path.read_text() for path in shipped))
     monkeypatch.setenv("DAGSTER_HOME", str(folder))
     return folder
-
-
-@pytest.fixture
-def world(database, home, tmp_path, monkeypatch) -> Iterator[World]:
-    """Four slots in the pool, and four short trainings to make."""
-    monkeypatch.setenv("DAGSTER_POSTGRES_URL", database)
-    storage = yaml.safe_load((home / "dagster.yaml").read_text())["storage"]
-    folder = tmp_path / "world"
-    folder.mkdir()
-    world = World(folder, {"storage": storage})
-    world.materialise(["raw_images", "image_shards", "classifier"], "few-digits")
-    for number in range(4):
-        content = {**FINITE, "name": f"finite-{number}", "seed": number, "length": {"images": 20_000}}
-        write_config(world.configs_folder, content)
-    world.instance.event_log_storage.set_concurrency_slots("gpu", 4)
-    yield world
-    world.close()
 
 
 def count(database: str, table: str) -> int:
@@ -179,37 +159,6 @@ def test_a_server_out_of_reach_is_one_line_without_the_password(
     assert f"{home}/dagster.yaml" in message
     assert "secret" not in message + caplog.text
     assert len(message.splitlines()) == 1
-
-
-@pytest.mark.engines
-def test_four_runs_at_once_outlast_the_daemon_and_its_code_server(world, database):
-    names = [f"finite-{number}" for number in range(4)]
-    server = world.start("dagster-daemon", "run", "-w", "workspace.yaml")
-    for name in names:
-        world.launch(name)
-    for name in names:
-        world.wait_for_training(name)
-    assert len({world.trainer(name).pid for name in names}) == 4  # at once
-    for process in reversed(_tree(server.pid)):  # runs and all
-        process.kill()
-    server.wait()
-    saved = {name: max(world.checkpoints(name)) for name in names}
-    world.start("dagster-daemon", "run", "-w", "workspace.yaml")
-
-    def retried() -> bool:
-        done = dg.RunsFilter(job_name="run_experiment", statuses=[dg.DagsterRunStatus.SUCCESS])
-        return world.instance.get_runs_count(done) == 4
-
-    world.wait("four runs that end well", retried, PATIENCE)
-    runs = world.runs()
-    assert [run.status.value for run in runs] == ["FAILURE"] * 4 + ["SUCCESS"] * 4
-    for run in runs[4:]:
-        name = run.tags["dagster/partition"]
-        assert f"/checkpoint-{saved[name]:012d}.pt: {saved[name]:,} images seen" in world.messages(run)
-        assert world.store.problems(world.store.require("trained_gan", name), hashes=True) == []
-    made = "event_logs where dagster_event_type = 'ASSET_MATERIALIZATION' and asset_key like '%trained_gan%'"
-    assert count(database, made) == 4
-    assert count(database, "concurrency_slots where run_id is not null") == 0
 
 
 @pytest.mark.slow
