@@ -2,34 +2,26 @@
 database, the store, the code location, the daemon, the web server. All of them listen on 127.0.0.1."""
 
 import contextlib
-import glob
 import logging
 import os
-import secrets
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-import sqlalchemy
 import yaml
 from moto.server import ThreadedMotoServer
 
 from tests.fault_proxy import FaultProxy, upstream_of
 from tests.pipelines.dev_server import REPOSITORY, free_port
+from tests.postgres_server import Postgres
 
 BIN = Path(sys.executable).parent
-INITDB = shutil.which("initdb") or max(glob.glob("/usr/lib/postgresql/*/bin/initdb"), default=None)
-USER = "dagster"
 RESTART_SECONDS = 1.0
-PATIENCE_SECONDS = 300
 
 
 @dataclass
@@ -98,47 +90,8 @@ class Supervisor:
                     service.kill()
 
 
-class Postgres:
-    """A server in a folder of its own. It does not run as root, so under its package's user."""
-
-    def __init__(self):
-        root = os.getuid() == 0
-        self.account = {"user": "postgres", "group": "postgres", "extra_groups": []} if root else {}
-        self.folder, self.port = Path(tempfile.mkdtemp(prefix="postgres-")), free_port()
-        self.password = secrets.token_urlsafe()
-        password_file = self.folder / "password"
-        password_file.write_text(self.password)
-        if root:
-            shutil.chown(self.folder, "postgres", "postgres")
-            shutil.chown(password_file, "postgres")
-        access = ("-U", USER, "--auth=scram-sha-256", f"--pwfile={password_file}")
-        subprocess.run(
-            [INITDB, "-D", self.folder / "data", *access],
-            check=True,
-            capture_output=True,
-            cwd=self.folder,
-            **self.account,
-        )
-
-    def service(self, log: Path) -> Service:
-        server = str(Path(INITDB).with_name("postgres"))
-        places = ("-c", "listen_addresses=127.0.0.1", "-p", str(self.port), "-k", str(self.folder))
-        command = [server, "-D", str(self.folder / "data"), *places]
-        return Service("database", command, dict(os.environ), log, self.account)
-
-    @property
-    def url(self) -> str:
-        address = {"username": USER, "password": self.password, "host": "127.0.0.1", "port": self.port}
-        address["database"] = "postgres"
-        return sqlalchemy.URL.create("postgresql+psycopg2", **address).render_as_string(hide_password=False)
-
-    def wait(self) -> None:
-        engine = sqlalchemy.create_engine(self.url)
-        for _ in range(PATIENCE_SECONDS):
-            with contextlib.suppress(sqlalchemy.exc.OperationalError), engine.connect():
-                return
-            time.sleep(1)
-        raise AssertionError("PostgreSQL does not start")
+def database_service(server: Postgres, log: Path) -> Service:
+    return Service("database", server.command, dict(os.environ), log, server.account)
 
 
 @contextlib.contextmanager
@@ -158,9 +111,7 @@ def s3_behind_a_proxy() -> Iterator[tuple[FaultProxy, str]]:
 
 def settings_of_dagster() -> str:
     """The shipped `dagster.yaml`, with its state in PostgreSQL."""
-    settings = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text())
-    settings["storage"] = {"postgres": {"postgres_url": {"env": "DAGSTER_POSTGRES_URL"}}}
-    return yaml.safe_dump(settings)
+    return "".join((REPOSITORY / name).read_text() for name in ("dagster.yaml", "deploy/postgres.yaml"))
 
 
 def of_dagster(folder: Path, environment: dict[str, str]) -> dict[str, Service]:

@@ -23,6 +23,7 @@ import json
 import os
 import random
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -41,9 +42,8 @@ from gan_core.errors import GanError
 from gan_core.store import Store
 from pipelines.reasons import reasons
 from tests.breaking.services import (
-    PATIENCE_SECONDS,
-    Postgres,
     Supervisor,
+    database_service,
     of_dagster,
     processes_of,
     s3_behind_a_proxy,
@@ -52,6 +52,7 @@ from tests.breaking.services import (
 from tests.fault_proxy import ANSWERS, BROKEN, PERMANENT, Fault, FaultProxy
 from tests.notification_servers import WebReceiver, web_receiver
 from tests.pipelines.dev_server import REPOSITORY
+from tests.postgres_server import Postgres
 from tests.small_project import DATASET, EXPERIMENT, write_config
 
 NAMES = ("night-0", "night-1", "night-2")
@@ -75,7 +76,7 @@ WEIGHTS = {
     "disk": 8,
 }
 ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
-SETTLED_SECONDS = 120
+SETTLED_SECONDS, END_SECONDS = 120, 1800
 # Of S3's faults: what no patience helps against, such as a credential that was withdrawn.
 PERMANENT_SHARE = 0.15
 
@@ -222,7 +223,7 @@ def compare(site: Site, undisturbed: Store) -> None:
 
 def wait_for_the_end(site: Site) -> None:
     """Until no run has been under way, or begun, for two minutes."""
-    calm_since, deadline = time.monotonic(), time.monotonic() + 6 * PATIENCE_SECONDS
+    calm_since, deadline = time.monotonic(), time.monotonic() + END_SECONDS
     while time.monotonic() < min(deadline, calm_since + SETTLED_SECONDS):
         under_way = [run for run in site.instance.get_runs() if run.status not in ENDED]
         if under_way:
@@ -284,7 +285,7 @@ def look_for_secrets(site: Site) -> None:
             text = path.read_bytes() if path.is_file() else b""
             if any(secret.encode() in text for secret in kept):
                 site.wrong.append(f"{path.relative_to(site.folder)} holds a secret")
-    with sqlalchemy.create_engine(site.database.url).connect() as connection:
+    with sqlalchemy.create_engine(site.database.url()).connect() as connection:
         for (event,) in connection.execute(sqlalchemy.text("select event from event_logs")):
             if any(secret in event for secret in kept):
                 site.wrong.append("the event log holds a secret")
@@ -338,8 +339,8 @@ def site(folder: Path) -> Iterator[Site]:
         proxy, direct = stack.enter_context(s3_behind_a_proxy())
         told = stack.enter_context(web_receiver())
         disk = stack.enter_context(small_disk(folder))
-        database = Postgres()
-        stack.callback(lambda: subprocess.run(["rm", "-rf", database.folder], check=True))
+        database = Postgres(secrets.token_urlsafe())
+        stack.callback(database.remove)
         write_configs(folder / "configs", told)
         room = disk or folder / "disk"
         home = room / "home"
@@ -350,7 +351,7 @@ def site(folder: Path) -> Iterator[Site]:
             "AWS_ACCESS_KEY_ID": "soak",
             "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
             "AWS_DEFAULT_REGION": "us-east-1",
-            "DAGSTER_POSTGRES_URL": database.url,
+            "DAGSTER_POSTGRES_URL": database.url(),
             "DAGSTER_HOME": str(home),
             "OMP_NUM_THREADS": "1",
         }
@@ -365,7 +366,7 @@ def site(folder: Path) -> Iterator[Site]:
         s3fs.S3FileSystem.clear_instance_cache()
         stack.callback(_end_all, home)
         supervisor = stack.enter_context(Supervisor().running())
-        supervisor.add(database.service(folder / "database.log"))
+        supervisor.add(database_service(database, folder / "database.log"))
         database.wait()
         instance = stack.enter_context(dg.DagsterInstance.from_config(str(home)))
         store = Store("s3://gan/store", cache=folder / "cache-of-the-soak")

@@ -23,7 +23,7 @@ from tests.pipelines.deployment import COMPOSE, Deployment
 from tests.pipelines.test_durability import BIN, REPOSITORY
 from tests.pipelines.test_postgres import PASSWORD, count, needs_postgres
 from tests.pipelines.test_postgres import database as database  # noqa: PLC0414
-from tests.pipelines.test_postgres import port as port  # noqa: PLC0414
+from tests.pipelines.test_postgres import postgres as postgres  # noqa: PLC0414
 from tests.small_project import DATASET, EXPERIMENT, write_config
 
 DEPLOY = REPOSITORY / "deploy"

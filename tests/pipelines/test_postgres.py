@@ -1,13 +1,12 @@
 """Dagster's state in PostgreSQL: a real server, private to these tests, with a password."""
 
-import glob
 import multiprocessing
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,10 +19,10 @@ from gan_core.errors import ConfigError
 from pipelines.instance import REPOSITORY, open_instance
 from tests.pipelines.dev_server import free_port
 from tests.pipelines.test_lost_runs import end_lost_backfills, ended_pid, look, some_job, start, status
+from tests.postgres_server import INITDB, USER, Postgres
 from tests.small_project import DATASET, EXPERIMENT, write_config
 
-INITDB = shutil.which("initdb") or max(glob.glob("/usr/lib/postgresql/*/bin/initdb"), default=None)
-USER, PASSWORD = "dagster", "a-secret/with:marks@"
+PASSWORD = "a-secret/with:marks@"
 PATIENCE = 600  # seconds
 
 needs_postgres = pytest.mark.skipif(
@@ -32,45 +31,28 @@ needs_postgres = pytest.mark.skipif(
 pytestmark = [pytest.mark.postgres, needs_postgres]
 
 
-def url(port: int, database: str, password: str = PASSWORD) -> str:
-    address = {
-        "username": USER,
-        "password": password,
-        "host": "127.0.0.1",
-        "port": port,
-        "database": database,
-    }
-    return sqlalchemy.URL.create("postgresql+psycopg2", **address).render_as_string(hide_password=False)
-
-
 @pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    """Of a server that listens on 127.0.0.1; it does not run as root, so under the user of its package."""
-    user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
-    folder, port = Path(tempfile.mkdtemp(prefix="postgres-")), free_port()
-    (folder / "password").write_text(PASSWORD)
-    if user:
-        shutil.chown(folder, "postgres", "postgres")
-        shutil.chown(folder / "password", "postgres")
-    data, log = folder / "data", folder / "log"
-    access = ("-U", USER, "--auth=scram-sha-256", f"--pwfile={folder}/password")
-    subprocess.run([INITDB, "-D", data, *access], check=True, capture_output=True, cwd=folder, **user)
-    control = [Path(INITDB).with_name("pg_ctl"), "-D", data, "-w"]
-    places = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder} -c fsync=off"
-    subprocess.run([*control, "-l", log, "-o", places, "start"], check=True, cwd=folder, **user)
-    yield port
-    subprocess.run([*control, "-m", "immediate", "stop"], check=True, capture_output=True, cwd=folder, **user)
-    shutil.rmtree(folder)
+def postgres() -> Iterator[Postgres]:
+    server = Postgres(PASSWORD, "fsync=off")
+    with open(server.folder / "log", "wb") as log:
+        process = subprocess.Popen(
+            server.command, stdout=log, stderr=log, cwd=server.folder, **server.account
+        )
+    server.wait()
+    yield server
+    process.send_signal(signal.SIGQUIT)  # at once, without a checkpoint
+    process.wait()
+    server.remove()
 
 
 @pytest.fixture
-def database(port) -> str:
+def database(postgres) -> str:
     """The URL of a new, empty database."""
     name = f"dagster_{uuid.uuid4().hex}"
-    engine = sqlalchemy.create_engine(url(port, "postgres"), isolation_level="AUTOCOMMIT")
+    engine = sqlalchemy.create_engine(postgres.url(), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(sqlalchemy.text(f"create database {name}"))
-    return url(port, name)
+    return postgres.url(name)
 
 
 @pytest.fixture
@@ -141,12 +123,12 @@ def test_lost_runs_are_found(database, home, monkeypatch):
     ],
 )
 def test_a_server_out_of_reach_is_one_line_without_the_password(
-    port, home, monkeypatch, caplog, mistake, said
+    postgres, home, monkeypatch, caplog, mistake, said
 ):
     given = {
-        "password": url(port, "postgres", password="wrong-secret"),
-        "port": url(free_port(), "postgres"),
-        "driver": url(port, "postgres").replace("+psycopg2", ""),
+        "password": postgres.url(password="wrong-secret"),
+        "port": postgres.url().replace(str(postgres.port), str(free_port())),
+        "driver": postgres.url().replace("+psycopg2", ""),
         "no url": f"{USER}:{PASSWORD}",
     }
     monkeypatch.delenv("DAGSTER_POSTGRES_URL", raising=False)
