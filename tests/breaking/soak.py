@@ -75,6 +75,7 @@ WEIGHTS = {
     "S3": 16,
     "disk": 8,
 }
+STARTERS = {"run": "multiprocessing.spawn", "step": "multiprocessing.forkserver"}
 ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 SETTLED_SECONDS, END_SECONDS = 120, 1800
 # Of S3's faults: what no patience helps against, such as a credential that was withdrawn.
@@ -119,11 +120,7 @@ class Site:
 
 def kill_process(site: Site, chance: random.Random, kind: str) -> str | None:
     """One of the runs' workers or of their steps' processes."""
-    workers = [one for one in processes_of(Path(site.environment["DAGSTER_HOME"])) if _is_worker(one)]
-    victims = workers
-    if kind == "step":
-        with contextlib.suppress(psutil.Error):
-            victims = [child for worker in workers for child in worker.children(recursive=True)]
+    victims = [one for one in processes_of(Path(site.environment["DAGSTER_HOME"])) if _started_by(one, kind)]
     if not victims:
         return None
     victim = chance.choice(victims)
@@ -132,9 +129,10 @@ def kill_process(site: Site, chance: random.Random, kind: str) -> str | None:
     return f"process {victim.pid}"
 
 
-def _is_worker(process: psutil.Process) -> bool:
+def _started_by(process: psutil.Process, kind: str) -> bool:
+    """The code server spawns the workers of runs, and these have a fork server for their steps."""
     try:
-        return "execute_run" in process.cmdline()
+        return STARTERS[kind] in " ".join(process.cmdline())
     except psutil.Error:
         return False
 
@@ -318,7 +316,8 @@ def write_configs(folder: Path, receiver: WebReceiver) -> None:
     for schedule in SCHEDULES:
         (folder / "schedules" / f"{schedule['name']}.yaml").write_text(json.dumps(schedule))
     told = {"tell": ["run_failed", "schedule_ended"], "webhook": {"url": "GAN_WEBHOOK_URL"}}
-    (folder / "notifications.yaml").write_text(json.dumps(told))
+    link = {"ui": "http://127.0.0.1"}  # links name the runs
+    (folder / "notifications.yaml").write_text(json.dumps(told | link))
 
 
 def make_undisturbed(folder: Path, configs: Path) -> Store:
