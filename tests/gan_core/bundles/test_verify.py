@@ -263,7 +263,7 @@ def test_another_dataset_is_named_with_what_differs(exported, project, tmp_path)
     assert reasons[0] == f"(1) {told}"
     assert sum("number of real images" in reason for reason in reasons) == 1  # for all figures alike
     assert any(
-        reason.endswith("copying 120/120 by 120 was recorded, here it is 120/110 by 110")
+        reason.endswith("copying 120/120 against 120 was recorded, here it is 120/110 against 110")
         for reason in reasons
     )
 
