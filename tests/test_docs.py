@@ -36,6 +36,8 @@ def test_links_lead_somewhere(page):
         place, _, anchor = link.partition("#")
         target = page.parent / place if place else page
         assert target.exists(), f"{page.name} links to {link}, which is not there"
+        within = page.parent != DOCS or DOCS in (target.resolve(), *target.resolve().parents)
+        assert within, f"{page.name} links to {link}, which the site of docs/ does not have: name it"
         if anchor:
             assert anchor in anchors(target), f"{page.name} links to {link}: no such heading"
 
