@@ -66,8 +66,8 @@ SECRET_KEY = "unlikely-to-be-anywhere-else-7Zq"
 DISK_MB = 200
 # How often each is broken, among all.
 WEIGHTS = {
-    "step": 30,
-    "run": 12,
+    "step": 16,
+    "run": 8,
     "daemon": 10,
     "code server": 10,
     "web server": 6,
@@ -235,9 +235,10 @@ def wait_for_the_end(site: Site) -> None:
 def reason_of(site: Site, run: dg.DagsterRun) -> str:
     """What a user reads of a failed run."""
     of_type = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.PIPELINE_FAILURE}
-    events = [entry.dagster_event for entry in site.instance.all_logs(run.run_id, of_type=of_type)]
-    steps = reasons(event for event in events if event.is_step_failure)
-    return " | ".join(steps) or next((event.message for event in events if not event.is_step_failure), "")
+    entries = site.instance.all_logs(run.run_id, of_type=of_type)
+    steps = reasons(entry.dagster_event for entry in entries if entry.dagster_event.is_step_failure)
+    ends = [entry.user_message or entry.message for entry in entries if entry.dagster_event.is_job_failure]
+    return " | ".join(steps) or "".join(ends[-1:])
 
 
 def look_at_the_runs(site: Site) -> None:
@@ -388,6 +389,14 @@ def begin(site: Site) -> None:
         switch(site, words)
 
 
+def wait_for_a_first_night(site: Site) -> None:
+    """Until one GAN is trained and measured: what nobody operates cannot be lost."""
+    until = time.monotonic() + END_SECONDS
+    while site.store.current("evaluation", NAMES[0]) is None:
+        assert time.monotonic() < until, "no first night came to its end"
+        time.sleep(2)
+
+
 def switch(site: Site, words: list[str]) -> None:
     command = ["dagster", *words, "-w", str(site.folder / "workspace.yaml")]
     for _ in range(20):  # the code server needs its time
@@ -404,6 +413,7 @@ def soak(folder: Path, minutes: float, every: float, seed: int) -> int:
         undisturbed = make_undisturbed(folder, folder / "configs")
         here.say("made undisturbed; now the services")
         begin(here)
+        wait_for_a_first_night(here)
         here.say(f"operated; for {minutes:g} minutes something breaks every {every:g} s")
         break_things(here, minutes, every, random.Random(seed))
         here.say("nothing is broken any more")
