@@ -41,13 +41,15 @@ def make_demo(folder: Path, **environment: str) -> None:
 
 
 def fail_now_and_then(proxy: FaultProxy, over: threading.Event) -> None:
-    """A few answers of one kind, every five seconds."""
+    """Every eight seconds, for two: whoever asks then is refused, some times."""
     chance = random.Random(0)
-    while not over.wait(5):
+    while not over.wait(6):
         kind = chance.choice(PASSES)
         method = "GET" if kind in ("cut", "corrupt") else "*"
         times = 1 if kind == "corrupt" else chance.randint(1, 4)  # the same file spoilt twice is an error
         proxy.faults = [Fault(kind, method=method, times=times)]
+        over.wait(2)
+        proxy.faults = []
 
 
 def differing(one: Store, other: Store) -> list[str]:
