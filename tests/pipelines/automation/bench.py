@@ -56,6 +56,16 @@ class Bench:
         name = f"{schedule.replace('-', '_')}_schedule"
         return loaded.resolve_schedule_def(name).evaluate_tick(context)
 
+    def requests(self, instance: dg.DagsterInstance, name: str, run: dg.DagsterRun) -> list[dg.RunRequest]:
+        """What the sensor `name` asks for when a run has succeeded."""
+        sensor = self.definitions.resolve_sensor_def(name)
+        event = dg.DagsterEvent(event_type_value="PIPELINE_SUCCESS", job_name=run.job_name)
+        context = dg.build_run_status_sensor_context(
+            sensor_name=sensor.name, dagster_instance=instance, dagster_run=run, dagster_event=event
+        )
+        found = sensor(context)
+        return found if isinstance(found, list) else []
+
     def run(
         self,
         instance: dg.DagsterInstance,

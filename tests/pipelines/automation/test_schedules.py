@@ -29,14 +29,8 @@ def trained(bench, *names: str) -> None:
         )
 
 
-def sensor_requests(bench, instance, run) -> list[dg.RunRequest]:
-    sensor = bench.definitions.resolve_sensor_def("scheduled_experiments")
-    event = dg.DagsterEvent(event_type_value="PIPELINE_SUCCESS", job_name=run.job_name)
-    context = dg.build_run_status_sensor_context(
-        sensor_name=sensor.name, dagster_instance=instance, dagster_run=run, dagster_event=event
-    )
-    result = sensor(context)
-    return result if isinstance(result, list) else []
+def sensor_requests(bench, instance, run: dg.DagsterRun) -> list[dg.RunRequest]:
+    return bench.requests(instance, "scheduled_experiments", run)
 
 
 def test_each_is_off_until_switched_on_and_at_its_time_zone(bench):

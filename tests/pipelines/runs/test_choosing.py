@@ -21,13 +21,7 @@ def shown(instance) -> dict:
 
 
 def requests(bench, instance, run: dg.DagsterRun) -> list[dg.RunRequest]:
-    sensor = bench.definitions.resolve_sensor_def("chosen_experiments")
-    event = dg.DagsterEvent(event_type_value="PIPELINE_SUCCESS", job_name=run.job_name)
-    context = dg.build_run_status_sensor_context(
-        sensor_name=sensor.name, dagster_instance=instance, dagster_run=run, dagster_event=event
-    )
-    found = sensor(context)
-    return found if isinstance(found, list) else []
+    return bench.requests(instance, "chosen_experiments", run)
 
 
 @pytest.mark.parametrize(
