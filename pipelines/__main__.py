@@ -125,11 +125,11 @@ def run_backfill(
     if failed and not force:  # what was made since by another way is no longer missing
         names = [item.name for item in plan.experiments if item.made]
         plan = _plan(configs, names, force)
-    if dry_run:
-        return _print_plan(plan, as_json)
-    if not names:
+    if not names and not as_json:
         print("none of these experiments has failed" if failed else "no experiment is chosen")
         return 0
+    if dry_run:
+        return _print_plan(plan, as_json)
     result = _run(plan, force)
     _print_tables(names)
     return _exit_status(result)

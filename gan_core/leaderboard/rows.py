@@ -139,7 +139,8 @@ def _entry(values: dict[str, Any], group: str, evaluation: Manifest, *notes: str
     level = demotion(evaluation)
     why = [finding["text"] for finding in findings_of_evaluation(evaluation)] if level else []
     if not is_judged(evaluation.figures):
-        why.append(f"not judged: {', '.join(JUDGED_BY)} were not all measured")
+        judges = ", ".join(JUDGED_BY)
+        why.append(f"not judged: {judges} were not all measured; choose them among the metrics, and evaluate")
     warnings = evaluation.details.get("warnings", [])
     values = {**values, "demotion": level, "demoted_for": demoted_for(evaluation)}
     return Entry(values, group, level, (*notes, *why, *warnings), _spaces(evaluation), evaluation)

@@ -139,10 +139,9 @@ def test_a_backfill_is_followed_stopped_and_only_what_did_not_end_is_run_again(t
     (again,) = json.loads(told.stdout)["experiments"]
     assert (again["name"], again["steps"][0]["action"]) == ("a-long", "resume")
     assert f"{again['images_seen']:,}" == saved[1]
-    assert (
-        pipelines(tmp_path, "backfill", "b-long", "--failed").stdout
-        == "none of these experiments has failed\n"
-    )
+    for more in ([], ["--plan"]):
+        none = pipelines(tmp_path, "backfill", "b-long", "--failed", *more)
+        assert none.stdout == "none of these experiments has failed\n"
 
 
 @pytest.mark.slow
