@@ -7,7 +7,6 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -26,7 +25,6 @@ COPYING = ".copying"
 # A lease of another host whose heartbeat, every ten seconds, stood still for so long protects nothing: long
 # enough for clocks that do not agree.
 SILENT_SECONDS = 3600.0
-READERS = 8  # threads: a manifest is a request each
 Key = tuple[str, str, str]
 """Asset, partition, fingerprint."""
 
@@ -351,8 +349,8 @@ def _read_versions(store: Store, contents: Contents) -> None:
             version.unreadable = str(error)
 
     there = [version for version in contents.versions.values() if MANIFEST in version.entries]
-    with ThreadPoolExecutor(READERS) as pool:
-        list(pool.map(read, there))
+    for _ in store.each(read, there):
+        pass
 
 
 def _read_leases(store: Store, contents: Contents) -> None:

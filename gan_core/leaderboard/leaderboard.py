@@ -1,10 +1,9 @@
 """The leaderboard: one row per configuration, its seeds folded, each figure beside its interval and protocol;
 and the table of seeds behind it."""
 
-import contextlib
 import io
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -267,6 +266,28 @@ class _Collected:
     inputs: dict[str, Manifest] = field(default_factory=dict)
 
 
+@dataclass
+class _Seen:
+    """What the store says of one experiment; `damage` where its manifests cannot be read."""
+
+    evaluated: Manifest | None = None
+    entry: Entry | None = None
+    stale: str | None = None
+    damage: GanError | None = None
+
+
+def _look(store: Store, experiment: Experiment, evaluation: Manifest, latest: Manifest | None) -> _Seen:
+    seen = _Seen()
+    try:
+        with reading(f"experiment {experiment.name}"):
+            seen.evaluated = evaluated_training(store, evaluation, latest)
+            seen.entry = entry_of(store, experiment, seen.evaluated, evaluation)
+            seen.stale = staleness(store, experiment, evaluation, seen.evaluated, latest)
+    except GanError as error:
+        seen.damage = error
+    return seen
+
+
 def _collect(
     store: Store,
     experiments: dict[str, Experiment],
@@ -277,39 +298,41 @@ def _collect(
     emit: Callable[[str], None],
 ) -> _Collected:
     found = _Collected()
-    for name in sorted(experiments):
-        if f"evaluation/{name}" in unreadable:
-            found.damaged[name] = unreadable[f"evaluation/{name}"]
-        if name not in evaluations:
+    names = sorted(experiments)
+    found.damaged |= {
+        name: unreadable[f"evaluation/{name}"] for name in names if f"evaluation/{name}" in unreadable
+    }
+    names = [name for name in names if name in evaluations]
+
+    def look(name: str) -> _Seen:
+        return _look(store, experiments[name], evaluations[name], trained.get(name))
+
+    for name, seen in zip(names, store.each(look, names), strict=True):
+        found.inputs[f"evaluation/{name}"] = evaluations[name]
+        if seen.evaluated:
+            found.inputs[f"trained_gan/{name}"] = seen.evaluated
+        if seen.damage:
+            _leave_out(name, seen.damage, found, emit)
             continue
-        evaluation = found.inputs[f"evaluation/{name}"] = evaluations[name]
-        with _leaving_out(name, found, emit), reading(f"experiment {name}"):
-            latest = trained.get(name)
-            evaluated = evaluated_training(store, evaluation, latest)
-            if evaluated:
-                found.inputs[f"trained_gan/{name}"] = evaluated
-            entry = entry_of(store, experiments[name], evaluated, evaluation)
-            reason = staleness(store, experiments[name], evaluation, evaluated, latest)
-            found.entries.append(entry)
-            found.stale |= {name: reason} if reason else {}
+        found.entries.append(seen.entry)
+        found.stale |= {name: seen.stale} if seen.stale else {}
     prefix = f"{EXTERNAL_ASSET}/"
     found.damaged |= {
         name.removeprefix(prefix): text for name, text in unreadable.items() if name.startswith(prefix)
     }
     for name, evaluation in sorted(external.items()):
         found.inputs[f"{evaluation.asset}/{name}"] = evaluation
-        with _leaving_out(name, found, emit), reading(f"{evaluation.asset}/{name}"):
-            found.entries.append(entry_of_external(evaluation))
+        try:
+            with reading(f"{evaluation.asset}/{name}"):
+                found.entries.append(entry_of_external(evaluation))
+        except GanError as error:
+            _leave_out(name, error, found, emit)
     return found
 
 
-@contextlib.contextmanager
-def _leaving_out(name: str, found: _Collected, emit: Callable[[str], None]) -> Iterator[None]:
-    try:
-        yield
-    except GanError as error:
-        found.damaged[name] = str(error)
-        emit(f"left out of the leaderboard: {error}")
+def _leave_out(name: str, error: GanError, found: _Collected, emit: Callable[[str], None]) -> None:
+    found.damaged[name] = str(error)
+    emit(f"left out of the leaderboard: {error}")
 
 
 def _tables(entries: list[Entry]) -> list[list[Entry]]:

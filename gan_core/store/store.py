@@ -22,9 +22,10 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import fsspec
 
@@ -54,6 +55,9 @@ ABSENT = (FileNotFoundError, NotADirectoryError)
 # Below this an artefact is hashed whenever it is reused; above it its sizes are compared, and its hashes by
 # the asset checks: a reuse should take about a second.
 HASH_ON_REUSE_BYTES = 256 * 2**20
+# Threads that read a remote store: a small file takes as long as the way there and back.
+READERS = 16
+Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
 def sha256_of(path: Path) -> str:
@@ -189,18 +193,31 @@ class Store:
 
         A damaged one is logged, and noted in `damaged`: by `<asset>/<partition>`, what is wrong.
         """
-        found = {}
-        for partition in partitions:
+
+        def look(partition: str) -> Manifest | DamagedError | None:
             try:
-                manifest = self.current(asset, partition)
+                return self.current(asset, partition)
             except DamagedError as error:
-                logger.warning("%s/%s is left out: %s", asset, partition, error)
+                return error
+
+        found = {}
+        partitions = list(partitions)
+        for partition, manifest in zip(partitions, self.each(look, partitions), strict=True):
+            if isinstance(manifest, DamagedError):
+                logger.warning("%s/%s is left out: %s", asset, partition, manifest)
                 if damaged is not None:
-                    damaged[f"{asset}/{partition}"] = str(error)
-                continue
-            if manifest:
+                    damaged[f"{asset}/{partition}"] = str(manifest)
+            elif manifest:
                 found[partition] = manifest
         return found
+
+    def each(self, look: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """What `look` says of each item, in their order. Of a remote store many are looked at at once."""
+        if self.is_local:
+            yield from map(look, items)
+            return
+        with ThreadPoolExecutor(READERS, thread_name_prefix="reader") as pool:
+            yield from pool.map(look, items)
 
     def is_made_from(self, manifest: Manifest, **inputs: Manifest | None) -> bool:
         """Whether an artefact was made from these inputs as they are now (None: unknown, passes)."""

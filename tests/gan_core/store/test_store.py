@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -110,6 +111,24 @@ def test_damaged_pointer_is_named_and_left_out_of_tables(tmp_path):
     assert store.all_current("thing", ["p"]) == {}
     assert make(store).reused
     assert store.current("thing", "p").fingerprint == manifest.fingerprint
+
+
+def test_of_a_remote_store_several_are_read_at_once_and_told_of_in_order(s3_store, tmp_path):
+    together = threading.Barrier(3)
+
+    def look(number: int) -> int:
+        together.wait(60)  # broken, and so an error, where one is looked at after the other
+        return number
+
+    assert list(s3_store.each(look, range(3))) == [0, 1, 2]
+    for store in (s3_store, Store(tmp_path)):
+        names = ["b", "damaged", "c", "a"]
+        for name in names:
+            store.produce("thing", name, config={}, inputs={}, code_version="1", build=lambda work: None)
+        store.write_atomically("thing/damaged/current.json", b"{")
+        damaged: dict[str, str] = {}
+        assert list(store.all_current("thing", [*names, "missing"], damaged)) == ["b", "c", "a"]
+        assert list(damaged) == ["thing/damaged"] and "current.json" in damaged["thing/damaged"]
 
 
 @pytest.mark.parametrize("place", ["/proc/nowhere", "a-file"])
