@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 
 import dagster as dg
+from dagster._utils.error import SerializableErrorInfo
 
 from assets.failures import Failed
 from gan_core.errors import GanError
@@ -12,8 +13,14 @@ OWN_ERRORS = {error.__name__ for error in GanError.__subclasses__()}
 # With or without its module, as the error was raised by itself or as the cause of another one.
 OWN_NAME = re.compile(rf"^(?:[\w.]+\.)?(?:{'|'.join([Failed.__name__, *sorted(OWN_ERRORS)])}): ")
 
+# Errors that Dagster raises without a word, or with what was saved.
+CRASHED = "ChildProcessCrashException"
+KILLED = "its process was killed, or crashed: by hand, or for want of memory"
+INTERRUPTS = (dg.DagsterExecutionInterruptedError.__name__, KeyboardInterrupt.__name__)
+INTERRUPTED, BY_WHOM = "interrupted: ", "its run was ended, or the process of its run"
 
-def causes(event: dg.DagsterEvent) -> list:
+
+def causes(event: dg.DagsterEvent) -> list[SerializableErrorInfo]:
     """The error of a failed step and what caused it, innermost last."""
     error, chain = event.step_failure_data.error, []
     while error:
@@ -30,6 +37,15 @@ def reasons(failures: Iterable[dg.DagsterEvent]) -> list[str]:
         if not chain:
             continue
         told = next((cause for cause in chain if cause.cls_name in OWN_ERRORS), chain[-1])
-        reason = OWN_NAME.sub("", told.message.strip())
-        found.append(f"{event.step_key}: {reason}")
+        found.append(f"{event.step_key}: {_reason(told)}")
     return found
+
+
+def _reason(error: SerializableErrorInfo) -> str:
+    said = OWN_NAME.sub("", error.message.strip())
+    if error.cls_name == CRASHED:
+        return KILLED
+    if error.cls_name in INTERRUPTS:
+        _, _, told = said.partition(f"{error.cls_name}: ")
+        return INTERRUPTED + (told or BY_WHOM)
+    return said

@@ -1,7 +1,6 @@
 """Stopping the runs of experiments, wherever they wait or work, and what they have saved."""
 
 import os
-import re
 import signal
 import socket
 import time
@@ -16,14 +15,12 @@ from dagster._core.storage.tags import BACKFILL_ID_TAG, GRPC_INFO_TAG
 
 from assets.factory import DECLARATIONS
 from pipelines.lost_runs import HOST_TAG, end_lost_backfills, worker_pid
-from pipelines.reasons import reasons
+from pipelines.reasons import INTERRUPTED, reasons
 from pipelines.runs.records import records_of
 
 LOOK_SECONDS = 1.0
 # A training that is given up ends in seconds; what takes longer is a checkpoint to a slow store.
 PATIENCE_SECONDS = 300.0
-# What an interrupted step's error begins with, before what was saved.
-INTERRUPT = re.compile(r"(?:[\w.]*DagsterExecutionInterruptedError|KeyboardInterrupt):?\s*")
 
 
 @dataclass
@@ -138,7 +135,7 @@ def _in_words(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
     if run.is_success:
         return "had come to its end"
     events = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
-    told = [INTERRUPT.sub("", reason) for reason in reasons(event.dagster_event for event in events)]
+    told = [reason.replace(INTERRUPTED, "") for reason in reasons(event.dagster_event for event in events)]
     if told:
         return "; ".join(told)
     begun = instance.get_run_stats(run.run_id).start_time
