@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from gan_core.disks import telling_of_disks
 from gan_core.errors import ConfigError, LeaseError
 
 # The GPUs that this project may use, by the names that CUDA_VISIBLE_DEVICES takes; by default those that CUDA
@@ -176,7 +177,8 @@ class _Waiting:
 def _try_to_lock(name: str) -> IO[str] | None:
     """The open file of this name, locked; None where another has it."""
     folder = leases_folder()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with telling_of_disks({FOLDER: folder}):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = open(_path(name), "a+", encoding="utf-8")  # noqa: SIM115 (it is held)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,5 @@
-"""A disk that takes nothing more (full, read-only, forbidden): whatever library met it, one error says so."""
+"""A disk that takes nothing more (full, read-only, forbidden), or a file in the place of a folder: whatever
+library met it, one error says so."""
 
 import contextlib
 import errno
@@ -18,8 +19,12 @@ REMEDIES = {
     errno.EACCES: "mend its permissions",
     errno.EPERM: "mend its permissions",
     errno.EIO: "have the disk looked at",
+    errno.EEXIST: "remove the file in the place of the folder",
+    errno.ENOTDIR: "remove the file in the place of the folder",
 }
-OF_A_FILE = (errno.EACCES, errno.EPERM, errno.EIO)
+IN_THE_WAY = (errno.EEXIST, errno.ENOTDIR)
+REFUSED = (errno.EACCES, errno.EPERM, errno.EIO)
+OF_A_FILE = (*REFUSED, *IN_THE_WAY)
 ROOM = 2**16  # bytes: a disk with less is taken for full
 OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
 # How libraries say it whose errors carry no number: Rust's (safetensors), Arrow's, numpy's, SQLite's.
@@ -60,15 +65,15 @@ def disk_error(error: BaseException, places: Mapping[str, str | os.PathLike]) ->
     number, name = found
     folders = {variable: Path(os.path.abspath(path)) for variable, path in _with_temporary(places).items()}
     path = Path(os.path.abspath(name)) if name else None
-    if number in OF_A_FILE and (path is None or _variable_of(path, folders) is None):
+    variable = _variable_of(path, folders, number) if path else _narrowest(number, folders)
+    if number in OF_A_FILE and (path is None or variable is None):
         return None  # of something else than the places that are written to: a source, say
-    variable = _variable_of(path, folders) if path else _narrowest(number, folders)
     place = path or folders.get(variable)
     if number == errno.EIO and place and _free(place) < ROOM:
         number = errno.ENOSPC  # as SQLite may put it
     room = f" ({_room(place)})" if place and number in OUT_OF_SPACE else ""
     another = f"name another place with {variable}" if variable else "choose another place"
-    verb = "read or written" if number in OF_A_FILE else "written"
+    verb = "read or written" if number in REFUSED else "written"
     return StoreError(
         f"{place or 'a file'} cannot be {verb}: {os.strerror(number)}{room}; "
         f"{REMEDIES[number]}, or {another}. What was published before is whole"
@@ -91,6 +96,8 @@ def _refusal(error: BaseException | None) -> tuple[int, str | None] | None:
 
 def _number(error: BaseException) -> int | None:
     if isinstance(error, OSError) and error.errno in REMEDIES:
+        if error.errno in IN_THE_WAY:
+            return error.errno if error.filename and _is_a_file(Path(os.fsdecode(error.filename))) else None
         # A bucket's refusals come as the same errors, but name no file.
         return error.errno if error.filename or error.errno not in OF_A_FILE else None
     text = str(error)
@@ -102,14 +109,24 @@ def _number(error: BaseException) -> int | None:
     return next((number for words, number in IN_WORDS.items() if words in text), None)
 
 
+def _is_a_file(path: Path) -> bool:
+    """Whether a file is where a folder should be: at a path, or further up."""
+    return not next(place for place in (path.absolute(), *path.absolute().parents) if place.exists()).is_dir()
+
+
 def _with_temporary(places: Mapping[str, str | os.PathLike]) -> dict[str, str | os.PathLike]:
     with contextlib.suppress(FileNotFoundError):  # raised where no temporary folder can be written
         return {**places, "TMPDIR": tempfile.gettempdir()}
     return dict(places)
 
 
-def _variable_of(path: Path, folders: dict[str, Path]) -> str | None:
-    """Which variable names the place that a file is in: the innermost one."""
+def _variable_of(path: Path, folders: dict[str, Path], number: int) -> str | None:
+    """Which variable names the place that a file is in: the innermost one; or the place that it is in the way
+    of."""
+    if number in IN_THE_WAY:
+        behind = [variable for variable, folder in folders.items() if folder.is_relative_to(path)]
+        if behind:
+            return behind[0]
     around = {variable: folder for variable, folder in folders.items() if path.is_relative_to(folder)}
     return max(around, key=lambda variable: len(around[variable].parts), default=None)
 

@@ -38,10 +38,15 @@ def sync_tree(folder: str | os.PathLike) -> None:
 
 
 def make_folder(folder: str | os.PathLike) -> None:
-    """Make a folder and those that it lies in, where they are missing, so that they outlast a power cut."""
+    """Make a folder and those that it lies in, where they are missing, so that they outlast a power cut.
+
+    Raises `NotADirectoryError` where a file is in the place of one.
+    """
     folder = Path(folder)
     if folder.is_dir():
         return
+    if folder.exists():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     make_folder(folder.parent)
     try:
         folder.mkdir(exist_ok=True)  # another may make it at once

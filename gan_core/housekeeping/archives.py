@@ -18,9 +18,12 @@ from gan_core.housekeeping.contents import FINGERPRINT, Contents, Entry, Pointer
 from gan_core.store import MANIFEST, Manifest, Store
 from gan_core.store.manifest import inside
 from gan_core.store.store import CURRENT, manifest_of, pointed_to
+from gan_core.versions import CODE_VERSIONS
 
 SUFFIX = ".tar"
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+# Of these there is one partition, and beside it what they publish.
+OF_ALL = ("leaderboard", "answers", "report")
 # No record of a store is larger; what is read into memory is not the archive's to decide.
 LARGEST_RECORD = 2**27
 
@@ -83,7 +86,22 @@ class Archive:
                 members[member.name] = member
         except tarfile.TarError as error:
             raise self._refused(f"it is cut off or damaged ({error})") from error
+        self._check_end(members)
         return members
+
+    def _check_end(self, members: dict[str, tarfile.TarInfo]) -> None:
+        """`tarfile` takes a damaged header, and the end of a file that was cut, for the archive's end."""
+        ends = (member.offset_data + member.size for member in members.values())
+        end = -(-max(ends, default=0) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+        marked = 0
+        with open(self.path, "rb") as file:
+            file.seek(end)
+            while block := file.read(2**20):
+                marked += len(block)
+                if block.strip(b"\0"):
+                    raise self._refused("it is damaged: what follows a file in it cannot be read")
+        if marked < 2 * tarfile.BLOCKSIZE:
+            raise self._refused("it is cut off")
 
     def _check_name(self, member: tarfile.TarInfo) -> None:
         try:
@@ -97,6 +115,10 @@ class Archive:
         of_version = len(parts) > 3 and FINGERPRINT.fullmatch(parts[2])
         if not (names_are_right and (is_pointer or of_version)):
             raise self._refused(f"`{member.name}` is not of an artefact")
+        if parts[0] not in CODE_VERSIONS:
+            raise self._refused(f"`{member.name}` is of no asset that there is")
+        if parts[0] in OF_ALL and parts[1] != "all":
+            raise self._refused(f"`{member.name}` lies where there is no artefact")
 
     def _read_contents(self) -> Contents:
         contents = Contents()
@@ -182,7 +204,7 @@ def write_archive(
                 _add(tar, name, content)
                 advance(content.stat().st_size if isinstance(content, Path) else 0)
         with Archive(temporary) as written:
-            _check(written)
+            _check(written, versions)
 
 
 # --- inside -----------------------------------------------------------------------------------------------
@@ -210,8 +232,12 @@ def _add(tar: tarfile.TarFile, name: str, content: Path | bytes) -> None:
         tar.addfile(header, file)
 
 
-def _check(archive: Archive) -> None:
-    """That what was written can be read, with the right content."""
+def _check(archive: Archive, versions: list[Version]) -> None:
+    """That what was to be written can be read, with the right content."""
+    if archive.contents.versions.keys() != {version.key for version in versions}:
+        raise StoreError(
+            f"{archive.path} was not written as it was read: have the disk looked at, or name another place"
+        )
     for version in archive.contents.versions.values():
         for name, entry in version.manifest.files.items():
             if archive.sha256(version.manifest, name) != entry.sha256:

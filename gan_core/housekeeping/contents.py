@@ -176,7 +176,8 @@ class Contents:
         for pattern in patterns:
             if not any(matches(version, pattern) for version in versions):
                 known = {name for one in versions for name in (one.asset, f"{one.asset}/{one.partition}")}
-                others = (known | {*self.names}) - {pattern}  # an asset's folder may hold no version
+                names = {name for name in self.names if not name.startswith(".")}
+                others = (known | names) - {pattern}  # an asset's folder may hold no version
                 raise ConfigError(unknown("nothing in the store matches", pattern, others))
         return [one for one in versions if not patterns or any(matches(one, item) for item in patterns)]
 

@@ -29,6 +29,8 @@ logger = logging.getLogger("gan_core")
 MEGABYTE = 10**6
 # Of an artefact's folder: what its manifest's files cannot be.
 RESERVED = {MANIFEST, MANIFEST_COPY, FORCED, CHECKPOINTS}
+CHAMPION = "champion"
+PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip")
 WAIT_SECONDS = 60.0  # for somebody who makes the same artefact
 
 
@@ -74,18 +76,22 @@ def export_artefacts(
     Raises `ConfigError` for a pattern that names nothing, and `StoreError` before anything is copied for what
     is damaged or does not fit.
     """
+    if str(target).lower().endswith(PACKED):
+        raise StoreError(f"{target}: an archive is not packed: name a file that ends in {SUFFIX}")
     contents = scan(store)
     versions = selected(contents, patterns, lineage=lineage, old_versions=old_versions)
     if not str(target).endswith(SUFFIX):
         other = Store(target)
-        if (other.is_local, other.root) == (store.is_local, store.root):
-            raise StoreError(f"{target} is the store itself: name another place")
+        if other.is_local == store.is_local and f"{other.root}/".startswith(f"{store.root}/"):
+            raise StoreError(f"{target} is the store itself, or in it: name another place")
         return copy_artefacts(_StoreOrigin(store, contents), other, versions, replace=replace, emit=emit)
     path = Path(os.path.abspath(target))
     if "://" in str(target):
         raise StoreError(
             f"{target}: an archive is written to a local file: name one, or a store without {SUFFIX}"
         )
+    if store.is_local and path.is_relative_to(store.root):
+        raise StoreError(f"{path} is in the store: name another place")
     if path.exists() and not replace:
         raise StoreError(f"{path} is there already: name another file, or replace it with --replace")
     total = sum(version.manifest.total_bytes for version in versions)
@@ -115,8 +121,11 @@ def import_artefacts(
     """Bring artefacts from another store or from an archive file into this one; see `export_artefacts`.
 
     An artefact that is current where it comes from becomes so here in a partition that has no current one;
-    with `current` in any. Killed in between, the same call goes on.
+    with `current` in any. A champion out of an archive does so with `current` only: no check of this store
+    has promoted it. Killed in between, the same call goes on.
     """
+    if str(source).lower().endswith(PACKED):
+        raise StoreError(f"{source}: an archive is not packed: unpack it, and name the {SUFFIX} in it")
     if not str(source).endswith(SUFFIX):
         origin = Store(source)
         contents = scan(origin)
@@ -127,6 +136,8 @@ def import_artefacts(
         return copy_artefacts(found, store, versions, current=current, replace=replace, emit=emit)
     with Archive(Path(source)) as archive:
         versions = selected(archive.contents, patterns, lineage=lineage, old_versions=old_versions)
+        if not current:
+            _crown_none(versions, emit)
         return copy_artefacts(archive, store, versions, current=current, replace=replace, emit=emit)
 
 
@@ -250,6 +261,16 @@ def _bring(origin: Origin, store: Store, manifest: Manifest, name: str) -> None:
             raise StoreError(
                 f"{origin.origin(manifest, name)} does not match its manifest (size or sha256): mend it "
                 "there (`store verify` says how), then run the same command again: it goes on from here"
+            )
+
+
+def _crown_none(versions: list[Version], emit: Callable[[str], None]) -> None:
+    for version in versions:
+        if version.asset == CHAMPION and version.is_current:
+            version.is_current = False
+            emit(
+                f"champion/{version.partition} is brought, and is not the champion here, as nothing here has "
+                "promoted it: `store import --current` makes it that"
             )
 
 

@@ -58,6 +58,21 @@ def test_a_source_that_may_not_be_read_is_no_matter_of_the_places_that_are_writt
     assert disk_error(RuntimeError("os error 13 while reading"), {"GAN_STORE": tmp_path / "store"}) is None
 
 
+@pytest.mark.parametrize("place", ["file", "file/below", "cache"])
+def test_a_file_in_the_place_of_a_folder_is_told_with_the_variable_that_names_it(tmp_path, place):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "cache").write_text("")
+    with pytest.raises(OSError) as raised:
+        (tmp_path / place / "x").parent.mkdir(parents=True, exist_ok=True)
+    told = str(
+        disk_error(raised.value, {"GAN_STORE": tmp_path / "file/below", "GAN_CACHE": tmp_path / "cache"})
+    )
+    assert "cannot be written: " in told and "remove the file in the place of the folder" in told
+    assert ("with GAN_CACHE" if place == "cache" else "with GAN_STORE") in told
+    there = FileExistsError(errno.EEXIST, "File exists", str(tmp_path))
+    assert disk_error(there, {"GAN_STORE": tmp_path}) is None  # which is a folder: another mistake
+
+
 def test_the_innermost_place_is_named(tmp_path):
     cause = OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "cache" / "x"))
     assert "with GAN_CACHE" in str(

@@ -13,6 +13,7 @@ from gan_core.housekeeping.contents import COPYING
 from gan_core.housekeeping.garbage import collect_garbage
 from gan_core.housekeeping.moving import export_artefacts, import_artefacts
 from gan_core.store import Manifest, Store
+from gan_core.versions import CODE_VERSIONS
 from tests.gan_core.housekeeping.hanging import import_and_hang, kill, start
 from tests.gan_core.housekeeping.lineages import NOTHING_OLD, is_whole, make, make_lineage
 
@@ -20,6 +21,12 @@ from tests.gan_core.housekeeping.lineages import NOTHING_OLD, is_whole, make, ma
 @pytest.fixture
 def source(tmp_path) -> Store:
     return Store(tmp_path / "source")
+
+
+@pytest.fixture(autouse=True)
+def known_assets(monkeypatch) -> None:
+    for name in ("raw", "table", "sum"):
+        monkeypatch.setitem(CODE_VERSIONS, name, "1")
 
 
 def content_of(store: Store, manifest: Manifest) -> dict[str, bytes]:
@@ -125,13 +132,22 @@ def test_a_disk_without_room_is_told_before_anything_is_copied(source, tmp_path,
 
 @pytest.mark.parametrize(
     ("target", "told"),
-    [("source", "is the store itself"), ("s3://bucket/x.tar", "an archive is written to a local file")],
+    [
+        ("source", "is the store itself"),
+        ("source/sub", "is the store itself, or in it"),
+        ("source/a.tar", "is in the store"),
+        ("a.tar.gz", "an archive is not packed: name a file that ends in .tar"),
+        ("a.ZIP", "an archive is not packed"),
+        ("s3://bucket/x.tar", "an archive is written to a local file"),
+    ],
 )
 def test_a_place_that_cannot_be_is_refused(source, tmp_path, target, told):
     make(source, "raw", b"1")
     place = target if "://" in target else str(tmp_path / target)
     with pytest.raises(GanError, match=told):
         export_artefacts(source, place)
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+    assert [path.name for path in (tmp_path / "source").iterdir()] == ["raw"]
 
 
 def test_a_killed_import_shows_nothing_half_and_goes_on(source, store, settled):
@@ -198,6 +214,8 @@ HOSTILE = {
     "pipe": _special(f"{PLACE}/files-1", tarfile.FIFOTYPE),
     "folder": _special(f"{PLACE}/files-1", tarfile.DIRTYPE),
     "beside the artefacts": _plain("report/index.html"),
+    "unknown asset": _plain(f"rwa/p/{'a' * 64}/x"),
+    "report's first page": _plain(f"report/index.html/{'a' * 64}/x"),
     "hidden asset": _plain(f".copying/p/{'a' * 64}/x"),
     "without manifest": _plain(f"{PLACE}/files-1/x"),
     "pointer to nothing": _plain("raw/p/current.json", b'{"fingerprint": "%s"}' % (b"a" * 64)),
@@ -269,6 +287,41 @@ def test_an_archive_that_was_cut_off_is_refused(source, tmp_path, left):
     with pytest.raises(StoreError, match="a.tar is (refused|no archive of artefacts)"):
         import_artefacts(Store(tmp_path / "mine"), path)
     assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize("damage", ["a bit of it is changed", "it is cut off there", "the end is missing"])
+def test_a_damaged_header_is_not_taken_for_the_end(source, tmp_path, damage):
+    make_lineage(source, b"1")
+    path = tmp_path / "a.tar"
+    export_artefacts(source, path)
+    with tarfile.open(path) as tar:
+        members = tar.getmembers()
+    offset = next(one.offset for one in members if one.name.startswith("sum/"))
+    if damage == "the end is missing":
+        offset = members[-1].offset_data + tarfile.BLOCKSIZE
+    content = bytearray(path.read_bytes())
+    if damage == "a bit of it is changed":
+        content[offset + 150] ^= 1
+    else:
+        del content[offset:]
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="a.tar is refused: it is (cut off|damaged)"):
+        import_artefacts(Store(tmp_path / "mine"), path)
+    assert not (tmp_path / "mine").exists()
+
+
+def test_a_champion_out_of_an_archive_is_crowned_only_where_that_is_said(source, tmp_path):
+    made = make(source, "champion", b"1")
+    export_artefacts(source, tmp_path / "a.tar")
+    mine, said = Store(tmp_path / "mine"), []
+    assert import_artefacts(mine, tmp_path / "a.tar", emit=said.append).became_current == []
+    assert is_whole(mine, made) and mine.current("champion", "p") is None
+    assert "`store import --current` makes it that" in said[0]
+    moved = import_artefacts(mine, tmp_path / "a.tar", current=True, emit=said.append)
+    assert (moved.present, moved.became_current) == ([made.place], ["champion/p"])
+    assert len(said) == 1
+    other = Store(tmp_path / "other")
+    assert import_artefacts(other, source.root).became_current == ["champion/p"]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import s3fs
 
 from gan_core.errors import StoreError
 from gan_core.store import Build, Manifest, Store, attempts, fingerprint
+from gan_core.store.lease import Lease
 
 
 def make(
@@ -137,6 +138,8 @@ def test_store_that_cannot_be_written_is_one_clear_error(tmp_path, place):
     store = Store(tmp_path / place, cache=tmp_path / "cache")
     with pytest.raises(StoreError, match="cannot be written.*GAN_STORE"):
         make(store)
+    with pytest.raises(StoreError, match="cannot be written.*GAN_STORE"), Lease(store, "thing", "p", ""):
+        pass
 
 
 def test_failure_publishes_nothing_and_keeps_what_was_there(store):
