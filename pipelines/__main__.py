@@ -241,7 +241,9 @@ def run_sweep(
     return _carry_out(configs, sweep)
 
 
-def run_dev(port: Annotated[int, typer.Option(help="Where it listens.")] = 3000) -> int:
+def run_dev(
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Where it listens.")] = 3000,
+) -> int:
     """Open the Dagster UI, with the daemon, on 127.0.0.1."""
     from pipelines.dev import dev
 

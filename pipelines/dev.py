@@ -8,12 +8,15 @@ every other warning and every error are shown.
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 
+from gan_core.errors import UsageError
 from pipelines.automation.reloading import UI_VARIABLE
 from pipelines.instance import REPOSITORY, open_instance
 
+HOST = "127.0.0.1"
 QUIET = re.compile(
     "|".join(
         (
@@ -40,12 +43,17 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def dev(port: int) -> int:
-    """Run the UI and the daemon on 127.0.0.1 until interrupted; the exit status is that of `dagster dev`."""
+    """Run the UI and the daemon on 127.0.0.1 until interrupted; the exit status is that of `dagster dev`.
+
+    Raises `UsageError` where another program listens on the port: `dagster dev` would start a daemon all the
+    same, beside that of another UI.
+    """
+    _look_at(port)
     open_instance().dispose()  # its databases are there before two processes of Dagster open them at once
     process = subprocess.Popen(
-        [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)],
+        [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-h", HOST, "-p", str(port)],
         cwd=REPOSITORY,
-        env={UI_VARIABLE: f"http://127.0.0.1:{port}", **os.environ, "PYTHONWARNINGS": _warnings()},
+        env={UI_VARIABLE: f"http://{HOST}:{port}", **os.environ, "PYTHONWARNINGS": _warnings()},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -58,6 +66,18 @@ def dev(port: int) -> int:
         if is_worth_showing(line):
             print(line, end="", flush=True)
     return process.wait()
+
+
+def _look_at(port: int) -> None:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that has just ended is no other
+        try:
+            listener.bind((HOST, port))
+        except OSError as error:
+            raise UsageError(
+                f"{HOST}:{port} cannot be listened on: {error.strerror}; end the program that does "
+                "(another `make dev`?), or name another port (`make dev PORT=3001`)"
+            ) from error
 
 
 def is_worth_showing(line: str) -> bool:

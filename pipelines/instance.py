@@ -1,7 +1,12 @@
 """Where Dagster keeps its state: DAGSTER_HOME, or `.dagster/` in the clone."""
 
+import contextlib
+import logging
 import os
+import re
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -13,6 +18,9 @@ from gan_core.errors import ConfigError, GanError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SETTINGS = "dagster.yaml"
+UNSET = re.compile(r'environment variable "(\w+)" which is not set')
+# How dagster-postgres begins each of its warnings, of four lines, while a server does not answer.
+RETRYING = "Retrying failed database connection"
 
 
 def open_instance() -> dg.DagsterInstance:
@@ -39,22 +47,47 @@ def dagster_home() -> Path:
 
 def _open(home: Path) -> dg.DagsterInstance:
     try:
-        with telling_of_disks({"DAGSTER_HOME": home}):
+        with telling_of_disks({"DAGSTER_HOME": home}), _retrying_in_one_line():
             return dg.DagsterInstance.get()
     except GanError:
         raise
     except Exception as error:  # the database's driver has classes of its own
         raise ConfigError(
             f"Dagster's state, which {home / SETTINGS} says the place of, cannot be opened: "
-            f"{_reason(error)}; mend that, or name another folder with DAGSTER_HOME"
+            f"{_reason(error)}, or name another folder with DAGSTER_HOME"
         ) from error
 
 
 def _reason(error: BaseException) -> str:
-    """What is behind an error, in one line."""
+    """What is behind an error, and what to do, in one line."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return " ".join(str(error).split()) or type(error).__name__
+    if unset := UNSET.search(str(error)):
+        return f"it names the environment variable {unset[1]}, which is not set: set it"
+    if isinstance(error, ModuleNotFoundError) and error.name == "psycopg":
+        return f"{error}: begin the URL of PostgreSQL with `postgresql+psycopg2://`"
+    return (" ".join(str(error).split()) or type(error).__name__) + "; mend that"
+
+
+@contextlib.contextmanager
+def _retrying_in_one_line() -> Iterator[None]:
+    told = False
+
+    def is_something_else(record: logging.LogRecord) -> bool:
+        nonlocal told
+        if not record.getMessage().startswith(RETRYING):
+            return True
+        if not told:
+            print("Dagster's database does not answer: trying again", file=sys.stderr, flush=True)
+        told = True
+        return False
+
+    root = logging.getLogger()
+    root.addFilter(is_something_else)
+    try:
+        yield
+    finally:
+        root.removeFilter(is_something_else)
 
 
 def _copy_settings(home: Path) -> None:

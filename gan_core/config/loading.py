@@ -476,7 +476,7 @@ def _load_keep_policy(path: Path) -> tuple[KeepPolicy | None, list[Mistake]]:
     if not path.exists():
         return KeepPolicy(), []
     try:
-        document = Document(path)
+        document = Document(path, may_be_empty=True)
         return validated(KeepPolicy, document.data, document), []
     except ConfigError as error:
         return None, [Mistake(path=path, message=str(error))]
@@ -520,7 +520,7 @@ def _load_notifications(path: Path) -> tuple[Notifications, list[Mistake]]:
     if not path.exists():
         return Notifications(), []
     try:
-        document = Document(path)
+        document = Document(path, may_be_empty=True)
         return validated(Notifications, document.data, document), []
     except ConfigError as error:
         return Notifications(), [Mistake(path=path, message=str(error))]

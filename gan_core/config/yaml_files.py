@@ -25,18 +25,21 @@ class Document:
 
     `data` is its mapping. Raises `ConfigError` for what is no readable file of such a mapping: no file at all
     (a folder, a pipe), not UTF-8, not YAML, a key given twice, aliases that multiply or refer to themselves,
-    too large, too deep.
+    too large, too deep. What `may_be_empty` (all in it is commented out) is then an empty mapping.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, *, may_be_empty: bool = False):
         self.path = Path(path)
         self.name = shown(path)
         text = self._read()
         loader = YAML(typ="safe", pure=True)
         try:
             self.root = loader.compose(text)
+            if self.root is None and may_be_empty:
+                self.root = loader.compose("{}")
             if not isinstance(self.root, MappingNode):
-                raise ConfigError(f"{self.name}: must be a mapping of keys to values, beginning with `name:`")
+                first = "" if may_be_empty else ", beginning with `name:`"
+                raise ConfigError(f"{self.name}: must be a mapping of keys to values{first}")
             self._measure(self.root, 1, {}, set())
             self.data: dict[str, Any] = loader.constructor.construct_document(self.root)
         except DuplicateKeyError as error:

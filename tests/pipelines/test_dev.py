@@ -1,8 +1,11 @@
 """Which lines of `dagster dev` are shown, and who can reach it."""
 
+import socket
+
 import psutil
 import pytest
 
+from pipelines import __main__ as command
 from pipelines.dev import is_worth_showing
 from tests.pipelines.dev_server import dev_server
 
@@ -41,6 +44,21 @@ def test_what_happened_on_purpose_or_led_to_nothing_is_not_shown(line):
 )
 def test_everything_else_is(line):
     assert is_worth_showing(BEGIN + line) and is_worth_showing(line)
+
+
+def test_a_port_that_another_program_has_is_told_before_a_daemon_starts(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert command.main(["dev", "--port", str(port)]) == 2
+    (told,) = capsys.readouterr().err.strip().splitlines()
+    assert told.startswith(f"127.0.0.1:{port} cannot be listened on: Address already in use; ")
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_port_that_cannot_be_is_refused(capsys):
+    assert command.main(["dev", "--port", "99999"]) == 2
+    assert "65535" in capsys.readouterr().err
 
 
 @pytest.mark.slow

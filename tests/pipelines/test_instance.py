@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -80,3 +81,25 @@ def test_a_backfill_with_a_full_dagster_home_ends_in_one_line(tmp_path, monkeypa
     told = capsys.readouterr().err.strip().splitlines()
     assert len(told) == 2  # the plan, then the mistake
     assert str(tmp_path) in told[1] and "No space left on device" in told[1] and "DAGSTER_HOME" in told[1]
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        (None, "it names the environment variable DAGSTER_POSTGRES_URL, which is not set: set it, or name"),
+        ("postgresql://u:s3cret@127.0.0.1:1/x", "begin the URL of PostgreSQL with `postgresql+psycopg2://`"),
+        ("postgresql+psycopg2://u:s3cret@127.0.0.1:1/x", "port 1 failed: Connection refused"),
+    ],
+)
+def test_what_is_wrong_with_postgres_is_one_line(tmp_path, monkeypatch, capsys, url, told):
+    settings = [REPOSITORY / "dagster.yaml", REPOSITORY / "deploy" / "postgres.yaml"]
+    (tmp_path / "dagster.yaml").write_text("".join(path.read_text() for path in settings))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setattr("dagster_postgres.utils.time", SimpleNamespace(sleep=lambda seconds: None))
+    monkeypatch.delenv("DAGSTER_POSTGRES_URL", raising=False)
+    if url:
+        monkeypatch.setenv("DAGSTER_POSTGRES_URL", url)
+    assert command.main(["follow", "demo-dcgan", "--once"]) == 2
+    *before, last = capsys.readouterr().err.strip().splitlines()
+    assert told in last and "s3cret" not in last
+    assert before in ([], ["Dagster's database does not answer: trying again"])

@@ -23,6 +23,18 @@ def test_channels_are_those_that_are_set(folder):
     assert configs.notifications.ui == "http://127.0.0.1:3000"
 
 
+@pytest.mark.parametrize("name", ["notifications.yaml", "store.yaml"])
+def test_where_all_is_commented_out_what_is_so_by_default_holds(folder, name):
+    before = load_configs(folder)
+    (folder / name).write_text("# tell: [run_failed]\n")
+    configs = load_configs(folder)
+    assert configs.mistakes == () and configs.keep_policy == before.keep_policy
+    assert configs.notifications == before.notifications
+    (folder / name).write_text("- tell\n")
+    (mistake,) = load_configs(folder).mistakes
+    assert mistake.message.endswith(": must be a mapping of keys to values")
+
+
 @pytest.mark.parametrize(
     "text, told",
     [
