@@ -261,7 +261,7 @@ def _print_sweep_plan(configs: "Configs", name: str, as_json: bool) -> int:
     if as_json:
         say_json(found.record())
     else:
-        show(*plan_parts(found.plan)[:-1], found.text)
+        show(*(plan_parts(found.plan)[:-1] if found.plan.experiments else ()), found.text)
     return 0
 
 

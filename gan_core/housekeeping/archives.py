@@ -35,7 +35,9 @@ class Archive:
         self.path = path
         try:
             self._tar = tarfile.open(path, "r:")  # noqa: SIM115 (closed by `close`)
-        except (OSError, tarfile.TarError) as error:
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror or error}: name an archive") from error
+        except tarfile.TarError as error:
             raise StoreError(
                 f"{path} is no archive of artefacts: {error}: name one that `store export` wrote"
             ) from error

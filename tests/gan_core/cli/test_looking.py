@@ -112,6 +112,20 @@ def test_check_names_every_mistake_and_ends_with_2(run, told, project):
     assert len(document["mistakes"][0]["problems"]) == 2
 
 
+def test_check_says_which_notifications_this_environment_would_not_send(run, told, project, monkeypatch):
+    monkeypatch.delenv("GAN_WEBHOOK_URL", raising=False)
+    (project.folder / "configs" / "notifications.yaml").write_text("webhook: {url: GAN_WEBHOOK_URL}\n")
+    out, _ = run("check")
+    assert (
+        "in this environment: notifications.yaml: `webhook.url` names GAN_WEBHOOK_URL, which is not set"
+        in out
+    )
+    document = told("check")
+    assert document["valid"] and len(document["in_this_environment"]) == 1
+    monkeypatch.setenv("GAN_WEBHOOK_URL", "https://hooks.example.org/x")
+    assert told("check")["in_this_environment"] == []
+
+
 def test_check_looks_at_the_files_that_are_named(run, project, tmp_path):
     project.write(WRONG)
     folder = project.folder / "configs" / "experiments"

@@ -1,5 +1,6 @@
 """`check`: whether the configuration files are valid, without Dagster."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +28,10 @@ def check(
     configs: ConfigsFolder = None,
     as_json: AsJson = False,
 ) -> int:
-    """Check configurations: each mistake with its file, line and remedy; exit status 2 where there is one."""
+    """Check configurations: each mistake with its file, line and remedy; exit status 2 where there is one.
+
+    What notifications need of the environment, and this one lacks, is said, and is no mistake.
+    """
     from gan_core.config import load_configs
 
     if files:
@@ -42,11 +46,15 @@ def check(
         for mistake in one.mistakes
         if wanted is None or mistake.path.resolve() in wanted
     ]
+    silent = [text for one in loaded for text in one.notifications.problems(os.environ)]
     if as_json:
-        say_json({"valid": not mistakes, "mistakes": [_record(one) for one in mistakes]})
+        records = [_record(one) for one in mistakes]
+        say_json({"valid": not mistakes, "mistakes": records, "in_this_environment": silent})
     else:
         said = [one.message for one in mistakes]
         say("\n".join(said) if said else f"no mistake in {_checked(loaded, files)}")
+        for text in silent:
+            say(f"in this environment: {text}")
     return 2 if mistakes else 0
 
 
