@@ -49,6 +49,16 @@ EXPERIMENTS = [
     {**SMALL, "name": "too-short", "n_critic": 50, "length": {"epochs": 0.01}},
 ]
 
+NIGHTLY = {
+    "name": "nightly",
+    "description": "Train the best one again, from scratch.",
+    "does": "train",
+    "cron": "0 2 * * *",
+    "timezone": "Europe/Berlin",
+    "experiments": ["dcgan"],
+    "force": True,
+}
+
 
 @dataclass
 class Book:
@@ -92,11 +102,11 @@ class Book:
 # --- what a user does -------------------------------------------------------------------------------------
 
 
-def launch(book: Book, partition: str, config: dict) -> str:
-    """Start `run_experiment` of a partition; the run's id."""
-    tags = f'[{{key: "dagster/partition", value: "{partition}"}}]'
+def launch(book: Book, job: str, config: dict, partition: str = "") -> str:
+    """Start a job, of a partition if there is one; the run's id."""
+    tags = f'[{{key: "dagster/partition", value: "{partition}"}}]' if partition else "[]"
     answer = book.ask(
-        f'mutation {{ launchRun(executionParams: {{selector: {{{JOB}, jobName: "run_experiment"}}, '
+        f'mutation {{ launchRun(executionParams: {{selector: {{{JOB}, jobName: "{job}"}}, '
         f"runConfigData: {json.dumps(json.dumps(config))}, executionMetadata: {{tags: {tags}}}}}) "
         "{ __typename ... on LaunchRunSuccess { run { id } } ... on PythonError { message } } }"
     )["launchRun"]
@@ -199,7 +209,8 @@ def failed(book: Book) -> None:
 
 
 def training(book: Book) -> None:
-    launch(book, "long-dcgan", {"ops": {"trained_gan": {"config": {"observe_seconds": 2.0}}}})
+    config = {"ops": {"trained_gan": {"config": {"observe_seconds": 2.0}}}}
+    launch(book, "run_experiment", config, "long-dcgan")
     book.wait(lambda: observations(book, "long-dcgan") > 6, "the training did not show itself")
     book.open(events_of("long-dcgan"))
     book.sees("time_left")
@@ -221,6 +232,26 @@ def backfilling(book: Book) -> None:
     for name in names:
         book.sees(f"partition: {name}")
     book.take("backfill")
+
+
+def choice(book: Book) -> None:
+    config = {"ops": {"choose": {"config": {"dataset": DATASET["name"]}}}}
+    run = launch(book, "choose_experiments", config)
+    book.wait(lambda: status(book, run) == "SUCCESS", f"run {run} did not succeed")
+    book.open("/assets/configurations?view=events")
+    book.sees("in_short")
+    plan = book.page.locator("tr", has_text="plan").locator("visible=true").last
+    plan.get_by_text("[Show Markdown]").click()
+    book.sees("never trained")
+    book.take("choice", of=book.page.locator(".dagster-dialog"))
+
+
+def automation(book: Book) -> None:
+    book.open("/automation")
+    book.sees("nightly_schedule")
+    book.sees("promote_champions")
+    book.page.wait_for_load_state("networkidle", timeout=PATIENCE_MS)  # the switches come one by one
+    book.take("automation")
 
 
 def runs_by_tag(book: Book) -> None:
@@ -249,6 +280,8 @@ def take_all(book: Book) -> list[str]:
         training,
         terminated,
         backfilling,
+        choice,
+        automation,
         runs_by_tag,
     ):
         try:
@@ -265,6 +298,8 @@ def main(folder: Path) -> int:
     write_config(configs, DATASET)
     for experiment in EXPERIMENTS:
         write_config(configs, experiment)
+    (configs / "schedules").mkdir()
+    (configs / "schedules" / "nightly.yaml").write_text(json.dumps(NIGHTLY))
     environment = {
         **os.environ,
         "GAN_CONFIGS": str(configs),
