@@ -97,7 +97,7 @@ def _refusal(error: BaseException | None) -> tuple[int, str | None] | None:
 def _number(error: BaseException) -> int | None:
     if isinstance(error, OSError) and error.errno in REMEDIES:
         if error.errno in IN_THE_WAY:
-            return error.errno if error.filename and _is_a_file(Path(os.fsdecode(error.filename))) else None
+            return error.errno if _is_a_file(error.filename) else None
         # A bucket's refusals come as the same errors, but name no file.
         return error.errno if error.filename or error.errno not in OF_A_FILE else None
     text = str(error)
@@ -109,9 +109,9 @@ def _number(error: BaseException) -> int | None:
     return next((number for words, number in IN_WORDS.items() if words in text), None)
 
 
-def _is_a_file(path: Path) -> bool:
+def _is_a_file(name: object) -> bool:
     """Whether a file is where a folder should be: at a path, or further up."""
-    return not next(place for place in (path.absolute(), *path.absolute().parents) if place.exists()).is_dir()
+    return isinstance(name, str | bytes) and not _existing(Path(os.path.abspath(os.fsdecode(name)))).is_dir()
 
 
 def _with_temporary(places: Mapping[str, str | os.PathLike]) -> dict[str, str | os.PathLike]:
