@@ -1,12 +1,13 @@
 """How Dagster bears many experiments: loading the definitions, the UI's pages, launching a backfill.
 
-    python -m benchmarks.partitions [--experiments 500] [--rounds 5] [--to-the-end]
+    python -m benchmarks.partitions [--experiments 500] [--rounds 5] [--to-the-end] [--slots 1]
 
 Writes so many experiments of one small dataset into a folder, none of which is trained. In one run: the
 definitions in fresh processes, with so many experiments and with one; then `make dev` on them, and in
 headless Chromium the pages that people open, each until its last request is answered; then a backfill over
 all partitions of one asset, each of whose runs ends at once, as its dataset is missing: how long until all
-of them are there and, `--to-the-end`, until all have ended. Prints JSON; nothing is left.
+of them are there and, `--to-the-end`, until all have ended; the pool of GPUs has `--slots`. Prints JSON at
+the end, and each part of it on standard error as soon as it is known; nothing is left.
 """
 
 import argparse
@@ -91,13 +92,26 @@ def seconds_of_a_backfill(address: str, count: int, to_the_end: bool) -> dict[st
     found = {"accepted": round(time.perf_counter() - began, 2)}
     ended = ("runs ended", "{statuses: [SUCCESS, FAILURE, CANCELED]}")
     for what, wanted in (("runs created", "{}"), *([ended] if to_the_end else [])):
-        until = time.perf_counter() + 3600
+        until = time.perf_counter() + 2 * 3600
         while (runs := ask(address, COUNT % wanted)["runsOrError"]["count"]) < count:
             if time.perf_counter() > until:
-                return {**found, f"{what} after an hour": runs}
+                return {**found, f"{what} after two hours": runs}
             time.sleep(1)
         found[what] = round(time.perf_counter() - began, 1)
     return found
+
+
+def set_slots(home: Path, slots: int) -> None:
+    command = [sys.executable, "-m", "dagster", "instance", "concurrency", "set", "gpu", str(slots)]
+    subprocess.run(command, env={**os.environ, "DAGSTER_HOME": str(home)}, check=True, capture_output=True)
+
+
+class Found(dict):
+    """What was measured; each part is also told at once, as the whole takes long."""
+
+    def __setitem__(self, name: str, value: object) -> None:
+        super().__setitem__(name, value)
+        print(f"{name}: {value}", file=sys.stderr, flush=True)
 
 
 def main() -> None:
@@ -110,8 +124,11 @@ def main() -> None:
         "--only", nargs="+", choices=["load", "pages", "backfill"], default=["load", "pages", "backfill"]
     )
     parser.add_argument("--to-the-end", action="store_true", help="wait for all runs of the backfill")
+    parser.add_argument("--slots", type=int, default=1, help="of the pool of GPUs: so many trainings at once")
     options = parser.parse_args()
-    found: dict = {"experiments": options.experiments, "load of the machine": os.getloadavg()}
+    found = Found()
+    found["experiments"], found["slots"] = options.experiments, options.slots
+    found["load of the machine"] = os.getloadavg()
     with tempfile.TemporaryDirectory(prefix="partitions-") as name:
         folder = Path(name)
         for count in (1, options.experiments):
@@ -121,6 +138,7 @@ def main() -> None:
         if {"pages", "backfill"} & set(options.only):
             environment = {"GAN_CONFIGS": str(folder / str(options.experiments))}
             with dev_server(folder, **environment) as (address, _):
+                set_slots(folder / "home", options.slots)
                 if "pages" in options.only:
                     with (
                         sync_playwright() as player,
