@@ -45,7 +45,7 @@ def make_folder(folder: str | os.PathLike) -> None:
     folder = Path(folder)
     if folder.is_dir():
         return
-    if folder.exists():
+    if folder.exists() and not folder.is_dir():  # asked again: another may have made it meanwhile
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     make_folder(folder.parent)
     try:

@@ -285,8 +285,11 @@ class _Ended:
         return not self.lost_another or self.told.get("silent") is not None
 
     def order(self) -> tuple[bool, bool]:
-        """Least for what the others have ended for: a kill, then what is not the loss of another."""
-        return self.status > 0, self.lost_another
+        """Least for what the others have ended for: a kill, then what is not the loss of another.
+
+        Who has left its word was not killed before, whatever its libraries do on its way out.
+        """
+        return self.status > 0 or bool(self.told), self.lost_another
 
     def error(self, experiment: str, processes: int) -> BaseException:
         name, message = self.told.get("error"), self.told.get("message", "")

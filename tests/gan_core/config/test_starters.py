@@ -5,7 +5,7 @@ import re
 import pytest
 
 from gan_core.config import load_configs, write_starter
-from gan_core.errors import ConfigError
+from gan_core.errors import ConfigError, GanError
 
 
 @pytest.fixture
@@ -68,5 +68,5 @@ def test_a_name_that_cannot_be_one_is_refused(tmp_path, name):
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="cannot be written|is there already"):
+    with pytest.raises(GanError, match="cannot be written|is there already"):
         write_starter("dataset", "a", tmp_path / "file")

@@ -56,12 +56,14 @@ try:
                     pass
         if sys.argv[2] == "crash" and ranks.rank == 1:
             os._exit(7)
-        if sys.argv[2] == "interrupt" and ranks.rank == 1:
+        if sys.argv[2] in ("interrupt", "untidy") and ranks.rank == 1:
             os.kill(os.getpid(), signal.SIGTERM)
         for _ in range(10_000 if sys.argv[2] not in ("end", "work") else 1):
             ranks.any(False)
 except (GanError, KeyboardInterrupt) as error:
     leave_word(error)
+    if sys.argv[2] == "untidy" and ranks.is_first:  # as C++ does where a thread is left at the end
+        os.abort()
     sys.exit(2)
 """
 
@@ -93,6 +95,7 @@ def test_they_listen_on_the_loopback_interface_only(tmp_path):
         ),
         ("crash", TrainingError, "process 1 of 2, which train `mine`, failed with status 7"),
         ("interrupt", KeyboardInterrupt, "process 1 was interrupted"),
+        ("untidy", KeyboardInterrupt, "process 1 was interrupted"),
     ],
 )
 def test_the_one_that_ends_first_says_why_and_none_is_left(tmp_path, end, error, message):
