@@ -34,7 +34,7 @@ test: .venv/installed ## run the tests
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: .venv/installed ## run the tests that take minutes
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 test-gpu: .venv/installed ## run the tests that need a CUDA device
 	@$(BIN)/python -m pytest -m gpu
