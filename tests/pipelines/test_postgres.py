@@ -10,6 +10,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
@@ -131,6 +132,7 @@ def test_a_server_out_of_reach_is_one_line_without_the_password(
         "driver": postgres.url().replace("+psycopg2", ""),
         "no url": f"{USER}:{PASSWORD}",
     }
+    monkeypatch.setattr("dagster_postgres.utils.time", SimpleNamespace(sleep=lambda seconds: None))
     monkeypatch.delenv("DAGSTER_POSTGRES_URL", raising=False)
     if mistake in given:
         monkeypatch.setenv("DAGSTER_POSTGRES_URL", given[mistake])

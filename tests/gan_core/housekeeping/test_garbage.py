@@ -369,7 +369,7 @@ def test_what_a_step_could_go_on_from_stays_for_its_time(tmp_path):
     assert removed(store, KeepPolicy(unfinished_days=1)) == set()
     for path in (tmp_path / place).rglob("*"):
         os.utime(path, (time.time() - 2 * DAY,) * 2)
-    with Lease(store, *place.split("/")):  # somebody goes on with it
+    with Lease(store, *place.split("/"), heartbeat=0.1, stale_after=0.5):  # somebody goes on with it
         assert removed(store, KeepPolicy(unfinished_days=1)) == set()
     assert removed(store, KeepPolicy(unfinished_days=1)) == {place}
     assert store.list_names("trained_gan/p") == []
