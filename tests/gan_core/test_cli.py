@@ -145,7 +145,14 @@ def test_the_reference_is_what_evaluation_would_make(run):
     assert not run("reference few-digits --force")["reused"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+)
 def test_an_interrupt_saves_a_checkpoint_and_says_how_to_go_on(run, tmp_path, number):
     write_config(tmp_path / "configs", {**DATASET, "limit": 60})  # its classifier is trained first
     run("shard few-digits")

@@ -121,6 +121,7 @@ def test_without_classes_and_a_known_training_those_figures_are_none(trained, ma
     assert not {"class_accuracy", "fid_untrained"} & set(protocols)
 
 
+@pytest.mark.slow
 def test_rotation_features_give_fid_and_kid_but_no_score(make_dataset, make_shards, make_samples, tmp_path):
     store, dataset = Store(tmp_path), make_dataset(labelled=False, splits=("train",))
     shards = make_shards(store, dataset)
