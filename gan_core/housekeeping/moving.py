@@ -15,6 +15,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Protocol
 
+from gan_core.champions.reigns import ASSET as CHAMPION
 from gan_core.errors import DamagedError, StoreError
 from gan_core.housekeeping.archives import SUFFIX, Archive, write_archive
 from gan_core.housekeeping.contents import COPYING, Contents, Key, Version, scan
@@ -29,7 +30,6 @@ logger = logging.getLogger("gan_core")
 MEGABYTE = 10**6
 # Of an artefact's folder: what its manifest's files cannot be.
 RESERVED = {MANIFEST, MANIFEST_COPY, FORCED, CHECKPOINTS}
-CHAMPION = "champion"
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip")
 WAIT_SECONDS = 60.0  # for somebody who makes the same artefact
 
