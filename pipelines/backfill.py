@@ -17,7 +17,7 @@ from gan_core.planning.time_left import NO_PLAN, TimeLeft
 from gan_core.progress import about
 from pipelines.jobs import DATASET_JOB, EXPERIMENT_JOB, TABLES_JOB
 from pipelines.lost_runs import HOST_TAG, end_lost_backfills
-from pipelines.reasons import INTERRUPTS, causes, reasons
+from pipelines.reasons import INTERRUPT_NAMES, causes, reasons
 from pipelines.timeline import shown_in_timeline
 
 BACKFILL_TAG = "gan-pipelines/backfill"
@@ -122,5 +122,7 @@ class Runner:
 def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
     """Dagster turns Ctrl-C and SIGTERM into a failure of the step that was running."""
     return any(
-        error.cls_name in INTERRUPTS for event in result.get_step_failure_events() for error in causes(event)
+        error.cls_name in INTERRUPT_NAMES
+        for event in result.get_step_failure_events()
+        for error in causes(event)
     )

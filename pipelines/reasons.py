@@ -7,6 +7,7 @@ import dagster as dg
 from dagster._utils.error import SerializableErrorInfo
 
 from assets.failures import Failed
+from assets.interrupts import INTERRUPTS
 from gan_core.errors import GanError
 
 OWN_ERRORS = {error.__name__ for error in GanError.__subclasses__()}
@@ -16,7 +17,7 @@ OWN_NAME = re.compile(rf"^(?:[\w.]+\.)?(?:{'|'.join([Failed.__name__, *sorted(OW
 # Errors that Dagster raises without a word, or with what was saved.
 CRASHED = "ChildProcessCrashException"
 KILLED = "its process was killed, or crashed: by hand, or for want of memory"
-INTERRUPTS = (dg.DagsterExecutionInterruptedError.__name__, KeyboardInterrupt.__name__)
+INTERRUPT_NAMES = {kind.__name__ for kind in INTERRUPTS}
 INTERRUPTED, BY_WHOM = "interrupted: ", "its run was ended, or the process of its run"
 
 
@@ -45,7 +46,7 @@ def _reason(error: SerializableErrorInfo) -> str:
     said = OWN_NAME.sub("", error.message.strip())
     if error.cls_name == CRASHED:
         return KILLED
-    if error.cls_name in INTERRUPTS:
+    if error.cls_name in INTERRUPT_NAMES:
         _, _, told = said.partition(f"{error.cls_name}: ")
         return INTERRUPTED + (told or BY_WHOM)
     return said
